@@ -1,0 +1,44 @@
+# Two commands do all the set-up: `make demo` and `make test`. Each installs what it needs into .venv first.
+PYTHON ?= python3
+VENV   := .venv
+BIN    := $(VENV)/bin
+STAMP  := $(VENV)/.installed
+
+.DEFAULT_GOAL := help
+.PHONY: help install demo serve test check format bench clean
+
+help:            ## what there is
+	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /  make \1\t/'
+
+$(STAMP): pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --quiet --constraint constraints.txt "torch==2.13.0"
+	$(BIN)/pip install --quiet --constraint constraints.txt --editable ".[worker,redis,dev]"
+	@touch $@
+
+install: $(STAMP) ## a virtual environment in .venv with everything
+
+demo: $(STAMP)   ## the whole way: start, edit real facts over HTTP, show before and after
+	$(BIN)/palimpsest demo
+
+serve: $(STAMP)  ## Redis, a worker and the front end, until Ctrl-C
+	$(BIN)/palimpsest serve
+
+test: $(STAMP)   ## all tests, against a real Redis and the real models
+	$(BIN)/python -m pytest --cov --cov-report=term
+
+check: $(STAMP)  ## format, lint, types, imports
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+format: $(STAMP) ## put the format right
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+bench: $(STAMP)  ## the measurements behind the README's figures
+	$(BIN)/python -m benchmarks.sequential_editing
+
+clean:           ## forget the virtual environment and all local data
+	rm -rf $(VENV) .palimpsest
