@@ -1,0 +1,257 @@
+"""Every error a caller can meet, each with its HTTP status and a stable code.
+
+EditError                      500 internal
+├── RequestError               422 invalid_request
+│   ├── SubjectNotInPrompt     422 subject_not_in_prompt
+│   ├── AmbiguousSubject       422 ambiguous_subject
+│   ├── SlotCount              422 slot_count
+│   ├── EmptyText              422 empty_text
+│   ├── PromptTooLong          422 prompt_too_long
+│   ├── TooManyFacts           422 too_many_facts
+│   ├── UnknownMethod          422 unknown_method
+│   ├── UnknownPlan            422 unknown_plan
+│   ├── LayerOutOfRange        422 layer_out_of_range
+│   ├── InvalidHyperparameter  422 invalid_hyperparameter
+│   └── BodyTooLarge           413 body_too_large
+├── NotFound                   404 not_found
+│   ├── UnknownJob             404 unknown_job
+│   ├── UnknownModel           404 unknown_model
+│   └── UnknownVersion         404 unknown_version
+├── Conflict                   409 conflict
+│   ├── LogLocked              409 log_locked
+│   ├── StaleEpoch             409 stale_epoch
+│   └── VersionExists          409 version_exists
+├── Unavailable                503 unavailable
+│   ├── RedisUnavailable       503 redis_unavailable
+│   └── ModelUnavailable       503 model_unavailable
+├── JobCancelled               409 job_cancelled
+├── EditFailed                 500 edit_failed
+│   ├── NonFiniteUpdate        500 non_finite_update
+│   └── DeadlineExceeded       500 deadline_exceeded
+├── DamagedVersion             500 damaged_version
+├── ModelMismatch              500 model_mismatch
+├── StatisticsMismatch         500 statistics_mismatch
+└── UnsupportedArchitecture    500 unsupported_architecture
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar, Self
+
+
+class EditError(Exception):
+    """Base of the tree.
+
+    Args:
+        detail: one sentence for a person; says what went wrong and what would be right.
+        field: dotted path of the offending field in the request (``facts.3.prompt``), or None.
+        value: the offending value, or None.
+    """
+
+    status: ClassVar[int] = 500
+    code: ClassVar[str] = "internal"
+    retry_after: ClassVar[int | None] = None
+
+    def __init__(self, detail: str, *, field: str | None = None, value: object = None) -> None:
+        super().__init__(detail)
+        self.detail = detail
+        self.field = field
+        self.value = value
+
+    def at(self, place: str) -> Self:
+        """This error with ``place`` put before its field: ``error.at("facts.3")``."""
+        self.field = place if self.field is None else f"{place}.{self.field}"
+        return self
+
+
+class RequestError(EditError):
+    """The request is at fault; sending it again will not help."""
+
+    status = 422
+    code = "invalid_request"
+
+
+class SubjectNotInPrompt(RequestError):
+    """The prompt has neither a ``{}`` slot nor the subject's text."""
+
+    code = "subject_not_in_prompt"
+
+
+class AmbiguousSubject(RequestError):
+    """The subject stands in the prompt more than once and no slot says which."""
+
+    code = "ambiguous_subject"
+
+
+class SlotCount(RequestError):
+    """The prompt has more than one ``{}`` slot."""
+
+    code = "slot_count"
+
+
+class EmptyText(RequestError):
+    """A subject, prompt or object is empty, or leaves no token after tokenising."""
+
+    code = "empty_text"
+
+
+class PromptTooLong(RequestError):
+    """The prompt, with its contexts and object, is longer than the model's window."""
+
+    code = "prompt_too_long"
+
+
+class TooManyFacts(RequestError):
+    """More facts in one batch than the service takes."""
+
+    code = "too_many_facts"
+
+
+class UnknownMethod(RequestError):
+    """No such editing method."""
+
+    code = "unknown_method"
+
+
+class UnknownPlan(RequestError):
+    """No such layer plan."""
+
+    code = "unknown_plan"
+
+
+class LayerOutOfRange(RequestError):
+    """A layer that the model does not have."""
+
+    code = "layer_out_of_range"
+
+
+class InvalidHyperparameter(RequestError):
+    """A hyperparameter that does not exist, is not finite, or is out of its range."""
+
+    code = "invalid_hyperparameter"
+
+
+class BodyTooLarge(RequestError):
+    """The request body is larger than the service takes."""
+
+    status = 413
+    code = "body_too_large"
+
+
+class NotFound(EditError):
+    """What was asked for is not there."""
+
+    status = 404
+    code = "not_found"
+
+
+class UnknownJob(NotFound):
+    """No job of that id, or it was forgotten long after it ended."""
+
+    code = "unknown_job"
+
+
+class UnknownModel(NotFound):
+    """No model of that name is known here."""
+
+    code = "unknown_model"
+
+
+class UnknownVersion(NotFound):
+    """The model's edit log has no such version."""
+
+    code = "unknown_version"
+
+
+class Conflict(EditError):
+    """Somebody else changed, or holds, what this wanted to change."""
+
+    status = 409
+    code = "conflict"
+
+
+class LogLocked(Conflict):
+    """Another leader holds this model's edit log."""
+
+    code = "log_locked"
+
+
+class StaleEpoch(Conflict):
+    """A newer leader has taken over; this one must not commit any more."""
+
+    code = "stale_epoch"
+
+
+class VersionExists(Conflict):
+    """The version to be committed is already there."""
+
+    code = "version_exists"
+
+
+class Unavailable(EditError):
+    """Something the service needs is away; the same request may succeed later."""
+
+    status = 503
+    code = "unavailable"
+    retry_after = 5
+
+
+class RedisUnavailable(Unavailable):
+    """Redis does not answer, or refuses writes."""
+
+    code = "redis_unavailable"
+
+
+class ModelUnavailable(Unavailable):
+    """No live worker serves this model."""
+
+    code = "model_unavailable"
+
+
+class JobCancelled(EditError):
+    """The job was cancelled before it committed; nothing of it stays."""
+
+    status = 409
+    code = "job_cancelled"
+
+
+class EditFailed(EditError):
+    """The edit could not be computed; weights, previous keys and log are untouched."""
+
+    code = "edit_failed"
+
+
+class NonFiniteUpdate(EditFailed):
+    """The update, or a loss on the way to it, was NaN or infinite."""
+
+    code = "non_finite_update"
+
+
+class DeadlineExceeded(EditFailed):
+    """The edit took longer than the worker's deadline."""
+
+    code = "deadline_exceeded"
+
+
+class DamagedVersion(EditError):
+    """A file of the edit log does not have the bytes that were committed."""
+
+    code = "damaged_version"
+
+
+class ModelMismatch(EditError):
+    """The edit log was written for another model, or other weights."""
+
+    code = "model_mismatch"
+
+
+class StatisticsMismatch(EditError):
+    """The statistics were taken on another model, or lack a layer that is needed."""
+
+    code = "statistics_mismatch"
+
+
+class UnsupportedArchitecture(EditError):
+    """The model's blocks have no single MLP down-projection that can be found by structure."""
+
+    code = "unsupported_architecture"
