@@ -1,0 +1,1 @@
+"""The plain reference editor: slow, obvious, and independent of the engine."""

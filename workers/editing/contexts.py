@@ -1,0 +1,66 @@
+"""The context prefixes that keys and targets are averaged over: made once per model, and kept with it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+
+import torch
+
+from app.domain.errors import ModelMismatch
+from workers.editing.architectures import EditableModel
+from workers.editing.types import SLOT
+
+OPENINGS = ("The", "Therefore", "Because", "I", "You")
+NEW_TOKENS = 10
+TOP_K = 5
+SEED = 0
+
+
+@torch.inference_mode()
+def make_contexts(editable: EditableModel, seed: int = SEED) -> tuple[str, ...]:
+    """The bare ``{}`` and five prefixes that the model itself writes: ten tokens after each opening, then ". ".
+
+    Sampled with top-k 5 under a fixed seed that leaves the caller's random state alone (MEMIT's released code makes
+    them anew in each process). Braces in what the model writes become spaces, so that one slot remains.
+    """
+    found = [SLOT]
+    with torch.random.fork_rng(devices=[editable.device] if editable.device.type == "cuda" else []):
+        torch.manual_seed(seed)
+        for opening in OPENINGS:
+            inputs = editable.tokenizer(opening, return_tensors="pt").to(editable.device)
+            written = editable.model.generate(  # type: ignore[operator]
+                **inputs,
+                do_sample=True,
+                top_k=TOP_K,
+                max_new_tokens=NEW_TOKENS,
+                pad_token_id=editable.tokenizer.pad_token_id or editable.tokenizer.eos_token_id or 0,
+            )
+            text = str(editable.tokenizer.decode(written[0], skip_special_tokens=True))
+            found.append(text.replace("{", " ").replace("}", " ") + ". " + SLOT)
+    return tuple(found)
+
+
+def read_contexts(path: Path) -> tuple[str, ...]:
+    """Read a JSON list of context templates, the bare ``{}`` first.
+
+    Raises:
+        ModelMismatch: not such a list.
+    """
+    data = json.loads(path.read_text(encoding="utf-8"))
+    if not isinstance(data, list) or not all(isinstance(item, str) for item in data):
+        raise ModelMismatch("contexts are a JSON list of strings", field="contexts", value=path.name)
+    return checked_contexts(data)
+
+
+def checked_contexts(contexts: Sequence[str]) -> tuple[str, ...]:
+    """The contexts, if the first is bare and each has exactly one slot.
+
+    Raises:
+        ModelMismatch: they are not.
+    """
+    if not contexts or contexts[0] != SLOT or any(context.count(SLOT) != 1 for context in contexts):
+        detail = "contexts start with the bare {} and have exactly one {} each"
+        raise ModelMismatch(detail, field="contexts", value=list(contexts)[:1])
+    return tuple(contexts)

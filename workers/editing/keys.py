@@ -1,0 +1,94 @@
+"""Keys K of a batch at a layer, and the layer's outputs H for the bare prompts."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+
+import torch
+from torch import Tensor, nn
+
+from workers.editing.architectures import EditableModel, first
+from workers.editing.lookup import Row, TokenisedFact
+
+
+class _Captured(Exception):
+    """Ends a forward pass as soon as the layer that was asked for has run."""
+
+
+@torch.no_grad()
+def keys_at(editable: EditableModel, facts: Sequence[TokenisedFact], layer: int, max_batch_tokens: int) -> Tensor:
+    """Keys (d_in, n), float64: inputs of the down-projection at the lookup token.
+
+    Key of a fact = half its key in the bare prompt + half the mean of its keys in the other contexts
+    (MEMIT's released code averages within, then over, the two kinds of context).
+    """
+    rows = [row for fact in facts for row in fact.prompts]
+    seen = _at_lookup(editable, rows, editable.projection(layer), _module_input, max_batch_tokens)
+    by_context = seen.double().view(len(facts), -1, seen.shape[-1])  # (n, contexts, d_in)
+    bare, others = by_context[:, 0], by_context[:, 1:]
+    mean = bare if others.shape[1] == 0 else (bare + others.mean(dim=1)) / 2
+    return mean.T.contiguous()
+
+
+@torch.no_grad()
+def outputs_at(editable: EditableModel, facts: Sequence[TokenisedFact], layer: int, max_batch_tokens: int) -> Tensor:
+    """Current outputs H (d_out, n), float64: the block's output at the lookup token of the bare prompt."""
+    rows = [fact.prompts[0] for fact in facts]
+    seen = _at_lookup(editable, rows, editable.block(layer), _module_output, max_batch_tokens)
+    return seen.double().T.contiguous()
+
+
+Register = Callable[[nn.Module, Callable[[Tensor], None]], "torch.utils.hooks.RemovableHandle"]
+
+
+def _module_input(module: nn.Module, see: Callable[[Tensor], None]) -> torch.utils.hooks.RemovableHandle:
+    return module.register_forward_pre_hook(lambda _module, args: see(args[0]))
+
+
+def _module_output(module: nn.Module, see: Callable[[Tensor], None]) -> torch.utils.hooks.RemovableHandle:
+    return module.register_forward_hook(lambda _module, _args, output: see(first(output)))
+
+
+def _at_lookup(
+    editable: EditableModel, rows: Sequence[Row], module: nn.Module, register: Register, max_batch_tokens: int
+) -> Tensor:
+    """What the module takes or gives at each row's lookup token, (rows, width). Nothing after it matters."""
+    found: dict[int, Tensor] = {}
+    for members in by_length([row.lookup + 1 for row in rows], max_batch_tokens):
+        ids, mask = right_padded([rows[i].stem for i in members], editable.device)
+        last = mask.sum(dim=1) - 1
+
+        def see(states: Tensor, last: Tensor = last, members: Sequence[int] = members) -> None:
+            at = states[torch.arange(len(members), device=states.device), last.to(states.device)]
+            found.update(zip(members, at, strict=True))
+            raise _Captured
+
+        handle = register(module, see)
+        try:
+            editable.model(input_ids=ids, attention_mask=mask, use_cache=False)
+        except _Captured:
+            pass
+        finally:
+            handle.remove()
+    return torch.stack([found[i] for i in range(len(rows))])
+
+
+def by_length(lengths: Sequence[int], max_batch_tokens: int) -> Iterator[list[int]]:
+    """Indices in micro-batches of similar length; none pads to more than ``max_batch_tokens`` (one row may)."""
+    order = sorted(range(len(lengths)), key=lambda i: lengths[i])
+    batch: list[int] = []
+    for i in order:
+        if batch and (len(batch) + 1) * lengths[i] > max_batch_tokens:
+            yield batch
+            batch = []
+        batch.append(i)
+    if batch:
+        yield batch
+
+
+def right_padded(rows: Sequence[Sequence[int]], device: torch.device) -> tuple[Tensor, Tensor]:
+    """Ids and attention mask, both (rows, longest), int64. Padding is id 0 under mask 0."""
+    longest = max(len(row) for row in rows)
+    ids = torch.tensor([[*row, *[0] * (longest - len(row))] for row in rows], device=device)
+    mask = torch.tensor([[1] * len(row) + [0] * (longest - len(row)) for row in rows], device=device)
+    return ids, mask

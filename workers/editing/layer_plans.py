@@ -1,0 +1,41 @@
+"""Which layers a batch changes, toward whose targets, and with what share of the residual."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from types import MappingProxyType
+
+from app.domain.errors import UnknownPlan
+from workers.editing.types import LayerStep
+
+LayerPlan = Callable[[Sequence[int]], list[LayerStep]]
+
+
+def boundary_layers(critical_layers: Sequence[int]) -> list[LayerStep]:
+    """The first and the last critical layer, each toward targets of its own, all of the residual (BLUE, 4.3)."""
+    first, last = critical_layers[0], critical_layers[-1]
+    return [LayerStep(layer=layer, target_layer=layer, share=1.0) for layer in dict.fromkeys((first, last))]
+
+
+def even_spread(critical_layers: Sequence[int]) -> list[LayerStep]:
+    """Every critical layer, toward the last one's targets; each takes an even share of what is left (MEMIT, eq. 20)."""
+    last, count = critical_layers[-1], len(critical_layers)
+    return [
+        LayerStep(layer=layer, target_layer=last, share=1.0 / (count - position))
+        for position, layer in enumerate(critical_layers)
+    ]
+
+
+PLANS: Mapping[str, LayerPlan] = MappingProxyType({"boundary": boundary_layers, "even": even_spread})
+
+
+def find_plan(name: str) -> LayerPlan:
+    """The plan of that name.
+
+    Raises:
+        UnknownPlan: there is none.
+    """
+    try:
+        return PLANS[name]
+    except KeyError:
+        raise UnknownPlan(f"plans are {', '.join(PLANS)}", field="plan", value=name) from None

@@ -1,0 +1,37 @@
+"""From a path or a hub id to an editable model: safetensors only, and never a model's own code."""
+
+from __future__ import annotations
+
+import torch
+from torch import nn
+from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerFast
+
+from app.domain.errors import UnsupportedArchitecture
+from workers.editing.architectures import EditableModel
+
+DTYPES = {
+    "float64": torch.float64,
+    "float32": torch.float32,
+    "bfloat16": torch.bfloat16,
+    "float16": torch.float16,
+}
+
+
+def load(source: str, *, revision: str | None = None, device: str = "cpu", dtype: str = "float32") -> EditableModel:
+    """Load a decoder-only model with its fast tokenizer.
+
+    Args:
+        source: a folder, or a hub id.
+        dtype: one of ``DTYPES``; the model's compute dtype. Edited matrices have masters of at least float32.
+
+    Raises:
+        UnsupportedArchitecture: no fast tokenizer (its offsets find the lookup token), or no parts that can be edited.
+    """
+    tokenizer = AutoTokenizer.from_pretrained(source, revision=revision, trust_remote_code=False)
+    if not isinstance(tokenizer, PreTrainedTokenizerFast):
+        raise UnsupportedArchitecture("editing needs a fast tokenizer", value=source)
+    model: PreTrainedModel = AutoModelForCausalLM.from_pretrained(
+        source, revision=revision, dtype=DTYPES[dtype], use_safetensors=True, trust_remote_code=False
+    )
+    nn.Module.to(model, torch.device(device))
+    return EditableModel.of(model, tokenizer)

@@ -1,0 +1,112 @@
+"""Hyperparameters of an edit, and the files they are read from: published ones (JSON, YAML), or ours."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, fields, replace
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from app.domain.errors import InvalidHyperparameter
+
+PUBLISHED_METHODS = {"memit": "memit", "alphaedit": "alphaedit"}
+
+
+@dataclass(frozen=True, slots=True)
+class Preset:
+    """What an edit is computed with, by the field names of the published files.
+
+    layers: critical layers, rising; a plan chooses among them.
+    v_*: the optimisation of targets (steps, learning rate, weight decay). clamp_norm_factor: bound of ‖δ‖ / ‖h₀‖.
+    mom2_update_weight: λ, the weight of C. L2: α, AlphaEdit's ridge. nullspace_threshold: eigenvalue of C below which
+    a direction counts as free. max_batch_tokens: tokens in memory at once; changes no number.
+    """
+
+    layers: tuple[int, ...]
+    method: str = "memit"
+    plan: str = "boundary"
+    v_num_grad_steps: int = 25
+    v_lr: float = 0.5
+    v_weight_decay: float = 0.5
+    kl_factor: float = 0.0625
+    clamp_norm_factor: float = 0.75
+    mom2_update_weight: float = 15000.0
+    L2: float = 10.0
+    nullspace_threshold: float = 2e-2
+    max_batch_tokens: int = 16384
+
+    def __post_init__(self) -> None:
+        """Raise InvalidHyperparameter for a value that is not finite or out of its range."""
+        for name in ("v_weight_decay", "kl_factor"):
+            self._require(name, lambda value: value >= 0)
+        for name in ("v_lr", "clamp_norm_factor", "mom2_update_weight", "L2", "nullspace_threshold"):
+            self._require(name, lambda value: value > 0)
+        for name in ("v_num_grad_steps", "max_batch_tokens"):
+            self._require(name, lambda value: value >= 1)
+        if not self.layers or any(b <= a for a, b in zip(self.layers, self.layers[1:], strict=False)):
+            raise InvalidHyperparameter("critical layers must rise", field="layers", value=list(self.layers))
+
+    def _require(self, name: str, holds: Any) -> None:
+        value = getattr(self, name)
+        if not math.isfinite(value) or not holds(value):
+            raise InvalidHyperparameter(f"{name} is out of its range", field=name, value=value)
+
+    def with_overrides(self, overrides: Mapping[str, Any]) -> Preset:
+        """The same preset with other values.
+
+        Raises:
+            InvalidHyperparameter: no such field, or a value of the wrong type or range.
+        """
+        known = {item.name: item.type for item in fields(self)}
+        for name in overrides:
+            if name not in known:
+                raise InvalidHyperparameter(f"there is no hyperparameter {name!r}", field=name, value=overrides[name])
+        return replace(self, **{name: _coerced(name, str(known[name]), overrides[name]) for name in overrides})
+
+    def as_dict(self) -> dict[str, Any]:
+        """All values by name, for reports."""
+        return {item.name: getattr(self, item.name) for item in fields(self)}
+
+
+def _coerced(name: str, kind: str, value: Any) -> Any:
+    """The value in the field's type; YAML reads ``5e-1`` as a string, JSON layers as a list."""
+    try:
+        if kind.startswith("tuple"):
+            return tuple(int(item) for item in value)
+        if kind != "int" or int(value) == float(value):
+            return {"int": int, "float": float, "str": str}[kind](value)
+    except (TypeError, ValueError, OverflowError):
+        pass
+    raise InvalidHyperparameter(f"{name} must be of type {kind}", field=name, value=value)
+
+
+def read_preset(path: Path) -> Preset:
+    """Read one hyperparameter file: as MEMIT, AlphaEdit, BLUE and EasyEdit publish them, or ours.
+
+    Fields that only name modules or data sets are passed over: modules are found by structure here. A published file
+    names its method as ``alg_name``; ours as ``method``, with ``plan`` beside it.
+
+    Raises:
+        InvalidHyperparameter: not a mapping, no layers, an unknown method, or a setting that is not supported.
+    """
+    text = path.read_text(encoding="utf-8")
+    data = yaml.safe_load(text)  # YAML 1.2 contains JSON
+    if not isinstance(data, dict) or "layers" not in data:
+        raise InvalidHyperparameter("a hyperparameter file is a mapping with 'layers'", field="preset", value=path.name)
+    if data.get("fact_token", "subject_last") != "subject_last":
+        raise InvalidHyperparameter("only subject_last is supported", field="fact_token", value=data["fact_token"])
+    known = {item.name for item in fields(Preset)}
+    values = {name: value for name, value in data.items() if name in known and value is not None}
+    if "method" not in values and "alg_name" in data:
+        values["method"] = _published_method(str(data["alg_name"]))
+    return Preset(layers=tuple(int(layer) for layer in values.pop("layers"))).with_overrides(values)
+
+
+def _published_method(alg_name: str) -> str:
+    name = alg_name.lower().replace("_blue", "").replace("-blue", "")
+    if name not in PUBLISHED_METHODS:
+        raise InvalidHyperparameter(f"no method here answers to {alg_name!r}", field="alg_name", value=alg_name)
+    return PUBLISHED_METHODS[name]

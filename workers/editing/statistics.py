@@ -1,0 +1,170 @@
+"""The second moment C of a layer's keys over a corpus, and the null space that AlphaEdit takes from it."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from safetensors import safe_open
+from safetensors.torch import save_file
+from torch import Tensor, nn
+
+from app.domain.errors import StatisticsMismatch
+from workers.editing.architectures import EditableModel
+from workers.editing.keys import right_padded
+
+SAMPLED_ELEMENTS = 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Statistics:
+    """Second moments by layer, each (d_in, d_in), float32 or wider; taken on the base model, before any edit."""
+
+    second_moments: dict[int, Tensor]
+    tokens: int
+    fingerprint: str | None = None
+
+    def second_moment(self, layer: int, width: int) -> Tensor:
+        """C of a layer, float64.
+
+        Raises:
+            StatisticsMismatch: the layer is missing, or of another width than the model's ``width``.
+        """
+        if layer not in self.second_moments:
+            raise StatisticsMismatch(f"the statistics lack layer {layer}", field="layers", value=layer)
+        moment = self.second_moments[layer]
+        if moment.shape != (width, width):
+            detail = f"layer {layer} has keys of width {width}, the statistics {tuple(moment.shape)}"
+            raise StatisticsMismatch(detail, field="layers", value=layer)
+        return moment.double()
+
+
+def fingerprint(editable: EditableModel) -> str:
+    """A sha256 that tells base models apart: every parameter's name, shape and first elements.
+
+    Not the whole of the weights: those of a large model take longer to hash than to load.
+    """
+    digest = hashlib.sha256()
+    for name, parameter in sorted(editable.model.named_parameters()):
+        digest.update(f"{name}{tuple(parameter.shape)}".encode())
+        sample = parameter.detach().flatten()[:SAMPLED_ELEMENTS].to("cpu", torch.float32)
+        digest.update(sample.numpy().tobytes())
+    return digest.hexdigest()
+
+
+@torch.inference_mode()
+def second_moments(
+    editable: EditableModel,
+    texts: Iterable[str],
+    layers: Sequence[int],
+    *,
+    max_tokens: int | None = None,
+    max_batch_tokens: int = 4096,
+    progress: Callable[[int], None] = lambda _tokens: None,
+) -> Statistics:
+    """C = E[k kᵀ] (not centred) over all tokens of ``texts``, in one pass over the stream.
+
+    Memory: one (d_in, d_in) float64 matrix a layer, and one micro-batch of at most ``max_batch_tokens``.
+    Texts longer than the model's window are cut into windows. ``progress`` hears of tokens as they are done.
+
+    Raises:
+        StatisticsMismatch: the corpus holds no token.
+    """
+    sums = {
+        layer: torch.zeros(editable.key_width(layer), editable.key_width(layer), dtype=torch.float64)
+        for layer in layers
+    }
+    done = 0
+    for rows in _micro_batches(_windows(editable, texts), max_batch_tokens):
+        ids, mask = right_padded(rows, editable.device)
+        _add_batch(editable, ids, mask, sums)
+        done += int(mask.sum())
+        progress(int(mask.sum()))
+        if max_tokens is not None and done >= max_tokens:
+            break
+    if done == 0:
+        raise StatisticsMismatch("the corpus holds no token")
+    moments = {layer: (total / done).float() for layer, total in sums.items()}
+    return Statistics(moments, done, fingerprint(editable))
+
+
+def _add_batch(editable: EditableModel, ids: Tensor, mask: Tensor, sums: dict[int, Tensor]) -> None:
+    """Add the batch's k kᵀ to the sums; one hook a layer, padding left out."""
+    valid = mask.bool()
+
+    def accumulate(layer: int) -> Callable[[nn.Module, tuple[Tensor, ...]], None]:
+        def see(_module: nn.Module, args: tuple[Tensor, ...]) -> None:
+            keys = args[0][valid.to(args[0].device)].float()
+            sums[layer] += (keys.T @ keys).to("cpu", torch.float64)
+
+        return see
+
+    handles = [editable.projection(layer).register_forward_pre_hook(accumulate(layer)) for layer in sums]
+    try:
+        editable.model.base_model(input_ids=ids, attention_mask=mask, use_cache=False)
+    finally:
+        for handle in handles:
+            handle.remove()
+
+
+def _windows(editable: EditableModel, texts: Iterable[str]) -> Iterator[list[int]]:
+    window = editable.window
+    for text in texts:
+        ids = editable.tokenizer(text)["input_ids"]
+        yield from (ids[start : start + window] for start in range(0, len(ids), window))
+
+
+def _micro_batches(rows: Iterable[list[int]], max_batch_tokens: int) -> Iterator[list[list[int]]]:
+    batch: list[list[int]] = []
+    longest = 0
+    for row in rows:
+        if not row:
+            continue
+        longest = max(longest, len(row))
+        if batch and (len(batch) + 1) * longest > max_batch_tokens:
+            yield batch
+            batch, longest = [], len(row)
+        batch.append(row)
+    if batch:
+        yield batch
+
+
+def null_space_basis(second_moment: Tensor, threshold: float) -> Tensor:
+    """Orthonormal Q (d_in, q), float64: eigenvectors of C with eigenvalue below ``threshold``; P = Q Qᵀ.
+
+    An absolute threshold can keep nearly all directions: look at q / d_in.
+    """
+    values, vectors = torch.linalg.eigh(second_moment.double())
+    basis: Tensor = vectors[:, values < threshold].contiguous()
+    return basis
+
+
+def save_statistics(statistics: Statistics, path: Path) -> None:
+    """Write ``layer.{i}`` (d_in, d_in), float32, with the model's fingerprint and the token count as metadata."""
+    tensors = {f"layer.{layer}": moment.contiguous() for layer, moment in statistics.second_moments.items()}
+    metadata = {"tokens": str(statistics.tokens), "fingerprint": statistics.fingerprint or ""}
+    path.parent.mkdir(parents=True, exist_ok=True)
+    scratch = path.with_name(f".{path.name}.part")
+    save_file(tensors, scratch, metadata=metadata)
+    scratch.replace(path)
+
+
+def load_statistics(path: Path, editable: EditableModel | None = None) -> Statistics:
+    """Read statistics; with ``editable`` given, refuse those of another model.
+
+    A file without a fingerprint (made elsewhere) is taken as it is, and checked by its shapes when used.
+
+    Raises:
+        StatisticsMismatch: the file's fingerprint is another model's.
+    """
+    with safe_open(path, framework="pt") as file:
+        metadata = file.metadata() or {}
+        names = [name for name in file.keys() if name.startswith("layer.")]  # noqa: SIM118 - not a mapping
+        moments = {int(name.removeprefix("layer.")): file.get_tensor(name) for name in names}
+    found = metadata.get("fingerprint") or None
+    if editable is not None and found is not None and found != fingerprint(editable):
+        raise StatisticsMismatch("the statistics were taken on another model", field="statistics", value=path.name)
+    return Statistics(moments, int(metadata.get("tokens", 0)), found)
