@@ -1,0 +1,41 @@
+"""The edit logs of all models, for reading: the front end never writes one."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from app.domain.edit_log import LogReader, Manifest
+
+
+class EditLogs:
+    """The logs under one root. Each is opened once, because an open log remembers what it has verified."""
+
+    def __init__(self, root: Path) -> None:
+        self._root = root
+        self._open: dict[str, LogReader] = {}
+
+    def models(self) -> list[str]:
+        """Names of the models that have a log, sorted."""
+        return LogReader.models(self._root)
+
+    def of(self, model: str) -> LogReader:
+        """A model's log, which may not exist yet.
+
+        Raises:
+            UnknownModel: no model can have that name.
+        """
+        if model in self._open:
+            return self._open[model]
+        log = LogReader(self._root, model)
+        return self._open.setdefault(model, log) if log.exists() else log
+
+    def find_job(self, job_id: str) -> tuple[str, Manifest] | None:
+        """The model that a job edited and the version that it committed, if it did.
+
+        Raises:
+            DamagedVersion: a manifest does not have the bytes that were committed.
+        """
+        for model in self.models():
+            if manifest := self.of(model).find_job(job_id):
+                return model, manifest
+        return None

@@ -1,0 +1,198 @@
+"""Which workers are alive, and what they say: the front end's way to every live model."""
+
+from __future__ import annotations
+
+import itertools
+import logging
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from threading import BoundedSemaphore
+from typing import TypeVar
+
+import httpx
+from pydantic import BaseModel, ValidationError
+from redis import Redis
+
+from app.domain import keyspace
+from app.domain.contract import (
+    SLOT,
+    EditBatch,
+    Generate,
+    GenerateReply,
+    Problem,
+    Prompt,
+    Query,
+    QueryReply,
+    WorkerCard,
+)
+from app.domain.edit_log import LoggedFact
+from app.domain.errors import (
+    EditError,
+    ModelUnavailable,
+    PromptTooLong,
+    RequestError,
+    Unavailable,
+    UnknownModel,
+)
+from app.edit_logs import EditLogs
+from app.problems import error_of
+from app.settings import Settings
+
+logger = logging.getLogger(__name__)
+
+AnswerT = TypeVar("AnswerT", bound=BaseModel)
+
+PROMPTS_AT_ONCE = 256
+"""As many as one ``Query`` may carry."""
+ATTEMPTS_AT_ONE_VERSION = 3
+
+_FORGET_THE_DEAD = "if redis.call('EXISTS', KEYS[2]) == 0 then redis.call('SREM', KEYS[1], ARGV[1]) end"
+
+
+class Fleet:
+    """The live workers. Asks one of a model's workers, the next one if it cannot be reached.
+
+    Every method that asks a worker raises ``ModelUnavailable`` when none of the model's workers answers,
+    ``Unavailable`` when too many requests wait already, and whatever the worker itself raised.
+    """
+
+    def __init__(self, redis: Redis, http: httpx.Client, logs: EditLogs, settings: Settings) -> None:
+        self._redis = redis
+        self._http = http
+        self._logs = logs
+        self._default_model = settings.default_model
+        self._places = BoundedSemaphore(settings.max_questions)
+        self._turns = itertools.count()
+
+    def workers(self, model: str | None = None) -> list[WorkerCard]:
+        """The live workers, of one model or of all, by model and name."""
+        names = sorted(_text(name) for name in self._redis.smembers(keyspace.WORKERS))
+        cards = self._redis.mget([keyspace.worker(name) for name in names]) if names else []
+        alive: list[WorkerCard] = []
+        for name, text in zip(names, cards, strict=True):
+            if text is None:
+                self._redis.eval(_FORGET_THE_DEAD, 2, keyspace.WORKERS, keyspace.worker(name), name)
+            elif card := _card(name, text):
+                alive.append(card)
+        return sorted(
+            (card for card in alive if model in (None, card.model)),
+            key=lambda card: (card.model, card.worker),
+        )
+
+    def resolve(self, name: str | None) -> str:
+        """The live model that a request means: the one it names, else the default, else the only one.
+
+        Raises:
+            UnknownModel: no worker serves the name, and it has no edit log.
+            ModelUnavailable: it is known, but no worker serves it now.
+            RequestError: several models are live and the request names none.
+        """
+        live = sorted({card.model for card in self.workers()})
+        wanted = name or self._default_model
+        if wanted in live:
+            return wanted
+        if name is not None and not self._logs.of(name).exists():
+            raise UnknownModel(f"No model {name} is known here.", field="model", value=name)
+        if wanted is not None or not live:
+            raise ModelUnavailable(f"No live worker serves {wanted or 'any model'}.", field="model", value=wanted)
+        if len(live) > 1:
+            raise RequestError(f"Several models are served, name one: {', '.join(live)}.", field="model")
+        return live[0]
+
+    def check(self, model: str, batch: EditBatch) -> None:
+        """Have a worker check the whole batch against its tokenizer, window and layers; nothing is edited.
+
+        Raises:
+            RequestError: of the kind that fits, with the field and the value at fault.
+        """
+        self._ask(model, "/check", batch)
+
+    def probe(self, model: str, query: Query) -> QueryReply:
+        """Put a query's prompts to the model; one version answers all of them."""
+        return _parsed(QueryReply, self._ask(model, "/probe", query))
+
+    def generate(self, model: str, request: Generate) -> GenerateReply:
+        """Have the model continue prompts; one version continues all of them."""
+        return _parsed(GenerateReply, self._ask(model, "/generate", request))
+
+    def recall(self, model: str, facts: Sequence[LoggedFact]) -> QueryReply:
+        """Ask for each fact whether the model gives its object, in the facts' order.
+
+        Raises:
+            ModelUnavailable: a new version was published between the parts of a long list, again and again.
+            PromptTooLong: a prompt with its subject is longer than a query may be.
+        """
+        prompts = [_question(fact) for fact in facts]
+        parts = [prompts[at : at + PROMPTS_AT_ONCE] for at in range(0, len(prompts), PROMPTS_AT_ONCE)]
+        for _ in range(ATTEMPTS_AT_ONE_VERSION):
+            replies = [self.probe(model, Query(model=model, prompts=tuple(part))) for part in parts]
+            if len({reply.version for reply in replies}) == 1:
+                answers = itertools.chain.from_iterable(reply.answers for reply in replies)
+                return QueryReply(model=model, version=replies[0].version, answers=tuple(answers))
+        raise ModelUnavailable(f"{model} was edited while it was asked.", field="model", value=model)
+
+    def _ask(self, model: str, path: str, request: BaseModel) -> bytes:
+        body = request.model_dump_json()
+        with self._place():
+            for card in self._in_turn(self.workers(model)):
+                try:
+                    response = self._http.post(
+                        f"{card.url}{path}", content=body, headers={"Content-Type": "application/json"}
+                    )
+                except httpx.ReadTimeout as error:
+                    raise ModelUnavailable(f"{model} took too long to answer.", field="model", value=model) from error
+                except httpx.TransportError as error:
+                    logger.warning("worker %s of %s cannot be reached: %r", card.worker, model, error)
+                    continue
+                if response.is_success:
+                    return response.content
+                raise _raised(response)
+        raise ModelUnavailable(f"No live worker serves {model}.", field="model", value=model)
+
+    def _in_turn(self, cards: list[WorkerCard]) -> list[WorkerCard]:
+        first = next(self._turns) % len(cards) if cards else 0
+        return cards[first:] + cards[:first]
+
+    @contextmanager
+    def _place(self) -> Iterator[None]:
+        """A place among the waiting requests, so that slow answers never use up the front end's threads."""
+        if not self._places.acquire(blocking=False):
+            raise Unavailable("Too many requests wait for an answer already.")
+        try:
+            yield
+        finally:
+            self._places.release()
+
+
+def _text(value: bytes | str) -> str:
+    return value if isinstance(value, str) else value.decode()
+
+
+def _card(name: str, text: bytes | str) -> WorkerCard | None:
+    try:
+        return WorkerCard.model_validate_json(text)
+    except ValidationError as error:
+        logger.warning("worker %s has a card that cannot be read: %s", name, error)
+        return None
+
+
+def _question(fact: LoggedFact) -> Prompt:
+    before, _, after = fact.prompt.partition(SLOT)
+    try:
+        return Prompt(prompt=f"{before}{fact.subject}{after}", expected=fact.object)
+    except ValidationError as error:
+        raise PromptTooLong("The fact's prompt is too long to be asked.", field="job", value=fact.subject) from error
+
+
+def _parsed(kind: type[AnswerT], body: bytes) -> AnswerT:
+    try:
+        return kind.model_validate_json(body)
+    except ValidationError as error:
+        raise ModelUnavailable("The worker's answer cannot be read; is it of another release?") from error
+
+
+def _raised(response: httpx.Response) -> EditError:
+    try:
+        return error_of(Problem.model_validate_json(response.content))
+    except ValidationError:
+        return ModelUnavailable(f"The worker answered with status {response.status_code}.")

@@ -1,0 +1,88 @@
+"""The front end's application: routes, error handlers, and the connections that live as long as it does."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from importlib.metadata import version
+from typing import TypedDict
+
+import httpx
+from anyio.to_thread import current_default_thread_limiter
+from fastapi import FastAPI
+from redis import Redis
+from redis.backoff import NoBackoff
+from redis.retry import Retry
+
+from app import error_handlers
+from app.body_limit import BodyLimit
+from app.dependencies import House
+from app.edit_logs import EditLogs
+from app.fleet import Fleet
+from app.jobs import Jobs
+from app.metrics import Metrics, RequestMetrics
+from app.routes import edits, generate, health, jobs, models, query, versions
+from app.settings import Settings
+
+SPARE_THREADS = 40
+"""Beside those that may wait for workers: for everything that is answered at once."""
+
+
+class State(TypedDict):
+    """What the lifespan gives to every request."""
+
+    house: House
+
+
+def create_app(settings: Settings | None = None) -> FastAPI:
+    """The application; it connects when it starts and lets go when it ends.
+
+    Raises:
+        ValueError: no Redis server is named.
+        pydantic.ValidationError: a setting in the environment is invalid.
+    """
+    settings = settings or Settings()
+    if (redis_url := settings.redis_url) is None:
+        raise ValueError("PALIMPSEST_REDIS_URL is not set, and the front end brings no Redis server of its own")
+    metrics = Metrics()
+
+    def lifespan(_: FastAPI) -> AbstractAsyncContextManager[State]:
+        return _connected(redis_url, settings, metrics)
+
+    app = FastAPI(
+        title="Palimpsest",
+        summary="Rewrites facts inside the weights of a language model, version by version.",
+        version=version("palimpsest"),
+        lifespan=lifespan,
+    )
+    app.add_middleware(BodyLimit, limit=settings.max_body_bytes)
+    app.add_middleware(RequestMetrics, metrics=metrics)
+    error_handlers.install(app)
+    for room in (edits, jobs, query, generate, models, versions, health):
+        app.include_router(room.router)
+    return app
+
+
+@asynccontextmanager
+async def _connected(redis_url: str, settings: Settings, metrics: Metrics) -> AsyncIterator[State]:
+    current_default_thread_limiter().total_tokens = settings.max_questions + SPARE_THREADS
+    logs = EditLogs(settings.log_dir)
+    with _redis(redis_url, settings) as redis, _http(settings) as http:
+        fleet = Fleet(redis, http, logs, settings)
+        yield {"house": House(settings, metrics, logs, Jobs(redis, logs, settings), fleet)}
+
+
+def _redis(url: str, settings: Settings) -> Redis:
+    """A client that sends no command twice: a submission must not be repeated by the connection."""
+    return Redis.from_url(
+        url,
+        socket_timeout=settings.redis_timeout_s,
+        socket_connect_timeout=settings.connect_timeout_s,
+        retry=Retry(NoBackoff(), 0),
+    )
+
+
+def _http(settings: Settings) -> httpx.Client:
+    timeout = httpx.Timeout(settings.question_timeout_s, connect=settings.connect_timeout_s)
+    limits = httpx.Limits(max_connections=settings.max_questions)
+    return httpx.Client(timeout=timeout, limits=limits, trust_env=False)

@@ -1,0 +1,22 @@
+"""Free text from the live model."""
+
+from __future__ import annotations
+
+from fastapi import APIRouter, Response
+
+from app.dependencies import FleetDep
+from app.domain.contract import Generate, GenerateReply
+from app.domain.errors import ModelUnavailable, PromptTooLong, Unavailable, UnknownModel
+from app.error_handlers import problems
+
+VERSION_HEADER = "X-Model-Version"
+
+router = APIRouter(tags=["questions"])
+
+
+@router.post("/generate", responses=problems(ModelUnavailable, PromptTooLong, Unavailable, UnknownModel))
+def generate(request: Generate, fleet: FleetDep, response: Response) -> GenerateReply:
+    """Continue prompts; ``X-Model-Version`` and the body say which version wrote."""
+    reply = fleet.generate(fleet.resolve(request.model), request)
+    response.headers[VERSION_HEADER] = str(reply.version)
+    return reply
