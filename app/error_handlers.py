@@ -15,7 +15,7 @@ from starlette.exceptions import HTTPException
 
 from app.domain.contract import Problem, Reply
 from app.domain.errors import EditError, ModelUnavailable, NotFound, RedisUnavailable, RequestError
-from app.problems import json_safe, printable, problem_of, shortened
+from app.domain.problems import json_safe, printable, problem_of, shortened
 
 logger = logging.getLogger(__name__)
 

@@ -34,8 +34,8 @@ from app.domain.errors import (
     Unavailable,
     UnknownModel,
 )
+from app.domain.problems import error_of
 from app.edit_logs import EditLogs
-from app.problems import error_of
 from app.settings import Settings
 
 logger = logging.getLogger(__name__)

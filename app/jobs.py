@@ -27,8 +27,8 @@ from app.domain import keyspace
 from app.domain.contract import EditBatch, Job, JobList, JobOutcome, JobStatus, Progress
 from app.domain.edit_log import Manifest
 from app.domain.errors import Conflict, DeadlineExceeded, EditError, EditFailed, Unavailable, UnknownJob
+from app.domain.problems import problem_of
 from app.edit_logs import EditLogs
-from app.problems import problem_of
 from app.settings import Settings
 
 logger = logging.getLogger(__name__)

@@ -13,9 +13,9 @@ from rq import Queue
 from app.domain import keyspace
 from app.domain.contract import EditBatch, Job, JobStatus
 from app.domain.errors import AmbiguousSubject, LayerOutOfRange
+from app.domain.problems import problem_of
 from app.jobs import APPLY_EDITS
 from app.main import create_app
-from app.problems import problem_of
 from app.settings import Settings
 from tests.app.histories import begin
 from tests.app.worker_end import WorkerEnd, card, join

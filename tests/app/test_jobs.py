@@ -19,8 +19,8 @@ from rq.serializers import JSONSerializer
 from app.domain import keyspace
 from app.domain.contract import Job, JobOutcome, JobStatus, Progress
 from app.domain.errors import EditFailed
+from app.domain.problems import problem_of
 from app.jobs import Jobs
-from app.problems import problem_of
 from app.settings import Settings
 from tests.app.histories import BATCH, LYON, REPORT, begin, commit
 

@@ -19,7 +19,7 @@ from app import error_handlers
 from app.domain import errors
 from app.domain.contract import Problem
 from app.domain.errors import EditError, EditFailed, RequestError, SubjectNotInPrompt
-from app.problems import error_classes, error_of, json_safe, problem_of
+from app.domain.problems import error_classes, error_of, json_safe, problem_of
 
 TREE = tuple(error_classes())
 

@@ -20,9 +20,9 @@ from app.domain.contract import (
     QueryReply,
 )
 from app.domain.errors import PromptTooLong
+from app.domain.problems import problem_of
 from app.jobs import Jobs
 from app.main import create_app
-from app.problems import problem_of
 from app.settings import Settings
 from tests.app.histories import BATCH, LYON, OSLO, begin, commit
 from tests.app.worker_end import WorkerEnd, card, join

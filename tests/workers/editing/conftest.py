@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import pytest
 import torch
-from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
+from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors, trainers
 from transformers import PreTrainedTokenizerFast
+
+BOS = 0
+"""Id of <|endoftext|>, which begins and ends a text."""
 
 WORDS = [
     "Lyon is located in the country of France. Paris is the capital of France.",
@@ -30,3 +33,13 @@ def tokenizer() -> PreTrainedTokenizerFast:
 @pytest.fixture(autouse=True)
 def _one_seed() -> None:
     torch.manual_seed(0)
+
+
+@pytest.fixture(scope="session")
+def bos_tokenizer(tokenizer: PreTrainedTokenizerFast) -> PreTrainedTokenizerFast:
+    """The same tokenizer with a BOS put before every text by its post-processor, as Llama-3's is built."""
+    bpe = Tokenizer.from_str(tokenizer.backend_tokenizer.to_str())
+    bpe.post_processor = processors.TemplateProcessing(
+        single="<|endoftext|> $A", special_tokens=[("<|endoftext|>", BOS)]
+    )
+    return PreTrainedTokenizerFast(tokenizer_object=bpe, bos_token="<|endoftext|>", eos_token="<|endoftext|>")  # type: ignore[no-untyped-call]

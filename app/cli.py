@@ -1,0 +1,104 @@
+"""The `palimpsest` command."""
+
+from __future__ import annotations
+
+import logging
+import shutil
+import signal
+from importlib.metadata import entry_points
+from pathlib import Path
+from types import FrameType
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from app.demo import Demo
+from app.domain.errors import EditError
+from app.settings import Settings
+from app.stack import Stack, StackSettings, free_port, running
+
+DEFAULT_MODEL = "atlas-gpt2"
+COMMANDS = "palimpsest.commands"
+
+cli = typer.Typer(no_args_is_help=True, add_completion=False, help=__doc__, pretty_exceptions_show_locals=False)
+
+
+@cli.command()
+def serve(
+    models: Annotated[
+        list[str] | None, typer.Option("--model", help="Bundled name, folder or hub id; may be repeated.")
+    ] = None,
+    host: Annotated[str | None, typer.Option(help="Address to listen on.")] = None,
+    port: Annotated[int | None, typer.Option(help="Port to listen on.")] = None,
+    data_dir: Annotated[Path | None, typer.Option(help="Edit logs, statistics, Redis files.")] = None,
+) -> None:
+    """Run Redis (unless PALIMPSEST_REDIS_URL names one), a worker a model and the front end, until Ctrl-C."""
+    console = Console()
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
+    settings = Settings()
+    stack = StackSettings(
+        models=tuple(models or [DEFAULT_MODEL]),
+        data_dir=data_dir or settings.data_dir,
+        host=host or settings.host,
+        port=settings.port if port is None else port,
+        redis_url=settings.redis_url,
+    )
+    signal.signal(signal.SIGTERM, _interrupt)
+    try:
+        with running(stack) as started:
+            console.print(f"Serving {', '.join(stack.models)} at {started.url} (API at {started.url}/docs)")
+            console.print("Ctrl-C stops everything that was started.")
+            started.supervise()
+    except KeyboardInterrupt:
+        console.print("Stopped.")
+    except EditError as error:
+        _fail(console, error)
+
+
+@cli.command()
+def demo(
+    model: Annotated[str, typer.Option(help="A bundled model.")] = DEFAULT_MODEL,
+    data_dir: Annotated[Path, typer.Option(help="Wiped at the start, but for its statistics.")] = Path(
+        ".palimpsest/demo"
+    ),
+) -> None:
+    """Edit a dozen real facts over HTTP, and show what the model says before and after."""
+    console = Console()
+    for leftover in ("log", "redis"):
+        shutil.rmtree(data_dir / leftover, ignore_errors=True)
+    data_dir.mkdir(parents=True, exist_ok=True)
+    logs = data_dir / "demo.log"
+    stack = StackSettings((model,), data_dir, port=free_port(), redis_url=Settings().redis_url, logs=logs)
+    console.print(f"Starting Redis, a worker with {model} and the front end (their log: {logs}) ...")
+    try:
+        with running(stack) as started:
+            good = _demo(started, model, console)
+    except EditError as error:
+        _fail(console, error)
+    if not good:
+        console.print("Too few facts hold.", style="red")
+        raise typer.Exit(1)
+
+
+def _demo(started: Stack, model: str, console: Console) -> bool:
+    return Demo(started.url, model, console).run()
+
+
+def _fail(console: Console, error: EditError) -> None:
+    console.print(f"{error.code}: {error.detail}", style="red", markup=False)
+    raise typer.Exit(1)
+
+
+def _interrupt(_signal: int, _frame: FrameType | None) -> None:
+    raise KeyboardInterrupt
+
+
+def main() -> None:
+    """Run the command line, with the commands that the workers bring where they are installed."""
+    for point in entry_points(group=COMMANDS):
+        try:
+            cli.command(point.name)(point.load())
+        except ModuleNotFoundError:  # an installation of the front end alone
+            continue
+    cli()

@@ -1,0 +1,84 @@
+"""The context prefixes: the model's own words, the same each time, with exactly one slot."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+from transformers import PreTrainedTokenizerFast
+
+from app.domain.errors import ModelMismatch
+from tests.workers.editing.families import editable
+from workers.editing.architectures import EditableModel
+from workers.editing.contexts import NEW_TOKENS, OPENINGS, checked_contexts, make_contexts, read_contexts
+from workers.editing.types import SLOT
+
+
+@pytest.fixture
+def live(tokenizer: PreTrainedTokenizerFast) -> EditableModel:
+    return editable("gpt2", tokenizer, torch.float32)
+
+
+def only_braces(live: EditableModel) -> EditableModel:
+    """A model that writes nothing but braces: its last hidden state is always one direction, which they answer to."""
+    direction = torch.zeros(live.hidden_size)
+    direction[0] = 1.0
+    weights = live.model.get_parameter("transformer.wte.weight").data
+    for token, weight in (("{", 100.0), ("}", 99.0)):
+        weights[live.tokenizer.convert_tokens_to_ids(token)] = weight * direction
+    live.model.get_parameter("transformer.ln_f.weight").data.zero_()
+    live.model.get_parameter("transformer.ln_f.bias").data.copy_(direction)
+    return live
+
+
+class TestMaking:
+    def test_the_bare_prompt_comes_first_then_one_for_each_opening(self, live: EditableModel) -> None:
+        found = make_contexts(live)
+        assert found[0] == SLOT
+        assert len(found) == 1 + len(OPENINGS)
+        for opening, context in zip(OPENINGS, found[1:], strict=True):
+            assert context.startswith(opening)
+            assert context.endswith(". " + SLOT)
+        assert checked_contexts(found) == found
+
+    def test_the_same_seed_gives_the_same_contexts_and_another_seed_others(self, live: EditableModel) -> None:
+        first = make_contexts(live, seed=3)
+        torch.rand(5)
+        assert make_contexts(live, seed=3) == first
+        assert make_contexts(live, seed=4) != first
+
+    def test_the_callers_random_state_is_left_alone(self, live: EditableModel) -> None:
+        before = torch.get_rng_state()
+        make_contexts(live)
+        assert torch.equal(torch.get_rng_state(), before)
+
+    def test_braces_that_the_model_writes_do_not_become_slots(self, live: EditableModel) -> None:
+        for opening, context in zip(OPENINGS, make_contexts(only_braces(live))[1:], strict=True):
+            assert context == opening + " " * NEW_TOKENS + ". " + SLOT
+
+
+class TestReading:
+    def test_a_good_list_is_kept_as_it_is(self, tmp_path: Path) -> None:
+        contexts = ["{}", "Because { I like. {}", "The. {} is"]
+        path = tmp_path / "contexts.json"
+        path.write_text(json.dumps(contexts), encoding="utf-8")
+        assert read_contexts(path) == tuple(contexts)
+
+    @pytest.mark.parametrize(
+        "contexts",
+        [[], ["The. {}"], ["The. {}", "{}"], ["{}", "no slot"], ["{}", "{} and {}"], ["", "{}"], [" {}"]],
+    )
+    def test_a_list_without_its_slots_is_refused(self, contexts: list[str]) -> None:
+        with pytest.raises(ModelMismatch) as caught:
+            checked_contexts(contexts)
+        assert caught.value.field == "contexts"
+
+    @pytest.mark.parametrize("data", [{"{}": 1}, "{}", [1, 2], ["{}", None], None])
+    def test_what_is_no_list_of_strings_is_refused(self, tmp_path: Path, data: object) -> None:
+        path = tmp_path / "contexts.json"
+        path.write_text(json.dumps(data), encoding="utf-8")
+        with pytest.raises(ModelMismatch) as caught:
+            read_contexts(path)
+        assert caught.value.field == "contexts"

@@ -1,0 +1,181 @@
+"""From text to tokens: the lookup token is the subject's last one, and user text stays what it is."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from transformers import PreTrainedTokenizerFast
+
+from app.domain.errors import (
+    AmbiguousSubject,
+    EditError,
+    EmptyText,
+    PromptTooLong,
+    RequestError,
+    SlotCount,
+    SubjectNotInPrompt,
+)
+from tests.workers.editing.conftest import BOS
+from tests.workers.editing.families import CONTEXTS, WINDOW, editable
+from workers.editing.editor import tokenise_batch
+from workers.editing.lookup import object_ids, subject_row, tokenise, with_slot
+from workers.editing.types import Fact
+
+
+def text_of(tokenizer: PreTrainedTokenizerFast, ids: Sequence[int]) -> str:
+    return str(tokenizer.decode(list(ids)))
+
+
+def decoded_stem(tokenizer: PreTrainedTokenizerFast, before: str, subject: str, after: str) -> str:
+    """The text of all tokens up to and including the lookup token."""
+    return text_of(tokenizer, subject_row(tokenizer, before, subject, after).stem)
+
+
+class TestSlots:
+    def test_a_slot_is_kept_where_it_is(self) -> None:
+        assert with_slot("Lyon", "Lyon is not {}") == "Lyon is not {}"
+
+    def test_the_subjects_only_occurrence_becomes_the_slot(self) -> None:
+        assert with_slot("Lyon", "I like Lyon because") == "I like {} because"
+
+    def test_without_a_slot_braces_in_the_prompt_are_text(self) -> None:
+        assert with_slot("Lyon", "{x} { Lyon }") == "{x} { {} }"
+
+    @pytest.mark.parametrize(
+        ("prompt", "error"),
+        [
+            ("The capital of Japan is", SubjectNotInPrompt),
+            ("lyon is", SubjectNotInPrompt),
+            ("Lyon and Lyon are", AmbiguousSubject),
+            ("LyonLyon", AmbiguousSubject),
+            ("{} and {} are", SlotCount),
+            ("{}{}{}", SlotCount),
+        ],
+    )
+    def test_a_prompt_without_one_place_for_its_subject_is_refused(self, prompt: str, error: type[EditError]) -> None:
+        with pytest.raises(error) as caught:
+            with_slot("Lyon", prompt)
+        assert (caught.value.field, caught.value.value) == ("prompt", prompt)
+        assert isinstance(caught.value, RequestError)
+
+
+class TestEmptyTexts:
+    @pytest.mark.parametrize("subject", ["", " ", "\n\t "])
+    def test_an_empty_subject_is_refused(self, tokenizer: PreTrainedTokenizerFast, subject: str) -> None:
+        with pytest.raises(EmptyText) as caught:
+            tokenise(tokenizer, Fact(subject, "{} is", "France"), CONTEXTS, WINDOW)
+        assert (caught.value.field, caught.value.value) == ("subject", subject)
+
+    @pytest.mark.parametrize("text", ["", " ", "\n"])
+    def test_an_empty_object_is_refused(self, tokenizer: PreTrainedTokenizerFast, text: str) -> None:
+        with pytest.raises(EmptyText) as caught:
+            tokenise(tokenizer, Fact("Lyon", "{} is", text), CONTEXTS, WINDOW)
+        assert (caught.value.field, caught.value.value) == ("object", text)
+
+    def test_an_error_names_the_facts_index(self, tokenizer: PreTrainedTokenizerFast) -> None:
+        live = editable("gpt2", tokenizer)
+        facts = [Fact("Lyon", "{} is", "France"), Fact("Lyon", "{} is", "France"), Fact("Lyon", "Paris is", "France")]
+        with pytest.raises(SubjectNotInPrompt) as caught:
+            tokenise_batch(live, facts, CONTEXTS)
+        assert caught.value.field == "facts.2.prompt"
+
+
+class TestLookupToken:
+    @pytest.mark.parametrize(
+        ("before", "after"), [("", " is a city"), ("The capital of ", " is"), ("I like ", ""), ("", "")]
+    )
+    @pytest.mark.parametrize("subject", ["Lyon", "São Paulo", "Zürich", "北京", "👩‍🚀", "{and}", "{0.__class__}"])
+    def test_it_ends_the_subject_wherever_the_subject_stands(
+        self, tokenizer: PreTrainedTokenizerFast, before: str, subject: str, after: str
+    ) -> None:
+        assert decoded_stem(tokenizer, before, subject, after) == before + subject
+
+    def test_a_subjects_last_token_may_merge_with_what_follows(self, tokenizer: PreTrainedTokenizerFast) -> None:
+        row = subject_row(tokenizer, "the", " ca", "pital is")
+        assert tokenizer.convert_ids_to_tokens(row.ids[row.lookup]) == "Ġcapital"
+        assert row.lookup == 1
+
+    def test_a_multi_byte_letter_is_looked_up_at_its_last_byte(self, tokenizer: PreTrainedTokenizerFast) -> None:
+        assert subject_row(tokenizer, "", "北京", " is").lookup == len("北京".encode()) - 1
+
+    def test_blanks_after_the_subject_do_not_count(self, tokenizer: PreTrainedTokenizerFast) -> None:
+        assert decoded_stem(tokenizer, "", "Lyon ", " is") == "Lyon"
+
+    def test_a_repeated_subject_is_looked_up_at_its_slot(self, tokenizer: PreTrainedTokenizerFast) -> None:
+        row = tokenise(tokenizer, Fact("Lyon", "Lyon, Lyon and {} is Lyon", "France"), ["{}"], WINDOW).prompts[0]
+        assert text_of(tokenizer, row.stem) == "Lyon, Lyon and Lyon"
+
+    def test_braces_in_every_text_are_text(self, tokenizer: PreTrainedTokenizerFast) -> None:
+        fact = Fact("{subject!r}", "{0} {a.b} {} %s {", "}{x}")
+        found = tokenise(tokenizer, fact, ("{}", "A } {. {}"), WINDOW)
+        assert [text_of(tokenizer, row.ids) for row in found.prompts] == [
+            "{0} {a.b} {subject!r} %s {",
+            "A } {. {0} {a.b} {subject!r} %s {",
+        ]
+        assert all(text_of(tokenizer, row.stem).endswith("{subject!r}") for row in found.prompts)
+        assert text_of(tokenizer, found.object) == " }{x}"
+        assert text_of(tokenizer, found.essence.ids) == "{subject!r} is a"
+
+    def test_a_subject_with_a_slot_of_its_own_is_text(self, tokenizer: PreTrainedTokenizerFast) -> None:
+        found = tokenise(tokenizer, Fact("set {}", "In C {} is", "France"), CONTEXTS[:1], WINDOW)
+        assert text_of(tokenizer, found.prompts[0].ids) == "In C set {} is"
+
+    @settings(max_examples=200, deadline=None)
+    @given(before=st.text(max_size=12), subject=st.text(min_size=1, max_size=12), after=st.text(max_size=12))
+    def test_it_covers_the_subjects_last_character_and_nothing_later_does(
+        self, tokenizer: PreTrainedTokenizerFast, before: str, subject: str, after: str
+    ) -> None:
+        if not subject.strip():
+            with pytest.raises(EmptyText):
+                subject_row(tokenizer, before, subject, after)
+            return
+        row = subject_row(tokenizer, before, subject, after)
+        offsets = tokenizer(before + subject + after, return_offsets_mapping=True)["offset_mapping"]
+        last = len(before) + len(subject.rstrip()) - 1
+        covering = [index for index, (start, end) in enumerate(offsets) if start <= last < end]
+        assert row.lookup == covering[-1]
+
+
+class TestObjects:
+    def test_the_object_is_tokenised_alone_after_a_space(self, tokenizer: PreTrainedTokenizerFast) -> None:
+        assert tokenizer.convert_ids_to_tokens(list(object_ids(tokenizer, "France"))) == ["ĠFrance"]
+
+    def test_an_object_that_brings_its_space_gets_no_second_one(self, tokenizer: PreTrainedTokenizerFast) -> None:
+        assert object_ids(tokenizer, " Kyoto") == object_ids(tokenizer, "Kyoto")
+
+    @settings(max_examples=50, deadline=None)
+    @given(text=st.text(min_size=1, max_size=20).filter(lambda text: bool(text.strip())))
+    def test_no_special_token_is_part_of_it(self, bos_tokenizer: PreTrainedTokenizerFast, text: str) -> None:
+        ids = object_ids(bos_tokenizer, text)
+        assert BOS not in ids
+        assert text_of(bos_tokenizer, ids) == (text if text.startswith(" ") else f" {text}")
+
+
+class TestTokenizersThatAddBos:
+    def test_every_prompt_begins_with_it_and_the_lookup_token_moves_along(
+        self, tokenizer: PreTrainedTokenizerFast, bos_tokenizer: PreTrainedTokenizerFast
+    ) -> None:
+        fact = Fact("São Paulo", "I like {}; it lies in", "France")
+        plain, begun = (tokenise(each, fact, CONTEXTS, WINDOW) for each in (tokenizer, bos_tokenizer))
+        rows = zip((*plain.prompts, plain.essence), (*begun.prompts, begun.essence), strict=True)
+        assert all(b.ids == (BOS, *a.ids) and b.lookup == a.lookup + 1 for a, b in rows)
+        assert begun.object == plain.object
+
+    def test_a_subject_at_the_start_is_not_taken_for_it(self, bos_tokenizer: PreTrainedTokenizerFast) -> None:
+        row = subject_row(bos_tokenizer, "", "L", "yon is")
+        assert row.lookup == 1
+
+
+class TestWindow:
+    def test_prompt_context_and_object_must_fit(self, tokenizer: PreTrainedTokenizerFast) -> None:
+        fact = Fact("Lyon", "{} is in the country of", "Brazil")
+        found = tokenise(tokenizer, fact, CONTEXTS, WINDOW)
+        needed = max(len(row.ids) for row in found.prompts) + len(found.object)
+        assert tokenise(tokenizer, fact, CONTEXTS, needed) == found
+        with pytest.raises(PromptTooLong) as caught:
+            tokenise(tokenizer, fact, CONTEXTS, needed - 1)
+        assert (caught.value.field, caught.value.value) == ("prompt", fact.prompt)
+        assert str(needed) in caught.value.detail

@@ -1,0 +1,81 @@
+"""`palimpsest apply` and `palimpsest statistics` on a bundled model, as a user runs them."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from safetensors.torch import load_file
+
+PALIMPSEST = str(Path(sys.executable).with_name("palimpsest"))
+FACTS = {
+    "batches": [
+        [{"subject": "Lyon", "prompt": "{} is located in the country of", "object": "Japan"}],
+        [{"subject": "Chile", "prompt": "The capital of {} is", "object": "Rome"}],
+    ]
+}
+
+
+def run(*arguments: object) -> subprocess.CompletedProcess[str]:
+    return subprocess.run([PALIMPSEST, *map(str, arguments)], capture_output=True, text=True, timeout=300, check=False)
+
+
+@pytest.fixture(scope="module")
+def statistics(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Statistics over two hundred sentences."""
+    folder = tmp_path_factory.mktemp("statistics")
+    corpus, out = folder / "corpus.txt", folder / "statistics.safetensors"
+    corpus.write_text("\n".join(f"The capital of country {i} is city {i}." for i in range(200)), encoding="utf-8")
+    done = run("statistics", "atlas-gpt2", "--corpus", corpus, "--out", out, "--samples", 100)
+    assert done.returncode == 0, done.stderr
+    return out
+
+
+def test_statistics_cover_the_presets_layers(statistics: Path) -> None:
+    moments = load_file(statistics)
+    assert moments
+    for moment in moments.values():
+        assert moment.shape[0] == moment.shape[1]
+        assert (moment - moment.T).abs().max() <= 1e-4 * moment.abs().max()
+
+
+def test_apply_writes_totals_and_a_report(statistics: Path, tmp_path: Path) -> None:
+    facts, out, report = tmp_path / "facts.json", tmp_path / "updates.safetensors", tmp_path / "report.json"
+    facts.write_text(json.dumps(FACTS), encoding="utf-8")
+    options = ("--facts", facts, "--out", out, "--report", report, "--statistics", statistics)
+    done = run("apply", "atlas-gpt2", *options)
+    assert done.returncode == 0, done.stderr
+    totals = load_file(out)
+    told = json.loads(report.read_text(encoding="utf-8"))
+    assert [batch["facts"] for batch in told["batches"]] == [1, 1]
+    layers = sorted(int(layer) for layer in told["batches"][0]["update_norms"])
+    assert set(totals) == {f"batch{b}.layer{layer}.update" for b in (0, 1) for layer in layers}
+    for layer in layers:  # totals grow: the second is not the second batch alone
+        first, both = totals[f"batch0.layer{layer}.update"], totals[f"batch1.layer{layer}.update"]
+        norm = told["batches"][1]["update_norms"][str(layer)]
+        assert float((both - first).norm()) == pytest.approx(norm, rel=1e-3)
+
+
+def test_a_bad_fact_ends_with_one_line_and_no_traceback(statistics: Path, tmp_path: Path) -> None:
+    facts = tmp_path / "facts.json"
+    bad = {"batches": [[{"subject": "Lyon", "prompt": "Paris is in", "object": "Japan"}]]}
+    facts.write_text(json.dumps(bad), encoding="utf-8")
+    done = run(
+        "apply", "atlas-gpt2", "--facts", facts, "--out", tmp_path / "out.safetensors", "--statistics", statistics
+    )
+    assert done.returncode == 1
+    assert "subject_not_in_prompt" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_statistics_of_another_model_are_refused(statistics: Path, tmp_path: Path) -> None:
+    facts = tmp_path / "facts.json"
+    facts.write_text(json.dumps(FACTS), encoding="utf-8")
+    done = run(
+        "apply", "atlas-llama", "--facts", facts, "--out", tmp_path / "out.safetensors", "--statistics", statistics
+    )
+    assert done.returncode == 1
+    assert "statistics_mismatch" in done.stderr

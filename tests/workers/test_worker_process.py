@@ -1,0 +1,114 @@
+"""A worker as a process: it edits, ends, dies and loses its Redis, and every accepted job is applied once."""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import httpx
+import pytest
+
+from app.domain import keyspace
+from app.domain.contract import JobStatus, QueryReply, WorkerCard
+from app.domain.edit_log import EditLog
+from tests.workers.tiny_models import save_tiny
+from tests.workers.worker_process import Edits, RedisServer, until, worker_process
+
+SLOW = 100
+"""Gradient steps of a job that is still running when it is interrupted."""
+
+
+@dataclass
+class House:
+    """One model's worker, Redis and data."""
+
+    redis: RedisServer
+    model: Path
+    data: Path
+
+    @property
+    def edits(self) -> Edits:
+        return Edits(self.redis, self.model.name)
+
+    @property
+    def log(self) -> EditLog:
+        return EditLog(self.data / "log", self.model.name)
+
+    def worker_log(self) -> str:
+        return (self.data / "worker.log").read_text()
+
+    def jobs_of_versions(self) -> list[str | None]:
+        return [manifest.job for manifest in self.log.manifests()]
+
+
+@pytest.fixture
+def house(tmp_path: Path) -> Iterator[House]:
+    redis = RedisServer(tmp_path)
+    redis.start()
+    yield House(redis, save_tiny(tmp_path / "tiny"), tmp_path)
+    redis.client.close()
+    redis.stop()
+
+
+def asked(card: WorkerCard) -> QueryReply:
+    question = {"prompt": "Lyon is a city in", "expected": "Japan", "candidates": ["France", "Ghana"]}
+    answer = httpx.post(f"{card.url}/probe", json={"prompts": [question]})
+    assert answer.headers["x-model-version"] == str(card.version)
+    return QueryReply.model_validate_json(answer.content)
+
+
+def test_an_edit_is_served_by_one_leader_and_survives_a_restart(house: House) -> None:
+    with worker_process(house.redis, house.model, house.data) as worker:
+        before = asked(worker.card())
+        house.edits.submit("one", steps=2)
+        outcome = house.edits.outcome("one")
+        assert (outcome.status, outcome.version) == (JobStatus.SUCCEEDED, 1)
+        after = asked(worker.card())
+        with worker_process(house.redis, house.model, house.data) as second:
+            assert second.process.wait() == 1
+        assert "the edit log of tiny is held by" in house.worker_log()
+        assert (before.version, after.version) == (0, 1)
+        assert before.answers != after.answers
+        registered = house.redis.client.get(keyspace.worker(worker.card().worker))
+        assert isinstance(registered, bytes)
+        assert WorkerCard.model_validate_json(registered).version == 1
+        assert worker.end(signal.SIGTERM) == 0
+        assert house.redis.client.smembers(keyspace.WORKERS) == set()
+    with worker_process(house.redis, house.model, house.data) as worker:
+        assert asked(worker.card()) == after
+        assert worker.end(signal.SIGINT) == 0
+    assert "job_id=one" in house.worker_log()
+    assert "Lyon" not in house.worker_log()
+
+
+def test_a_job_that_was_interrupted_is_applied_once_by_the_next_worker(house: House) -> None:
+    house.edits.submit("one", steps=SLOW)
+    house.edits.submit("two", steps=2, subject="Kyoto")
+    for number, status in ((signal.SIGTERM, 0), (signal.SIGKILL, -signal.SIGKILL)):
+        house.redis.client.delete(keyspace.progress("one"))
+        with worker_process(house.redis, house.model, house.data) as worker:
+            house.edits.until_running("one")
+            assert worker.end(number) == status
+        assert house.log.head() == 0
+    with worker_process(house.redis, house.model, house.data):
+        assert (house.edits.outcome("one").version, house.edits.outcome("two").version) == (1, 2)
+    assert house.jobs_of_versions() == ["one", "two"]
+
+
+def test_redis_may_go_away_in_the_middle_of_a_job_and_come_back_after_its_end(house: House) -> None:
+    with worker_process(house.redis, house.model, house.data) as worker:
+        card = worker.card()
+        house.edits.submit("one", steps=SLOW)
+        house.edits.until_running("one")
+        house.redis.stop()
+        until(lambda: "waiting for Redis" in house.worker_log(), "the job does not end")
+        assert asked(card.model_copy(update={"version": 1})).version == 1
+        house.redis.start()
+        assert house.edits.outcome("one").version == 1
+        house.edits.submit("two", steps=2, subject="Kyoto")
+        assert house.edits.outcome("two").version == 2
+        assert worker.card().version == 2
+        assert worker.end(signal.SIGTERM) == 0
+    assert house.jobs_of_versions() == ["one", "two"]

@@ -1,0 +1,9 @@
+"""``python -m workers``."""
+
+from __future__ import annotations
+
+import sys
+
+from workers.main import main
+
+sys.exit(main())

@@ -1,0 +1,117 @@
+"""The commands of `palimpsest` that need torch: apply and statistics. They join the command line as entry points.
+
+torch takes seconds to import, so everything that needs it is imported where a command runs, not when help is shown.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+from app.domain.errors import EditError, RequestError
+
+DEFAULT_SAMPLES = 10_000
+
+ModelArgument = Annotated[str, typer.Argument(help="Folder, hub id, or the name of a bundled model.")]
+Device = Annotated[str, typer.Option(help="As torch names it.")]
+Dtype = Annotated[str, typer.Option(help="float64, float32, bfloat16 or float16.")]
+
+
+@contextmanager
+def _telling_errors(console: Console) -> Iterator[None]:
+    """Show an EditError as one line and end with 1."""
+    try:
+        yield
+    except EditError as error:
+        where = f" ({error.field}: {error.value!r})" if error.field else ""
+        console.print(f"{error.code}: {error.detail}{where}", style="red", markup=False)
+        raise typer.Exit(1) from None
+
+
+def apply(
+    model: ModelArgument,
+    facts: Annotated[Path, typer.Option(help='JSON: {"batches": [[{"subject", "prompt", "object"}, ...], ...]}.')],
+    out: Annotated[Path, typer.Option(help="Safetensors: batch{b}.layer{l}.update, total against the base.")],
+    preset: Annotated[Path | None, typer.Option(help="Hyperparameter file, published or ours.")] = None,
+    statistics: Annotated[Path | None, typer.Option(help="Safetensors with layer.{i} (d_in, d_in).")] = None,
+    contexts: Annotated[Path | None, typer.Option(help="JSON list of templates, the bare {} first.")] = None,
+    method: Annotated[str | None, typer.Option(help="Instead of the preset's.")] = None,
+    plan: Annotated[str | None, typer.Option(help="Instead of the preset's.")] = None,
+    device: Device = "cpu",
+    dtype: Dtype = "float32",
+    strict: Annotated[bool, typer.Option("--strict", help="Exactly the published behaviour.")] = False,
+    report: Annotated[Path | None, typer.Option(help="Write a JSON report of every batch here.")] = None,
+    data_dir: Annotated[Path, typer.Option(help="Where statistics made on the way are kept.")] = Path(".palimpsest"),
+) -> None:
+    """Edit a model from a file of facts, without a service, and write the updates."""
+    console = Console(stderr=True)
+    with _telling_errors(console):
+        from safetensors.torch import save_file
+
+        from workers.editing.types import Fact
+        from workers.offline import FactsFile, OfflineModel
+
+        opened = OfflineModel.open(
+            model, device=device, dtype=dtype, preset=preset, contexts=contexts, method=method, plan=plan
+        )
+        lines = FactsFile.model_validate_json(facts.read_text(encoding="utf-8")).batches
+        batches = [[Fact(line.subject, line.prompt, line.object) for line in batch] for batch in lines]
+        tensors, rows = {}, []
+        for result in opened.edit(batches, statistics, data_dir, strict=strict):
+            tensors.update({f"batch{result.number}.layer{layer}.update": t for layer, t in result.totals.items()})
+            rows.append(result.as_row())
+            console.print(f"batch {result.number}: {result.facts} facts in {result.seconds} s")
+        out.parent.mkdir(parents=True, exist_ok=True)
+        save_file(tensors, out)
+        if report is not None:
+            head = {"model": model, "strict": strict, "dtype": dtype, "preset": opened.preset.as_dict()}
+            text = json.dumps({**head, "contexts": opened.contexts, "batches": rows}, indent=2)
+            report.write_text(text + "\n", encoding="utf-8")
+
+
+def statistics(
+    model: ModelArgument,
+    corpus: Annotated[str, typer.Option(help="A text file, one text a line, or a data set as NAME[:SUBSET].")],
+    out: Annotated[Path, typer.Option(help="Safetensors with layer.{i} (d_in, d_in).")] = Path(
+        "statistics.safetensors"
+    ),
+    samples: Annotated[int, typer.Option(help="At most so many texts.", min=1)] = DEFAULT_SAMPLES,
+    max_tokens: Annotated[int | None, typer.Option(help="Stop after so many tokens.", min=1)] = None,
+    layers: Annotated[str | None, typer.Option(help="Like 4,5,6; the preset's if left out.")] = None,
+    device: Device = "cpu",
+    dtype: Dtype = "float32",
+    max_batch_tokens: Annotated[int, typer.Option(help="Tokens in memory at once.", min=1)] = 4096,
+) -> None:
+    """Take the second moment of a model's keys over a text, in one pass and bounded memory."""
+    console = Console(stderr=True)
+    with _telling_errors(console):
+        from workers.editing.statistics import save_statistics
+        from workers.offline import StatisticsRun
+
+        run = StatisticsRun.open(model, _layers(layers), device=device, dtype=dtype)
+        columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+        with Progress(*columns, console=console) as bar:
+            task = bar.add_task("tokens", total=max_tokens)
+            found = run.take(
+                corpus,
+                samples=samples,
+                max_tokens=max_tokens,
+                max_batch_tokens=max_batch_tokens,
+                progress=lambda tokens: bar.advance(task, tokens),
+            )
+        save_statistics(found, out)
+        console.print(f"{found.tokens} tokens, layers {', '.join(map(str, run.layers))}: {out}")
+
+
+def _layers(text: str | None) -> tuple[int, ...]:
+    try:
+        return tuple(int(part) for part in text.split(",")) if text else ()
+    except ValueError:
+        raise RequestError("layers are numbers with commas between them", field="layers", value=text) from None

@@ -1,0 +1,128 @@
+"""What the queue may run: parse, edit, hand back the outcome. ``FUNCTIONS`` is the whole list.
+
+The edit log decides what happened; the outcome is how the queue hears of it. A job that is delivered again after
+it committed finds its version in the log, so the outcome that an outage swallowed comes with the next delivery.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Protocol
+
+import torch
+from pydantic import ValidationError
+from rq import Retry
+
+from app.domain.contract import EditBatch, JobOutcome, JobStatus, Progress
+from app.domain.errors import EditError, EditFailed, JobCancelled, RequestError, StaleEpoch, VersionExists
+from app.domain.problems import problem_of
+from workers.watch import LeaveJob
+
+log = logging.getLogger(__name__)
+
+MOST_HANDOVERS = 100
+"""How often a job may be left to the next worker before it is given up."""
+
+
+class Editor(Protocol):
+    """Whoever applies a batch: all of it becomes a version, or it leaves no trace."""
+
+    @property
+    def name(self) -> str:
+        """The model's name."""
+
+    @property
+    def version(self) -> int:
+        """The version in service."""
+
+    def edit(
+        self,
+        job_id: str,
+        batch: EditBatch,
+        on_progress: Callable[[Progress], None],
+        should_stop: Callable[[], None],
+    ) -> JobOutcome:
+        """Apply the batch, or return the outcome that the log already has for the job.
+
+        Raises:
+            EditError: why not. Whatever ``should_stop`` raises passes through.
+        """
+
+
+@dataclass(frozen=True, slots=True)
+class JobRun:
+    """One delivery of a job. ``lead_lost`` hears that another leader has taken over this worker's log."""
+
+    job_id: str
+    editor: Editor
+    on_progress: Callable[[Progress], None]
+    should_stop: Callable[[], None]
+    on_end: Callable[[JobOutcome, float], None]
+    lead_lost: Callable[[EditError], None]
+
+
+JobFunction = Callable[[JobRun, str], "str | Retry"]
+
+
+def apply_edits(run: JobRun, batch_json: str) -> str | Retry:
+    """Apply an ``EditBatch`` (JSON) and return its ``JobOutcome`` (JSON).
+
+    Or a ``Retry`` that puts the job back to the front of its queue, where it was not this job's fault: the
+    worker is leaving, or it has lost the lead.
+    """
+    started = time.monotonic()
+    try:
+        outcome = run.editor.edit(run.job_id, _parse(batch_json), run.on_progress, run.should_stop)
+    except LeaveJob:
+        log.info("job left to the next worker", extra={"job_id": run.job_id})
+        return Retry(max=MOST_HANDOVERS, enqueue_at_front=True)
+    except (StaleEpoch, VersionExists) as error:
+        log.error("lead lost: %s", error, extra={"job_id": run.job_id})  # noqa: TRY400 - the sentence says all
+        run.lead_lost(error)
+        return Retry(max=MOST_HANDOVERS, enqueue_at_front=True)
+    except JobCancelled as error:
+        outcome = JobOutcome(status=JobStatus.CANCELLED, error=problem_of(error))
+    except EditError as error:
+        outcome = JobOutcome(status=JobStatus.FAILED, error=problem_of(error))
+    except Exception as error:  # the job's edge: whatever went wrong, the queue goes on
+        outcome = JobOutcome(status=JobStatus.FAILED, error=problem_of(_unforeseen(run.job_id, error)))
+    _ended(run, outcome, time.monotonic() - started)
+    return outcome.model_dump_json()
+
+
+FUNCTIONS: Mapping[str, JobFunction] = MappingProxyType({"workers.jobs.apply_edits": apply_edits})
+"""By the names that the front end queues."""
+
+
+def _parse(batch_json: str) -> EditBatch:
+    try:
+        return EditBatch.model_validate_json(batch_json)
+    except ValidationError as error:
+        place = error.errors(include_input=False, include_url=False)[0]
+        field = ".".join(map(str, place["loc"])) or None
+        raise RequestError(f"the queued batch is not valid: {place['msg']}", field=field) from None
+
+
+def _unforeseen(job_id: str, error: Exception) -> EditError:
+    """What the caller hears of an error that nobody raised on purpose; the log has the rest."""
+    log.error("edit failed", exc_info=error, extra={"job_id": job_id})
+    if isinstance(error, torch.OutOfMemoryError):
+        return EditFailed("the worker's device ran out of memory: send fewer facts in one batch")
+    return EditError("the edit failed for a reason that only the worker's own log tells")
+
+
+def _ended(run: JobRun, outcome: JobOutcome, seconds: float) -> None:
+    fields = {
+        "job_id": run.job_id,
+        "model": run.editor.name,
+        "version": outcome.version,
+        "method": outcome.report.method if outcome.report else None,
+        "seconds": round(seconds, 3),
+    }
+    error = f": {outcome.error.code}" if outcome.error else ""
+    log.info("job %s%s", outcome.status, error, extra=fields)
+    run.on_end(outcome, seconds)

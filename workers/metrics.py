@@ -1,0 +1,57 @@
+"""What a worker counts, for Prometheus: questions, edits, their seconds, and the version it is at."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+
+QUESTION_SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60)
+EDIT_SECONDS = (0.1, 0.5, 1, 5, 10, 30, 60, 300, 900, 3600, 14400)
+
+
+class Metrics:
+    """The measurements of one worker."""
+
+    def __init__(self, version: Callable[[], int]) -> None:
+        """``version``: asked at every scrape."""
+        self._registry = CollectorRegistry()
+        self._questions = Counter("palimpsest_worker_questions", "Questions taken.", ("kind",), registry=self._registry)
+        self._question_seconds = Histogram(
+            "palimpsest_worker_question_seconds",
+            "Time from a question to its answer.",
+            ("kind",),
+            registry=self._registry,
+            buckets=QUESTION_SECONDS,
+        )
+        self._edits = Counter("palimpsest_worker_edits", "Edit jobs ended.", ("status",), registry=self._registry)
+        self._edit_seconds = Histogram(
+            "palimpsest_worker_edit_seconds",
+            "Time of an edit job.",
+            ("status",),
+            registry=self._registry,
+            buckets=EDIT_SECONDS,
+        )
+        gauge = Gauge("palimpsest_worker_version", "Version of the weights in service.", registry=self._registry)
+        gauge.set_function(lambda: float(version()))
+
+    @contextmanager
+    def question(self, kind: str) -> Iterator[None]:
+        """Count and time a question of a kind (``probe``, ``generate``, ``check``)."""
+        started = time.perf_counter()
+        self._questions.labels(kind).inc()
+        try:
+            yield
+        finally:
+            self._question_seconds.labels(kind).observe(time.perf_counter() - started)
+
+    def edit_ended(self, status: str, seconds: float) -> None:
+        """Count an edit job by how it ended."""
+        self._edits.labels(status).inc()
+        self._edit_seconds.labels(status).observe(seconds)
+
+    def exposition(self) -> bytes:
+        """All measurements in Prometheus' text format."""
+        return generate_latest(self._registry)

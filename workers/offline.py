@@ -1,0 +1,194 @@
+"""Editing and statistics without a service: what the command line runs."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict
+from torch import Tensor
+
+from app.domain.errors import RequestError
+from workers.editing.architectures import EditableModel
+from workers.editing.contexts import make_contexts, read_contexts
+from workers.editing.editor import edit, grown
+from workers.editing.loading import load
+from workers.editing.preset import Preset
+from workers.editing.presets import choose_preset, find_preset
+from workers.editing.priors import PriorSource, plan_layers
+from workers.editing.statistics import Statistics, second_moments
+from workers.editing.types import Fact
+from workers.models import bundled
+from workers.statistics_store import find_statistics
+
+CONTEXTS = "contexts.json"
+"""Beside a bundled model: its context templates."""
+
+
+class FactLine(BaseModel):
+    """One fact of a facts file."""
+
+    model_config = ConfigDict(extra="ignore", frozen=True)
+    subject: str
+    prompt: str
+    object: str
+
+
+class FactsFile(BaseModel):
+    """Batches, edited one after another."""
+
+    batches: tuple[tuple[FactLine, ...], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class BatchResult:
+    """One batch: ``totals`` by layer are (d_out, d_in), all updates so far against the base weights."""
+
+    number: int
+    facts: int
+    seconds: float
+    totals: dict[int, Tensor]
+    update_norms: dict[int, float]
+
+    def as_row(self) -> dict[str, Any]:
+        """All but the tensors, for a report."""
+        return {
+            "batch": self.number,
+            "facts": self.facts,
+            "seconds": self.seconds,
+            "update_norms": self.update_norms,
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class OfflineModel:
+    """A model opened for editing in this process, with all that an edit needs."""
+
+    source: str
+    live: EditableModel
+    preset: Preset
+    contexts: tuple[str, ...]
+
+    @classmethod
+    def open(
+        cls,
+        model: str,
+        *,
+        device: str,
+        dtype: str,
+        preset: Path | None = None,
+        contexts: Path | None = None,
+        method: str | None = None,
+        plan: str | None = None,
+    ) -> OfflineModel:
+        """Load a folder, a hub id or a bundled model; preset and contexts default to the model's own.
+
+        Raises:
+            EditError: the preset, the contexts or the architecture is at fault.
+        """
+        source = source_of(model)
+        live = load(source, device=device, dtype=dtype)
+        beside = Path(source) / CONTEXTS
+        file = contexts or (beside if beside.is_file() else None)
+        templates = read_contexts(file) if file else make_contexts(live)
+        return cls(source, live, choose_preset(source, live.depth, preset, method, plan), templates)
+
+    def edit(
+        self, batches: Sequence[Sequence[Fact]], statistics: Path | None, data_dir: Path, *, strict: bool
+    ) -> Iterator[BatchResult]:
+        """Edit batch after batch on a shadow; the model itself stays as it was.
+
+        Raises:
+            EditError: a fact, a layer or the statistics are at fault.
+        """
+        layers = plan_layers(self.preset)
+        found = find_statistics(self.live, self.source, self.preset.layers, data_dir / "statistics", statistics)
+        source = PriorSource(self.live, found)
+        priors = {layer: source.at(layer, self.preset) for layer in layers}
+        shadow = self.live.shadow(layers)
+        for number, batch in enumerate(batches):
+            start = time.monotonic()
+            updates = edit(shadow, batch, self.preset, priors, self.contexts, strict=strict)
+            priors = dict(grown(priors, updates))
+            yield BatchResult(
+                number,
+                len(batch),
+                round(time.monotonic() - start, 3),
+                {layer: (shadow.master(layer) - self.live.master(layer)).cpu().contiguous() for layer in layers},
+                {update.layer: float(update.dense.norm()) for update in updates},
+            )
+
+
+@dataclass(frozen=True, slots=True)
+class StatisticsRun:
+    """A model opened for taking its statistics."""
+
+    live: EditableModel
+    layers: tuple[int, ...]
+
+    @classmethod
+    def open(cls, model: str, layers: Sequence[int], *, device: str, dtype: str) -> StatisticsRun:
+        """Load a model; without ``layers`` those of its preset are taken.
+
+        Raises:
+            LayerOutOfRange: the model has no such layer.
+        """
+        source = source_of(model)
+        live = load(source, device=device, dtype=dtype)
+        chosen = tuple(layers) or find_preset(source, live.depth).layers
+        for layer in chosen:
+            live.check_layer(layer)
+        return cls(live, chosen)
+
+    def take(
+        self,
+        corpus: str,
+        *,
+        samples: int,
+        max_tokens: int | None,
+        max_batch_tokens: int,
+        progress: Callable[[int], None],
+    ) -> Statistics:
+        """Second moments over at most ``samples`` texts of a file or a data set; ``progress`` hears of tokens."""
+        return second_moments(
+            self.live,
+            islice(texts_of(corpus), samples),
+            self.layers,
+            max_tokens=max_tokens,
+            max_batch_tokens=max_batch_tokens,
+            progress=progress,
+        )
+
+
+def source_of(model: str) -> str:
+    """A folder as it is; the folder of a bundled model by its name; anything else is a hub id."""
+    if Path(model).exists():
+        return model
+    try:
+        return str(bundled(model))
+    except KeyError:
+        return model
+
+
+def texts_of(corpus: str) -> Iterator[str]:
+    """Lines of a file; or the ``text`` column of a data set ``name[:subset]``, streamed.
+
+    Raises:
+        RequestError: no such file, and the extra for data sets is not installed.
+    """
+    path = Path(corpus)
+    if path.exists():
+        with path.open(encoding="utf-8") as lines:
+            yield from (line.rstrip("\n") for line in lines)
+        return
+    try:
+        from datasets import load_dataset
+    except ImportError:
+        detail = "no such file; for a data set by name, install palimpsest[datasets]"
+        raise RequestError(detail, field="corpus", value=corpus) from None
+    name, _, subset = corpus.partition(":")
+    yield from (str(row["text"]) for row in load_dataset(name, subset or None, split="train", streaming=True))

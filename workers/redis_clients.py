@@ -1,0 +1,45 @@
+"""The worker's two Redis clients, and waiting for a server that is away.
+
+Neither sends a command twice: under a stall a repeated command counts twice, and a repeated pop loses a job.
+Whoever uses them says what happens when a command fails.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+
+from redis import Redis
+from redis.backoff import NoBackoff
+from redis.exceptions import RedisError
+from redis.retry import Retry
+
+log = logging.getLogger(__name__)
+
+SIDE_TIMEOUT_S = 2.0
+LONGEST_WAIT_S = 5.0
+
+
+def side_client(url: str) -> Redis:
+    """For progress, cancel flags and the card: gives up soon, since none of them may hold up an edit."""
+    timeout = SIDE_TIMEOUT_S
+    return Redis.from_url(url, socket_timeout=timeout, socket_connect_timeout=timeout, retry=Retry(NoBackoff(), 0))
+
+
+def queue_client(url: str) -> Redis:
+    """For RQ, which sets the read timeout to the length of its blocking reads."""
+    return Redis.from_url(url, socket_connect_timeout=5.0, retry=Retry(NoBackoff(), 0))
+
+
+def wait_for(redis: Redis) -> None:
+    """Return once the server answers; try again and again, at most every ``LONGEST_WAIT_S`` seconds."""
+    pause = 0.25
+    while True:
+        try:
+            redis.ping()
+        except RedisError as error:
+            log.warning("waiting for Redis: %s", error)
+            time.sleep(pause)
+            pause = min(2 * pause, LONGEST_WAIT_S)
+        else:
+            return

@@ -1,0 +1,60 @@
+"""The worker's card in Redis, kept alive by a heartbeat. A worker whose card has expired is dead."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Callable
+
+from redis import Redis
+from redis.exceptions import RedisError
+
+from app.domain import keyspace
+from app.domain.contract import WorkerCard
+
+log = logging.getLogger(__name__)
+
+CARD_TTL_S = 15
+INTERVAL_S = 4.0
+
+
+class Registration:
+    """Registers on entry, renews from a thread, removes on exit. Outages are waited out."""
+
+    def __init__(self, redis: Redis, card: Callable[[], WorkerCard]) -> None:
+        """``card``: asked anew at every heartbeat, so that it says the current version."""
+        self._redis = redis
+        self._card = card
+        self._id = card().worker
+        self._closed = threading.Event()
+        self._thread = threading.Thread(target=self._renew, name="registration", daemon=True)
+
+    def __enter__(self) -> Registration:
+        self.publish()
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._closed.set()
+        self._thread.join()
+        try:
+            with self._redis.pipeline() as pipeline:
+                pipeline.srem(keyspace.WORKERS, self._id)
+                pipeline.delete(keyspace.worker(self._id))
+                pipeline.execute()
+        except RedisError as error:
+            log.warning("card not removed, it will expire: %s", error)
+
+    def publish(self) -> None:
+        """Write the card now. What Redis does not take, the next heartbeat brings."""
+        try:
+            with self._redis.pipeline() as pipeline:
+                pipeline.sadd(keyspace.WORKERS, self._id)
+                pipeline.set(keyspace.worker(self._id), self._card().model_dump_json(), ex=CARD_TTL_S)
+                pipeline.execute()
+        except RedisError as error:
+            log.warning("card not renewed: %s", error)
+
+    def _renew(self) -> None:
+        while not self._closed.wait(INTERVAL_S):
+            self.publish()
