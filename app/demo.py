@@ -9,6 +9,7 @@ import httpx
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
+from rich.text import Text
 
 from app.domain.contract import SLOT, EditBatch, Fact, Job, JobStatus, Prompt, Query, QueryReply
 from app.domain.errors import EditFailed
@@ -87,18 +88,18 @@ class Demo:
         raise EditFailed(f"the job did not end within {JOB_TIMEOUT_S:.0f} s")
 
     def _table(self, before: QueryReply, after: QueryReply) -> Table:
-        table = Table(title=f"{self._model}, before and after", title_justify="left", show_lines=True)
-        for column in ("prompt", "before", "after", "wanted"):
+        """One row a fact: what the model said before and says after to the fact, its paraphrase, its neighbour."""
+        table = Table(title=f"{self._model}: before → after", title_justify="left", expand=True)
+        for column in ("prompt", "answer", "to a paraphrase", "to a neighbour"):
             table.add_column(column, overflow="fold")
-        pairs = zip(before.answers, after.answers, strict=True)
-        for row, ((_, fact), (old, new)) in enumerate(zip(self._questions(), pairs, strict=True)):
-            was, now = _sentence(old.text), _sentence(new.text)
-            neighbour = row % 3 == 2  # noqa: PLR2004 - the third of each fact's three questions
-            wanted = was if neighbour else fact.object
-            colour = "green" if now == wanted else "red"
-            label = ("", "  paraphrase: ", "  neighbour: ")[row % 3]
-            table.add_row(label + old.prompt, was, f"[{colour}]{now}[/]", wanted, end_section=neighbour)
-        table.show_lines = False
+        said = [
+            (_sentence(old.text), _sentence(new.text)) for old, new in zip(before.answers, after.answers, strict=True)
+        ]
+        for index, fact in enumerate(self._batch.facts):
+            answers = said[3 * index : 3 * index + 3]
+            wanted = (fact.object, fact.object, answers[2][0])  # a neighbour keeps its answer
+            cells = (_change(old, new, wish) for (old, new), wish in zip(answers, wanted, strict=True))
+            table.add_row(_filled(fact.template, fact.subject), *cells)
         return table
 
 
@@ -115,6 +116,11 @@ def _sentence(text: str) -> str:
     head, _, _ = text.strip().partition("\n")
     found = head[:1] + head[1:].partition(".")[0]
     return found.strip()
+
+
+def _change(old: str, new: str, wanted: str) -> Text:
+    """``old → new``, green where it is as wanted, red where it is not."""
+    return Text(f"{old} → {new}" if old != new else f"{old} (kept)", style="green" if new == wanted else "red")
 
 
 def _stage(job: Job) -> str:

@@ -22,7 +22,7 @@ from workers.editing.presets import choose_preset, find_preset
 from workers.editing.priors import PriorSource, plan_layers
 from workers.editing.statistics import Statistics, second_moments
 from workers.editing.types import Fact
-from workers.models import bundled
+from workers.models import source_of
 from workers.statistics_store import find_statistics
 
 CONTEXTS = "contexts.json"
@@ -162,16 +162,6 @@ class StatisticsRun:
             max_batch_tokens=max_batch_tokens,
             progress=progress,
         )
-
-
-def source_of(model: str) -> str:
-    """A folder as it is; the folder of a bundled model by its name; anything else is a hub id."""
-    if Path(model).exists():
-        return model
-    try:
-        return str(bundled(model))
-    except KeyError:
-        return model
 
 
 def texts_of(corpus: str) -> Iterator[str]:

@@ -12,7 +12,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 from redis import Redis
 
 from app.domain.contract import Name
-from workers.models import NAMES, bundled
+from workers.models import source_of
 
 Seconds = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 DATA_DIR = Path(".palimpsest")
@@ -71,9 +71,7 @@ class WorkerSettings(BaseSettings):
     @cached_property
     def source(self) -> str:
         """What the model is loaded from: a folder of that name goes before a bundled model."""
-        if self.model in NAMES and not Path(self.model).is_dir():
-            return str(bundled(self.model))
-        return self.model
+        return source_of(self.model)
 
     def url(self, port: int) -> str:
         """The base URL that the worker's card gives, when its HTTP listens on ``port``."""

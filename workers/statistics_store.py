@@ -20,7 +20,7 @@ from workers.editing.statistics import (
 CORPUS = "corpus.txt"
 """Beside a bundled model: one sentence a line."""
 
-FIRST_START_TOKENS = 60_000
+FIRST_START_TOKENS = 30_000
 """So many tokens of the corpus at the first start; `palimpsest statistics` takes as many as one likes."""
 
 log = logging.getLogger(__name__)

@@ -95,7 +95,7 @@ def input_of(plain: PlainModel, layer: int, ids: list[int]) -> Tensor:
         lambda _m, args, _o: seen.append(args[0]),
         lambda: plain.model(input_ids=torch.tensor([ids])),
     )
-    return seen[0][0].detach()
+    return seen[0].reshape(len(ids), -1).detach()
 
 
 def output_of(plain: PlainModel, layer: int, prompt: str, subject: str) -> Tensor:
@@ -161,17 +161,21 @@ def target_of(
     return (start + delta.detach()).double()
 
 
-def solve(settings: PlainSettings, keys: Tensor, residual: Tensor, second_moment: Tensor, previous: Tensor) -> Tensor:
-    """The update (d_out, d_in) by the method's own equation, dense."""
+def projector_of(second_moment: Tensor, threshold: float) -> Tensor:
+    """P (d_in, d_in): projects onto the directions in which C is small."""
+    values, vectors = torch.linalg.eigh(second_moment)
+    small = vectors[:, values < threshold]
+    return small @ small.T
+
+
+def solve(settings: PlainSettings, keys: Tensor, residual: Tensor, prior: Tensor, previous: Tensor) -> Tensor:
+    """The update (d_out, d_in) by the method's own equation, dense. ``prior``: C for MEMIT, P for AlphaEdit."""
     gram = keys @ keys.T + previous @ previous.T
     if settings.method == "memit":
-        transposed: Tensor = torch.linalg.solve(settings.mom2_update_weight * second_moment + gram, keys @ residual.T)
+        transposed: Tensor = torch.linalg.solve(settings.mom2_update_weight * prior + gram, keys @ residual.T)
         return transposed.T
-    vectors, values, _ = torch.linalg.svd(second_moment)
-    small = vectors[:, values < settings.nullspace_threshold]
-    projector = small @ small.T
     ridge = settings.L2 * torch.eye(len(gram), dtype=gram.dtype)
-    projected: Tensor = torch.linalg.solve(projector @ gram + ridge, projector @ keys @ residual.T)
+    projected: Tensor = torch.linalg.solve(prior @ gram + ridge, prior @ keys @ residual.T)
     return projected.T
 
 
@@ -185,6 +189,9 @@ def edit_plainly(
     """Edit ``plain.model`` in place, batch after batch; the update of every layer in every batch."""
     layers = list(settings.layers) if settings.plan == "even" else [settings.layers[0], settings.layers[-1]]
     previous = {layer: torch.zeros(len(second_moments[layer]), 0, dtype=torch.float64) for layer in layers}
+    priors = {layer: second_moments[layer].double() for layer in layers}
+    if settings.method == "alphaedit":
+        priors = {layer: projector_of(prior, settings.nullspace_threshold) for layer, prior in priors.items()}
     history = []
     for batch in batches:
         updates: dict[int, Tensor] = {}
@@ -200,7 +207,7 @@ def edit_plainly(
             keys = torch.stack([key_of(plain, layer, contexts, prompt, subject) for subject, prompt, _ in batch], dim=1)
             current = torch.stack([output_of(plain, target_layer, prompt, subject) for subject, prompt, _ in batch], 1)
             residual = (targets - current) / parts
-            updates[layer] = solve(settings, keys, residual, second_moments[layer].double(), previous[layer])
+            updates[layer] = solve(settings, keys, residual, priors[layer], previous[layer])
             plain.add(layer, updates[layer])
         for layer in layers:
             keys = torch.stack([key_of(plain, layer, contexts, prompt, subject) for subject, prompt, _ in batch], dim=1)

@@ -64,10 +64,12 @@ def _down_projection(block: nn.Module, hidden: int) -> str:
         and not any("attn" in part or "attention" in part for part in name.lower().split("."))
     ]
     inner = [name for name in found if _in_features(block.get_submodule(name)) != hidden] or found
-    if len(inner) != 1:
-        detail = f"a block has {len(inner)} candidates for the MLP down-projection: {inner}"
+    parents = {name.rpartition(".")[0] for name in inner}
+    experts = [name for name, _ in block.named_modules() if "expert" in name.lower()]
+    if len(parents) != 1 or experts:
+        detail = f"a block has no single MLP down-projection; candidates: {experts or inner}"
         raise UnsupportedArchitecture(detail, value=type(block).__name__)
-    return inner[0]
+    return inner[-1]  # of a square MLP all are candidates; the last one goes down
 
 
 def _final_norm(trunk: nn.Module) -> nn.Module:
@@ -104,6 +106,8 @@ class EditableModel:
     tokenizer: PreTrainedTokenizerFast
     anatomy: Anatomy
     masters: dict[int, Tensor] = field(default_factory=dict)
+    owned: frozenset[int] | None = None
+    """Layers whose weights are its own; None for a model that owns them all."""
 
     @classmethod
     def of(cls, model: PreTrainedModel, tokenizer: PreTrainedTokenizerFast) -> EditableModel:
@@ -116,6 +120,7 @@ class EditableModel:
         model.requires_grad_(requires_grad=False)
         editable = cls(model, tokenizer, locate(model))
         editable._check_head()
+        _ = editable.window
         return editable
 
     @property
@@ -131,7 +136,10 @@ class EditableModel:
     @property
     def window(self) -> int:
         """Longest sequence the model takes, in tokens."""
-        return int(self.model.config.get_text_config().max_position_embeddings)
+        window = getattr(self.model.config.get_text_config(), "max_position_embeddings", None)
+        if window is None:
+            raise UnsupportedArchitecture("the model names no longest sequence", value=type(self.model).__name__)
+        return int(window)
 
     @property
     def device(self) -> torch.device:
@@ -171,7 +179,13 @@ class EditableModel:
 
     @torch.no_grad()
     def set_master(self, layer: int, master: Tensor) -> None:
-        """Replace the master and cast it into the model's weight, in place."""
+        """Replace the master and cast it into the model's weight, in place.
+
+        Raises:
+            LayerOutOfRange: this is a shadow, and the layer's weight is not its own.
+        """
+        if self.owned is not None and layer not in self.owned:
+            raise LayerOutOfRange("the shadow was made for other layers", field="layers", value=layer)
         self.masters[layer] = master
         self.weight(layer).copy_(master)
 
@@ -186,8 +200,8 @@ class EditableModel:
         """
         shared = {id(t): t for t in (*self.model.parameters(), *self.model.buffers())}
         model = copy.deepcopy(self.model, shared)
-        twin = EditableModel(model, self.tokenizer, locate(model))
-        for layer in layers:
+        twin = EditableModel(model, self.tokenizer, locate(model), owned=frozenset(layers))
+        for layer in sorted(twin.owned or ()):
             module = twin.projection(layer)
             module.weight = nn.Parameter(module.weight.detach().clone(), requires_grad=False)  # type: ignore[operator]
             twin.masters[layer] = self.master(layer)

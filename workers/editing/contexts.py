@@ -48,7 +48,10 @@ def read_contexts(path: Path) -> tuple[str, ...]:
     Raises:
         ModelMismatch: not such a list.
     """
-    data = json.loads(path.read_text(encoding="utf-8"))
+    try:
+        data = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise ModelMismatch(f"not JSON: {error}", field="contexts", value=path.name) from None
     if not isinstance(data, list) or not all(isinstance(item, str) for item in data):
         raise ModelMismatch("contexts are a JSON list of strings", field="contexts", value=path.name)
     return checked_contexts(data)
@@ -60,7 +63,9 @@ def checked_contexts(contexts: Sequence[str]) -> tuple[str, ...]:
     Raises:
         ModelMismatch: they are not.
     """
-    if not contexts or contexts[0] != SLOT or any(context.count(SLOT) != 1 for context in contexts):
-        detail = "contexts start with the bare {} and have exactly one {} each"
-        raise ModelMismatch(detail, field="contexts", value=list(contexts)[:1])
+    if not contexts or contexts[0] != SLOT:
+        raise ModelMismatch("contexts start with the bare {}", field="contexts.0", value=next(iter(contexts), None))
+    for index, context in enumerate(contexts):
+        if context.count(SLOT) != 1:
+            raise ModelMismatch("a context has exactly one {}", field=f"contexts.{index}", value=context)
     return tuple(contexts)

@@ -9,7 +9,7 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
-from app.domain.errors import EditError, NonFiniteUpdate
+from app.domain.errors import EditError, EditFailed, NonFiniteUpdate
 from workers.editing.architectures import EditableModel
 from workers.editing.keys import keys_at, outputs_at
 from workers.editing.layer_plans import find_plan
@@ -51,6 +51,7 @@ def edit(
 
     Raises:
         RequestError: a fact, layer, method or plan is at fault. NonFiniteUpdate: NaN or infinity on the way.
+        EditFailed: a solve has no answer (second moment and keys leave a direction empty).
         Whatever the observer raises, between two steps.
     """
     watch = observer or Silent()
@@ -67,7 +68,11 @@ def edit(
         keys = keys_at(shadow, leaders, step.layer, preset.max_batch_tokens)
         current = outputs_at(shadow, leaders, step.target_layer, preset.max_batch_tokens)
         residual = (targets[step.target_layer] - current) * step.share
-        right = method.right_factor(keys, priors[step.layer], preset)
+        try:
+            right = method.right_factor(keys, priors[step.layer], preset)
+        except torch.linalg.LinAlgError as error:  # type: ignore[attr-defined]
+            detail = f"the solve at layer {step.layer} has no answer: {error}"
+            raise EditFailed(detail, field="layers", value=step.layer) from None
         updates[step.layer] = _stored(shadow, step.layer, residual, right, keys)
         shadow.add(updates[step.layer])
     return [

@@ -59,6 +59,7 @@ def _at_lookup(
         last = mask.sum(dim=1) - 1
 
         def see(states: Tensor, last: Tensor = last, members: Sequence[int] = members) -> None:
+            states = states.reshape(len(members), -1, states.shape[-1])  # some families flatten rows and tokens
             at = states[torch.arange(len(members), device=states.device), last.to(states.device)]
             found.update(zip(members, at, strict=True))
             raise _Captured

@@ -8,6 +8,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, P
 
 from app.domain.errors import UnsupportedArchitecture
 from workers.editing.architectures import EditableModel
+from workers.editing.compatibility import check_replay
 
 DTYPES = {
     "float64": torch.float64,
@@ -34,4 +35,6 @@ def load(source: str, *, revision: str | None = None, device: str = "cpu", dtype
         source, revision=revision, dtype=DTYPES[dtype], use_safetensors=True, trust_remote_code=False
     )
     nn.Module.to(model, torch.device(device))
-    return EditableModel.of(model, tokenizer)
+    editable = EditableModel.of(model, tokenizer)
+    check_replay(editable)
+    return editable

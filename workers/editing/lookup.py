@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from transformers import PreTrainedTokenizerFast
 
-from app.domain.errors import AmbiguousSubject, EmptyText, PromptTooLong, SlotCount, SubjectNotInPrompt
+from app.domain.errors import AmbiguousSubject, EmptyText, PromptTooLong, RequestError, SlotCount, SubjectNotInPrompt
 from workers.editing.types import SLOT, Fact
 
 
@@ -31,16 +31,18 @@ def with_slot(subject: str, prompt: str) -> str:
     """The prompt with exactly one slot: as given, or with the subject's only occurrence made the slot.
 
     Raises:
-        SlotCount: two or more slots.
+        EmptyText: the subject is empty. SlotCount: two or more slots.
         SubjectNotInPrompt: no slot, and the subject's text is not there.
         AmbiguousSubject: no slot, and the subject's text is there more than once.
     """
+    if not subject.strip():
+        raise EmptyText("the subject is empty", field="subject", value=subject)
     slots = prompt.count(SLOT)
     if slots == 1:
         return prompt
     if slots > 1:
         raise SlotCount(f"the prompt has {slots} slots; one marks the subject", field="prompt", value=prompt)
-    occurrences = prompt.count(subject)
+    occurrences = sum(prompt.startswith(subject, at) for at in range(len(prompt)))  # overlapping ones too
     if occurrences == 0:
         raise SubjectNotInPrompt("the prompt has neither {} nor the subject", field="prompt", value=prompt)
     if occurrences > 1:
@@ -53,14 +55,15 @@ def with_slot(subject: str, prompt: str) -> str:
 def subject_row(tokenizer: PreTrainedTokenizerFast, before: str, subject: str, after: str) -> Row:
     """Tokenise ``before + subject + after`` as a prompt and find the subject's last token by its offsets.
 
-    Offsets, because a subject's last token may merge with what follows it.
+    The name of a special token in it is text like any other. Offsets, because a subject's last token may merge with
+    what follows it.
 
     Raises:
         EmptyText: the subject leaves no token.
     """
     if not subject.strip():
         raise EmptyText("the subject is empty", field="subject", value=subject)
-    encoding = tokenizer(before + subject + after, return_offsets_mapping=True)
+    encoding = tokenizer(_unicode(before + subject + after), return_offsets_mapping=True, split_special_tokens=True)
     start, end = len(before), len(before) + len(subject.rstrip())
     inside = [i for i, (a, b) in enumerate(encoding["offset_mapping"]) if a < end and b > start and a < b]
     if not inside:
@@ -74,10 +77,24 @@ def object_ids(tokenizer: PreTrainedTokenizerFast, text: str) -> tuple[int, ...]
     Raises:
         EmptyText: nothing is left after tokenising.
     """
-    ids = tokenizer(text if text.startswith(" ") else f" {text}", add_special_tokens=False)["input_ids"]
+    spaced = _unicode(text if text.startswith(" ") else f" {text}")
+    ids = tokenizer(spaced, add_special_tokens=False, split_special_tokens=True)["input_ids"]
     if not text.strip() or not ids:
         raise EmptyText("the object leaves no token", field="object", value=text)
     return tuple(ids)
+
+
+def _unicode(text: str) -> str:
+    """The text, if it can be encoded: JSON can smuggle in half of a surrogate pair.
+
+    Raises:
+        RequestError: it cannot.
+    """
+    try:
+        text.encode()
+    except UnicodeEncodeError as error:
+        raise RequestError("the text has a lone surrogate", field="prompt", value=repr(text[error.start])) from None
+    return text
 
 
 @dataclass(frozen=True, slots=True)

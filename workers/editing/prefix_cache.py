@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -37,6 +38,13 @@ class PrefixCache(DynamicCache):
         self.frozen = True
         return self
 
+    def align_right(self, pads: Sequence[int]) -> None:
+        """Move each row's states right by its padding, so that the prefix ends where the suffix begins."""
+        for index, layer in enumerate(self.layers):
+            prefix = self._prefix(index)
+            if prefix is not None and isinstance(layer, DynamicLayer):
+                layer.keys, layer.values = (_shifted(states, pads) for states in prefix)
+
     def select(self, rows: Tensor) -> PrefixCache:
         """A frozen cache of these rows alone. rows: int64 indices."""
         chosen = PrefixCache()
@@ -53,3 +61,10 @@ class PrefixCache(DynamicCache):
         if not isinstance(layer, DynamicLayer) or layer.keys is None or layer.values is None:
             return None
         return layer.keys, layer.values
+
+
+def _shifted(states: Tensor, pads: Sequence[int]) -> Tensor:
+    """states: (rows, heads, tokens, width); row i moves right by ``pads[i]`` tokens."""
+    tokens = torch.arange(states.shape[-2], device=states.device)
+    source = (tokens - torch.tensor(pads, device=states.device).unsqueeze(1)).clamp(min=0)  # (rows, tokens)
+    return states.gather(-2, source[:, None, :, None].expand_as(states))

@@ -46,6 +46,8 @@ class Preset:
             self._require(name, lambda value: value > 0)
         for name in ("v_num_grad_steps", "max_batch_tokens"):
             self._require(name, lambda value: value >= 1)
+        if any(layer < 0 for layer in self.layers):
+            raise InvalidHyperparameter("layers count from 0", field="layers", value=list(self.layers))
         if not self.layers or any(b <= a for a, b in zip(self.layers, self.layers[1:], strict=False)):
             raise InvalidHyperparameter("critical layers must rise", field="layers", value=list(self.layers))
 
@@ -72,14 +74,25 @@ class Preset:
 
 
 def _coerced(name: str, kind: str, value: Any) -> Any:
-    """The value in the field's type; YAML reads ``5e-1`` as a string, JSON layers as a list."""
-    try:
-        if kind.startswith("tuple"):
-            return tuple(int(item) for item in value)
-        if kind != "int" or int(value) == float(value):
-            return {"int": int, "float": float, "str": str}[kind](value)
-    except (TypeError, ValueError, OverflowError):
-        pass
+    """The value in the field's type, if it can mean nothing else: YAML reads ``5e-1`` as a string.
+
+    Raises:
+        InvalidHyperparameter: it cannot, or might.
+    """
+    if kind.startswith("tuple"):
+        if isinstance(value, list | tuple) and all(
+            isinstance(item, int) and not isinstance(item, bool) for item in value
+        ):
+            return tuple(value)
+    elif kind == "str":
+        if isinstance(value, str):
+            return value
+    elif not isinstance(value, bool):
+        try:
+            if kind == "float" or int(value) == float(value):
+                return int(value) if kind == "int" else float(value)
+        except (TypeError, ValueError, OverflowError):
+            pass
     raise InvalidHyperparameter(f"{name} must be of type {kind}", field=name, value=value)
 
 
@@ -92,8 +105,10 @@ def read_preset(path: Path) -> Preset:
     Raises:
         InvalidHyperparameter: not a mapping, no layers, an unknown method, or a setting that is not supported.
     """
-    text = path.read_text(encoding="utf-8")
-    data = yaml.safe_load(text)  # YAML 1.2 contains JSON
+    try:
+        data = yaml.safe_load(path.read_text(encoding="utf-8"))  # YAML contains JSON
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise InvalidHyperparameter(f"not YAML or JSON: {error}", field="preset", value=path.name) from None
     if not isinstance(data, dict) or "layers" not in data:
         raise InvalidHyperparameter("a hyperparameter file is a mapping with 'layers'", field="preset", value=path.name)
     if data.get("fact_token", "subject_last") != "subject_last":
@@ -102,7 +117,8 @@ def read_preset(path: Path) -> Preset:
     values = {name: value for name, value in data.items() if name in known and value is not None}
     if "method" not in values and "alg_name" in data:
         values["method"] = _published_method(str(data["alg_name"]))
-    return Preset(layers=tuple(int(layer) for layer in values.pop("layers"))).with_overrides(values)
+    layers = _coerced("layers", "tuple", data["layers"])
+    return Preset(layers).with_overrides({**values, "layers": layers})
 
 
 def _published_method(alg_name: str) -> str:

@@ -43,15 +43,18 @@ class Statistics:
 
 
 def fingerprint(editable: EditableModel) -> str:
-    """A sha256 that tells base models apart: every parameter's name, shape and first elements.
+    """A sha256 that tells base models apart: every parameter's name, shape and first elements, as bfloat16.
 
-    Not the whole of the weights: those of a large model take longer to hash than to load.
+    Not the whole of the weights: those of a large model take longer to hash than to load. bfloat16, so that a
+    checkpoint is known again in another dtype; and without the down-projections' elements, so that an edited model is.
     """
+    edited = {f"{name}.weight" for name in editable.anatomy.projections}
     digest = hashlib.sha256()
     for name, parameter in sorted(editable.model.named_parameters()):
         digest.update(f"{name}{tuple(parameter.shape)}".encode())
-        sample = parameter.detach().flatten()[:SAMPLED_ELEMENTS].to("cpu", torch.float32)
-        digest.update(sample.numpy().tobytes())
+        if name not in edited:
+            sample = parameter.detach().flatten()[:SAMPLED_ELEMENTS].to("cpu", torch.bfloat16)
+            digest.update(sample.view(torch.uint8).numpy().tobytes())
     return digest.hexdigest()
 
 
@@ -97,7 +100,8 @@ def _add_batch(editable: EditableModel, ids: Tensor, mask: Tensor, sums: dict[in
 
     def accumulate(layer: int) -> Callable[[nn.Module, tuple[Tensor, ...]], None]:
         def see(_module: nn.Module, args: tuple[Tensor, ...]) -> None:
-            keys = args[0][valid.to(args[0].device)].float()
+            inputs = args[0].reshape(*valid.shape, -1)  # some families flatten rows and tokens
+            keys = inputs[valid.to(inputs.device)].float()
             sums[layer] += (keys.T @ keys).to("cpu", torch.float64)
 
         return see

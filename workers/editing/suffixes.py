@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from workers.editing.architectures import EditableModel, first
-from workers.editing.keys import by_length
+from workers.editing.keys import by_length, right_padded
 from workers.editing.prefix_cache import PrefixCache
 
 
@@ -83,16 +83,17 @@ def suffix_batches(
 
 @torch.no_grad()
 def _run_prefixes(editable: EditableModel, rows: Sequence[SuffixRow]) -> tuple[PrefixCache, Tensor]:
-    """Keys and values of the left-padded prefixes, and the attention mask (rows, prefix + S) of whole rows."""
+    """Keys and values of the prefixes, aligned right, and the attention mask (rows, prefix + S) of whole rows.
+
+    The pass itself is padded on the right: left padding has rows in which a token sees nothing, and a softmax over
+    nothing is NaN in some attention implementations.
+    """
     longest, steps = max(len(row.prefix) for row in rows), len(rows[0].suffix)
     pads = [longest - len(row.prefix) for row in rows]
     mask = torch.tensor([[0] * pad + [1] * (longest - pad + steps) for pad in pads], device=editable.device)
     cache = PrefixCache()
     if longest:
-        ids = torch.tensor(
-            [[*[0] * pad, *row.prefix] for pad, row in zip(pads, rows, strict=True)], device=editable.device
-        )
-        prefix_mask = mask[:, :longest]
+        ids, prefix_mask = right_padded([row.prefix or (0,) for row in rows], editable.device)
         _trunk(editable)(
             input_ids=ids,
             attention_mask=prefix_mask,
@@ -100,6 +101,7 @@ def _run_prefixes(editable: EditableModel, rows: Sequence[SuffixRow]) -> tuple[P
             past_key_values=cache,
             use_cache=True,
         )
+        cache.align_right(pads)
     return cache.freeze(), mask
 
 
