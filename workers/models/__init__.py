@@ -1,0 +1,24 @@
+"""The bundled demonstration models and the scripts that make them."""
+
+from pathlib import Path
+
+_FOLDER = Path(__file__).resolve().parent
+
+NAMES: tuple[str, ...] = ("atlas-gpt2", "atlas-llama")
+"""Names of the models that ship with the package."""
+
+
+def bundled(name: str) -> Path:
+    """Return the folder of the bundled model ``name``.
+
+    Raises:
+        KeyError: if no model of that name is bundled.
+    """
+    if name not in NAMES:
+        raise KeyError(name)
+    return _FOLDER / name
+
+
+def source_of(model: str) -> str:
+    """What a model is loaded from: a folder as it is, a bundled model's folder by its name, else a hub id."""
+    return str(bundled(model)) if model in NAMES and not Path(model).is_dir() else model
