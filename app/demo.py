@@ -11,6 +11,7 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 from rich.text import Text
 
+from app.domain.answers import first_sentence
 from app.domain.contract import SLOT, EditBatch, Fact, Job, JobStatus, Prompt, Query, QueryReply
 from app.domain.errors import EditFailed
 
@@ -93,7 +94,8 @@ class Demo:
         for column in ("prompt", "answer", "to a paraphrase", "to a neighbour"):
             table.add_column(column, overflow="fold")
         said = [
-            (_sentence(old.text), _sentence(new.text)) for old, new in zip(before.answers, after.answers, strict=True)
+            (first_sentence(old.text), first_sentence(new.text))
+            for old, new in zip(before.answers, after.answers, strict=True)
         ]
         for index, fact in enumerate(self._batch.facts):
             answers = said[3 * index : 3 * index + 3]
@@ -109,13 +111,6 @@ JSON = {"Content-Type": "application/json"}
 def _filled(text: str, subject: str) -> str:
     before, slot, after = text.partition(SLOT)
     return f"{before}{subject}{after}" if slot else text
-
-
-def _sentence(text: str) -> str:
-    """The answer: up to the end of the sentence, but for a dot that starts a word (as in ``.br``)."""
-    head, _, _ = text.strip().partition("\n")
-    found = head[:1] + head[1:].partition(".")[0]
-    return found.strip()
 
 
 def _change(old: str, new: str, wanted: str) -> Text:

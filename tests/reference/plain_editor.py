@@ -164,7 +164,7 @@ def target_of(
 def projector_of(second_moment: Tensor, threshold: float) -> Tensor:
     """P (d_in, d_in): projects onto the directions in which C is small."""
     values, vectors = torch.linalg.eigh(second_moment)
-    small = vectors[:, values < threshold]
+    small: Tensor = vectors[:, values < threshold]
     return small @ small.T
 
 

@@ -54,19 +54,17 @@ def _at_lookup(
 ) -> Tensor:
     """What the module takes or gives at each row's lookup token, (rows, width). Nothing after it matters."""
     found: dict[int, Tensor] = {}
-    for members in by_length([row.lookup + 1 for row in rows], max_batch_tokens):
-        ids, mask = right_padded([rows[i].stem for i in members], editable.device)
-        last = mask.sum(dim=1) - 1
+    for members in by_equal_length([row.lookup + 1 for row in rows], max_batch_tokens):
+        ids = torch.tensor([rows[i].stem for i in members], device=editable.device)
 
-        def see(states: Tensor, last: Tensor = last, members: Sequence[int] = members) -> None:
-            states = states.reshape(len(members), -1, states.shape[-1])  # some families flatten rows and tokens
-            at = states[torch.arange(len(members), device=states.device), last.to(states.device)]
-            found.update(zip(members, at, strict=True))
+        def see(states: Tensor, members: Sequence[int] = members) -> None:
+            last = states.reshape(len(members), -1, states.shape[-1])[:, -1]  # some families flatten rows and tokens
+            found.update(zip(members, last, strict=True))
             raise _Captured
 
         handle = register(module, see)
         try:
-            editable.model(input_ids=ids, attention_mask=mask, use_cache=False)
+            editable.model(input_ids=ids, attention_mask=torch.ones_like(ids), use_cache=False)
         except _Captured:
             pass
         finally:
@@ -85,6 +83,17 @@ def by_length(lengths: Sequence[int], max_batch_tokens: int) -> Iterator[list[in
         batch.append(i)
     if batch:
         yield batch
+
+
+def by_equal_length(lengths: Sequence[int], max_batch_tokens: int) -> Iterator[list[int]]:
+    """As ``by_length``, but every micro-batch has rows of one length, so that nothing is padded.
+
+    A padding token may see no token at all, and a softmax over nothing is NaN in some attention implementations.
+    """
+    for length in sorted(set(lengths)):
+        members = [i for i, other in enumerate(lengths) if other == length]
+        for part in by_length([length] * len(members), max_batch_tokens):
+            yield [members[i] for i in part]
 
 
 def right_padded(rows: Sequence[Sequence[int]], device: torch.device) -> tuple[Tensor, Tensor]:

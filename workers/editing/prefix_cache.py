@@ -28,7 +28,7 @@ class PrefixCache(DynamicCache):
         if not self.frozen:
             keys, values = super().update(key_states, value_states, layer_idx, *args, **kwargs)
             return keys, values
-        prefix = self._prefix(layer_idx)
+        prefix = self.stored(layer_idx)
         if prefix is None:
             return key_states, value_states
         return torch.cat([prefix[0], key_states], dim=-2), torch.cat([prefix[1], value_states], dim=-2)
@@ -38,33 +38,43 @@ class PrefixCache(DynamicCache):
         self.frozen = True
         return self
 
-    def align_right(self, pads: Sequence[int]) -> None:
-        """Move each row's states right by its padding, so that the prefix ends where the suffix begins."""
-        for index, layer in enumerate(self.layers):
-            prefix = self._prefix(index)
-            if prefix is not None and isinstance(layer, DynamicLayer):
-                layer.keys, layer.values = (_shifted(states, pads) for states in prefix)
+    @classmethod
+    def joined(cls, parts: Sequence[tuple[Sequence[int], PrefixCache]], rows: int, longest: int) -> PrefixCache:
+        """One frozen cache of ``rows`` rows from parts of equal length each, aligned right and padded with zeros.
+
+        parts: the rows' indices, and a cache of just these rows.
+        """
+        whole = cls()
+        layers = max((len(part.layers) for _, part in parts), default=0)
+        for index in range(layers):
+            states = [(members, part.stored(index)) for members, part in parts]
+            found = [(members, pair) for members, pair in states if pair is not None]
+            keys, values = (_padded([(m, pair[side]) for m, pair in found], rows, longest) for side in (0, 1))
+            whole.update(keys, values, index)
+        return whole.freeze()
 
     def select(self, rows: Tensor) -> PrefixCache:
         """A frozen cache of these rows alone. rows: int64 indices."""
         chosen = PrefixCache()
         for index in range(len(self.layers)):
-            prefix = self._prefix(index)
+            prefix = self.stored(index)
             if prefix is not None:
                 at = rows.to(prefix[0].device)
                 chosen.update(prefix[0][at], prefix[1][at], index)
         return chosen.freeze()
 
-    def _prefix(self, layer_idx: int) -> tuple[Tensor, Tensor] | None:
-        """What is stored for a layer; None where the prefixes are empty."""
+    def stored(self, layer_idx: int) -> tuple[Tensor, Tensor] | None:
+        """Keys and values of a layer, each (rows, heads, tokens, width); None where the prefixes are empty."""
         layer = self.layers[layer_idx] if layer_idx < len(self.layers) else None
         if not isinstance(layer, DynamicLayer) or layer.keys is None or layer.values is None:
             return None
         return layer.keys, layer.values
 
 
-def _shifted(states: Tensor, pads: Sequence[int]) -> Tensor:
-    """states: (rows, heads, tokens, width); row i moves right by ``pads[i]`` tokens."""
-    tokens = torch.arange(states.shape[-2], device=states.device)
-    source = (tokens - torch.tensor(pads, device=states.device).unsqueeze(1)).clamp(min=0)  # (rows, tokens)
-    return states.gather(-2, source[:, None, :, None].expand_as(states))
+def _padded(parts: Sequence[tuple[Sequence[int], Tensor]], rows: int, longest: int) -> Tensor:
+    """(rows, heads, longest, width) from parts of (members, heads, tokens, width), aligned right."""
+    sample = parts[0][1]
+    whole = sample.new_zeros(rows, sample.shape[1], longest, sample.shape[3])
+    for members, states in parts:
+        whole[torch.tensor(members, device=sample.device), :, longest - states.shape[2] :] = states
+    return whole

@@ -6,6 +6,7 @@ states up to that layer. A gradient step then only replays the blocks above.
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -14,7 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from workers.editing.architectures import EditableModel, first
-from workers.editing.keys import by_length, right_padded
+from workers.editing.keys import by_equal_length, by_length
 from workers.editing.prefix_cache import PrefixCache
 
 
@@ -85,24 +86,26 @@ def suffix_batches(
 def _run_prefixes(editable: EditableModel, rows: Sequence[SuffixRow]) -> tuple[PrefixCache, Tensor]:
     """Keys and values of the prefixes, aligned right, and the attention mask (rows, prefix + S) of whole rows.
 
-    The pass itself is padded on the right: left padding has rows in which a token sees nothing, and a softmax over
-    nothing is NaN in some attention implementations.
+    Prefixes of equal length run together, as in ``keys``.
     """
     longest, steps = max(len(row.prefix) for row in rows), len(rows[0].suffix)
     pads = [longest - len(row.prefix) for row in rows]
     mask = torch.tensor([[0] * pad + [1] * (longest - pad + steps) for pad in pads], device=editable.device)
-    cache = PrefixCache()
-    if longest:
-        ids, prefix_mask = right_padded([row.prefix or (0,) for row in rows], editable.device)
-        _trunk(editable)(
-            input_ids=ids,
-            attention_mask=prefix_mask,
-            position_ids=_positions(prefix_mask),
-            past_key_values=cache,
-            use_cache=True,
-        )
-        cache.align_right(pads)
-    return cache.freeze(), mask
+    parts = []
+    for members in by_equal_length([len(row.prefix) for row in rows], max_batch_tokens=sys.maxsize):
+        if rows[members[0]].prefix:
+            cache = PrefixCache()
+            ids = torch.tensor([rows[index].prefix for index in members], device=editable.device)
+            seen = torch.ones_like(ids)
+            _trunk(editable)(
+                input_ids=ids,
+                attention_mask=seen,
+                position_ids=_positions(seen),
+                past_key_values=cache,
+                use_cache=True,
+            )
+            parts.append((members, cache))
+    return PrefixCache.joined(parts, len(rows), longest), mask
 
 
 @torch.no_grad()

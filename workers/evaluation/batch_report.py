@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from app.domain.answers import first_sentence
 from app.domain.contract import SLOT, FactReport, Standing, Verify
 from app.domain.manifest import LoggedFact
 from workers.editing.architectures import EditableModel
@@ -40,14 +41,8 @@ def measure(editable: EditableModel, facts: Sequence[LoggedFact]) -> Measurement
     return Measurement(
         facts=tuple(found[: len(facts)]),
         paraphrases=tuple(tuple(next(asked).rank == 1 for _ in fact.paraphrases) for fact in facts),
-        neighbours=tuple(tuple(_sentence(next(answers)) for _ in fact.neighbours) for fact in facts),
+        neighbours=tuple(tuple(first_sentence(next(answers)) for _ in fact.neighbours) for fact in facts),
     )
-
-
-def _sentence(text: str) -> str:
-    for mark in (".", "\n"):
-        text = text.partition(mark)[0]
-    return text.strip()
 
 
 def compare(facts: Sequence[LoggedFact], before: Measurement, after: Measurement) -> tuple[FactReport, ...]:

@@ -73,7 +73,7 @@ class TestReading:
     def test_a_list_without_its_slots_is_refused(self, contexts: list[str]) -> None:
         with pytest.raises(ModelMismatch) as caught:
             checked_contexts(contexts)
-        assert caught.value.field == "contexts"
+        assert (caught.value.field or "").startswith("contexts")
 
     @pytest.mark.parametrize("data", [{"{}": 1}, "{}", [1, 2], ["{}", None], None])
     def test_what_is_no_list_of_strings_is_refused(self, tmp_path: Path, data: object) -> None:
@@ -81,4 +81,4 @@ class TestReading:
         path.write_text(json.dumps(data), encoding="utf-8")
         with pytest.raises(ModelMismatch) as caught:
             read_contexts(path)
-        assert caught.value.field == "contexts"
+        assert (caught.value.field or "").startswith("contexts")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -112,15 +113,20 @@ class TestArchitectures:
 
 
 class TestSolves:
-    def test_a_direction_that_nothing_fills_is_an_edit_that_failed(self, tokenizer: PreTrainedTokenizerFast) -> None:
+    def test_a_solve_without_an_answer_is_an_edit_that_failed(self, tokenizer: PreTrainedTokenizerFast) -> None:
         live = editable("gpt2", tokenizer)
         width = live.key_width(0)
-        empty = LayerPrior(torch.zeros(width, width, dtype=torch.float64), empty_keys(width))
+        nan = torch.full((width, 2), torch.nan, dtype=torch.float64)
+        broken = LayerPrior(torch.eye(width, dtype=torch.float64), empty_keys(width), nan)
         with pytest.raises(EditFailed) as caught:
-            edit(live.shadow((0, 1)), FACTS, PRESET, {0: empty, 1: empty}, CONTEXTS)
+            edit(live.shadow((0, 1)), FACTS, replace(PRESET, method="alphaedit"), {0: broken, 1: broken}, CONTEXTS)
         assert caught.value.value == 0
+
+    def test_memit_does_not_answer_for_a_direction_that_nothing_fills(self) -> None:
+        keys, moment = torch.randn(6, 2, dtype=torch.float64), torch.eye(6, dtype=torch.float64)
+        keys[3], moment[3, 3] = 0, 0
         with pytest.raises(torch.linalg.LinAlgError):  # type: ignore[attr-defined]
-            memit.right_factor(torch.zeros(width, 1, dtype=torch.float64), empty, PRESET)
+            memit.right_factor(keys, LayerPrior(moment, empty_keys(6)), PRESET)
 
     def test_nan_keys_are_an_edit_that_failed(self, tokenizer: PreTrainedTokenizerFast) -> None:
         live = editable("gpt2", tokenizer)
