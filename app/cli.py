@@ -44,7 +44,9 @@ def serve(
         port=settings.port if port is None else port,
         redis_url=settings.redis_url,
     )
-    signal.signal(signal.SIGTERM, _interrupt)
+    logging.getLogger("httpx").setLevel(logging.WARNING)
+    for number in (signal.SIGINT, signal.SIGTERM):  # SIGINT too: a shell's background job inherits it as ignored
+        signal.signal(number, _interrupt)
     try:
         with running(stack) as started:
             console.print(f"Serving {', '.join(stack.models)} at {started.url} (API at {started.url}/docs)")

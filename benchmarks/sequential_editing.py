@@ -2,7 +2,8 @@
 
 Three shares, every token of the object counted: of all facts edited so far that hold; of their phrasings that the model
 was never trained on; and of 200 unrelated facts (other subjects, answered rightly by the base model) still answered as
-before. The capacity is the last count at which none of the three is below its bound.
+before. The capacity is the last count, from a hundred facts on, before one of the three falls below its bound: shares
+of fewer facts are too coarse.
 """
 
 from __future__ import annotations
@@ -31,6 +32,7 @@ from workers.offline import OfflineModel
 BOUNDS = {"facts": 0.85, "paraphrases": 0.65, "unrelated": 0.85}
 UNRELATED = 200
 BATCH = 10
+JUDGED_FROM = 100
 
 
 @dataclass(frozen=True)
@@ -108,13 +110,13 @@ def measure(name: str, opened: OfflineModel, most: int, seed: int, data_dir: Pat
 
 
 def capacity(rows: Sequence[Row]) -> int:
-    """The last count before any share falls below its bound; 0 if the first batch does."""
+    """The last count before any share falls below its bound, from ``JUDGED_FROM`` facts on; 0 if it starts below."""
     best = 0
     for row in rows:
-        if not row.within:
+        if row.count >= JUDGED_FROM and not row.within:
             break
         best = row.count
-    return best
+    return best if best >= JUDGED_FROM else 0
 
 
 def run(
@@ -143,7 +145,7 @@ def run(
                 if row.count % every == 0:
                     shares = (f"{getattr(row, key):.1%}" for key in BOUNDS)
                     table.add_row(name, str(row.count), *shares, f"{row.seconds:.2f}")
-                if row.count > 100 and not row.within:
+                if row.count > JUDGED_FROM and not row.within:
                     break
             console.print(f"{name}: capacity {capacity(found)} facts ({time.monotonic() - start:.0f} s)")
             rows += found
@@ -152,7 +154,7 @@ def run(
         json_file.write_text(
             json.dumps({"machine": _machine(), "rows": [asdict(row) for row in rows]}, indent=2) + "\n"
         )
-    if check and not all(row.within for row in rows if row.count == 100):
+    if check and not all(row.within for row in rows if row.count == JUDGED_FROM):
         raise typer.Exit(1)
 
 
