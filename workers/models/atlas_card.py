@@ -39,7 +39,7 @@ the text; `facts.json` lists the facts in CounterFact form.
 cities, countries, capitals, currencies, domains, states | data CC BY 4.0, \
 package MIT |
 | Debian iso-codes, through pycountry {pycountry} | names of currencies and \
-languages, language codes | LGPL-2.1 |
+languages | LGPL-2.1 |
 | countryinfo {countryinfo} | demonyms, official languages | MIT |
 | mendeleev {mendeleev} | chemical elements | MIT |
 
