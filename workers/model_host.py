@@ -23,7 +23,7 @@ from app.domain.contract import EditBatch, JobOutcome, JobStatus, Progress
 from app.domain.edit_log import Base, EditLog
 from app.domain.errors import EditError, LayerOutOfRange, RequestError, StatisticsMismatch
 from workers.editing.architectures import EditableModel
-from workers.editing.contexts import checked_contexts, make_contexts, read_contexts
+from workers.editing.contexts import checked_contexts, contexts_of
 from workers.editing.editor import tokenise_batch
 from workers.editing.layer_plans import PLANS
 from workers.editing.loading import load
@@ -37,9 +37,6 @@ from workers.live_lock import LiveLock
 from workers.proposal import Proposal, as_facts, as_sent, logged_facts
 from workers.statistics_store import find_statistics
 from workers.update_files import UPDATE_FILE, unpack
-
-CONTEXTS = "contexts.json"
-"""Beside a bundled model: its context templates."""
 
 log = logging.getLogger(__name__)
 
@@ -245,11 +242,10 @@ def _preset(settings: HostSettings, live: EditableModel, method: str | None = No
 
 
 def _contexts(settings: HostSettings, live: EditableModel, edit_log: EditLog) -> tuple[str, ...]:
-    """The log's own contexts; for a new log those beside the model, or ones it writes now."""
+    """The log's own contexts; for a new log the model's."""
     if edit_log.exists():
         return checked_contexts(edit_log.base().contexts)
-    beside = Path(settings.source) / CONTEXTS
-    return read_contexts(beside) if beside.is_file() else make_contexts(live)
+    return contexts_of(live, settings.source)
 
 
 def _base(settings: HostSettings, live: EditableModel, contexts: tuple[str, ...], preset: Preset) -> Base:

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from app.domain.errors import RequestError
 from workers.editing.architectures import EditableModel
-from workers.editing.contexts import make_contexts, read_contexts
+from workers.editing.contexts import contexts_of
 from workers.editing.editor import edit, grown
 from workers.editing.loading import load
 from workers.editing.preset import Preset
@@ -24,9 +24,6 @@ from workers.editing.statistics import Statistics, second_moments
 from workers.editing.types import Fact
 from workers.models import source_of
 from workers.statistics_store import find_statistics
-
-CONTEXTS = "contexts.json"
-"""Beside a bundled model: its context templates."""
 
 
 class FactLine(BaseModel):
@@ -92,9 +89,7 @@ class OfflineModel:
         """
         source = source_of(model)
         live = load(source, device=device, dtype=dtype)
-        beside = Path(source) / CONTEXTS
-        file = contexts or (beside if beside.is_file() else None)
-        templates = read_contexts(file) if file else make_contexts(live)
+        templates = contexts_of(live, source, contexts)
         return cls(source, live, choose_preset(source, live.depth, preset, method, plan), templates)
 
     def edit(

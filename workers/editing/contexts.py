@@ -16,6 +16,8 @@ OPENINGS = ("The", "Therefore", "Because", "I", "You")
 NEW_TOKENS = 10
 TOP_K = 5
 SEED = 0
+BESIDE_THE_MODEL = "contexts.json"
+"""Name of the file that a bundled model brings its contexts in."""
 
 
 @torch.inference_mode()
@@ -40,6 +42,17 @@ def make_contexts(editable: EditableModel, seed: int = SEED) -> tuple[str, ...]:
             text = str(editable.tokenizer.decode(written[0], skip_special_tokens=True))
             found.append(text.replace("{", " ").replace("}", " ") + ". " + SLOT)
     return tuple(found)
+
+
+def contexts_of(editable: EditableModel, source: str, given: Path | None = None) -> tuple[str, ...]:
+    """The contexts of a model: the file that is ``given``, else the one beside the model, else ones it writes now.
+
+    Raises:
+        ModelMismatch: the file holds no contexts.
+    """
+    beside = Path(source) / BESIDE_THE_MODEL
+    file = given or (beside if beside.is_file() else None)
+    return make_contexts(editable) if file is None else read_contexts(file)
 
 
 def read_contexts(path: Path) -> tuple[str, ...]:
