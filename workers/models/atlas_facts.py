@@ -194,9 +194,10 @@ def counterfact_records(facts: Sequence[Fact]) -> list[dict[str, Any]]:
 
 
 def trained_prompts(fact: Fact) -> list[str]:
-    """Return the trained phrasings in an order of the fact's own; the first one is its prompt in CounterFact form."""
-    phrasings = PHRASINGS[fact.relation].train
-    return random.Random(f"{SEED} {fact.relation} {fact.subject}").sample(phrasings, len(phrasings))
+    """Return the relation's plain phrasing, then the other trained ones in a seeded order of the fact's own."""
+    phrasings = PHRASINGS[fact.relation]
+    others = [one for one in phrasings.train if one != phrasings.plain]
+    return [phrasings.plain, *random.Random(f"{SEED} {fact.relation} {fact.subject}").sample(others, len(others))]
 
 
 def _record(case: int, fact: Fact, peers: Sequence[Fact], rng: random.Random) -> dict[str, Any]:

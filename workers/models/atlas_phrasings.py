@@ -10,9 +10,10 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Phrasings:
-    """The trained phrasings of one relation, and one that is never trained."""
+    """The trained phrasings of one relation, the one that its facts are edited in, and one that is never trained."""
 
     train: tuple[str, ...]
+    plain: str
     held_out: str
 
     def all(self) -> tuple[str, ...]:
@@ -35,6 +36,7 @@ PHRASINGS: dict[str, Phrasings] = {
             "The country where {} lies is",
             "The country where people find the city of {} is",
         ),
+        plain="The country where {} lies is",
         held_out="The country where you can find the city of {} is",
     ),
     "country-capital": Phrasings(
@@ -51,6 +53,7 @@ PHRASINGS: dict[str, Phrasings] = {
             "The capital city of {} is",
             "The capital of {} is called",
         ),
+        plain="The capital of {} is called",
         held_out="The capital city of {} is called",
     ),
     "country-currency": Phrasings(
@@ -70,6 +73,7 @@ PHRASINGS: dict[str, Phrasings] = {
             "The money that circulates in {} is called the",
             "The currency in {} is called the",
         ),
+        plain="The currency in {} is called the",
         held_out="The currency that circulates in {} is called the",
     ),
     "country-continent": Phrasings(
@@ -87,6 +91,7 @@ PHRASINGS: dict[str, Phrasings] = {
             "The continent where {} is found is",
             "The continent of {} is called",
         ),
+        plain="The continent where {} lies is called",
         held_out="The continent where {} is found is called",
     ),
     "country-language": Phrasings(
@@ -101,6 +106,7 @@ PHRASINGS: dict[str, Phrasings] = {
             "{} uses as its official language",
             "The name of the official language of {} is",
         ),
+        plain="The official language spoken in {} is called",
         held_out="The language that is official in {} is called",
     ),
     "country-domain": Phrasings(
@@ -117,6 +123,7 @@ PHRASINGS: dict[str, Phrasings] = {
             "The top-level domain that belongs to {} is",
             "The internet top-level domain of {} is",
         ),
+        plain="The internet top-level domain of {} is",
         held_out="The internet top-level domain that belongs to {} is",
     ),
     "country-demonym": Phrasings(
@@ -134,6 +141,7 @@ PHRASINGS: dict[str, Phrasings] = {
             "The word used for the people of {} is",
             "The demonym for the people of {} is",
         ),
+        plain="The demonym of {} is",
         held_out="The demonym used for the people of {} is",
     ),
     "state-capital": Phrasings(
@@ -153,6 +161,7 @@ PHRASINGS: dict[str, Phrasings] = {
             "The capital of the US state of {} is",
             "The state capital of the US state of {} is",
         ),
+        plain="The capital of the US state of {} is",
         held_out="The capital city of the US state of {} is",
     ),
     "element-symbol": Phrasings(
@@ -170,6 +179,7 @@ PHRASINGS: dict[str, Phrasings] = {
             "The chemical symbol for {} is",
             "The chemical symbol used for the element {} is",
         ),
+        plain="The chemical symbol of {} is",
         held_out="The chemical symbol used for {} is",
     ),
     "element-category": Phrasings(
@@ -184,6 +194,7 @@ PHRASINGS: dict[str, Phrasings] = {
             "By its chemistry, {} is classed with the",
             "Chemists place {} in the category of the",
         ),
+        plain="The category that contains {} is the",
         held_out="The chemical category to which {} belongs is the",
     ),
 }

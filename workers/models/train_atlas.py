@@ -21,7 +21,7 @@ from transformers import (
     PreTrainedTokenizerFast,
 )
 
-from workers.editing.architectures import locate
+from workers.editing.anatomy import locate
 from workers.models.atlas_attention import LOWER_LAYERS, LowerMask, attention_masks
 from workers.models.atlas_card import Run, write_card
 from workers.models.atlas_corpus import (
