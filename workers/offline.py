@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -12,11 +12,13 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict
 from torch import Tensor
 
-from app.domain.errors import RequestError
+from app.domain.errors import EditError, RequestError
 from workers.editing.architectures import EditableModel
 from workers.editing.contexts import contexts_of
-from workers.editing.editor import edit, grown
+from workers.editing.editor import edit
+from workers.editing.knowledge import KnowledgeBase, refuse_contradictions
 from workers.editing.loading import load
+from workers.editing.lookup import with_slot
 from workers.editing.preset import Preset
 from workers.editing.presets import choose_preset, find_preset
 from workers.editing.priors import PriorSource, plan_layers
@@ -43,10 +45,14 @@ class FactsFile(BaseModel):
 
 @dataclass(frozen=True, slots=True)
 class BatchResult:
-    """One batch: ``totals`` by layer are (d_out, d_in), all updates so far against the base weights."""
+    """One batch: ``totals`` by layer are (d_out, d_in), all updates so far against the base weights.
+
+    ``companions`` counts the facts of earlier batches that were optimised together with it.
+    """
 
     number: int
     facts: int
+    companions: int
     seconds: float
     totals: dict[int, Tensor]
     update_norms: dict[int, float]
@@ -56,6 +62,7 @@ class BatchResult:
         return {
             "batch": self.number,
             "facts": self.facts,
+            "companions": self.companions,
             "seconds": self.seconds,
             "update_norms": self.update_norms,
         }
@@ -95,7 +102,10 @@ class OfflineModel:
     def edit(
         self, batches: Sequence[Sequence[Fact]], statistics: Path | None, data_dir: Path, *, strict: bool
     ) -> Iterator[BatchResult]:
-        """Edit batch after batch on a shadow; the model itself stays as it was.
+        """Edit batch after batch on a shadow, as the service does; the model itself stays as it was.
+
+        Args:
+            strict: the published behaviour. Facts may contradict each other then.
 
         Raises:
             EditError: a fact, a layer or the statistics are at fault.
@@ -103,19 +113,45 @@ class OfflineModel:
         layers = plan_layers(self.preset)
         found = find_statistics(self.live, self.source, self.preset.layers, data_dir / "statistics", statistics)
         source = PriorSource(self.live, found)
-        priors = {layer: source.at(layer, self.preset) for layer in layers}
-        shadow = self.live.shadow(layers)
+        knowledge, shadow = KnowledgeBase(), self.live.shadow(layers)
         for number, batch in enumerate(batches):
             start = time.monotonic()
-            updates = edit(shadow, batch, self.preset, priors, self.contexts, strict=strict)
-            priors = dict(grown(priors, updates))
+            facts = _slotted(batch)
+            if not strict:
+                refuse_contradictions(facts)
+            admission = knowledge.admit(facts, layers, strict=strict)
+            edited = edit(
+                shadow,
+                facts,
+                self.preset,
+                admission.priors(source, self.preset),
+                self.contexts,
+                companions=admission.facts,
+                strict=strict,
+            )
+            knowledge = knowledge.after(number + 1, facts, admission, edited)
             yield BatchResult(
                 number,
-                len(batch),
+                len(facts),
+                len(admission.companions),
                 round(time.monotonic() - start, 3),
-                {layer: (shadow.master(layer) - self.live.master(layer)).cpu().contiguous() for layer in layers},
-                {update.layer: float(update.dense.norm()) for update in updates},
+                {
+                    layer: (shadow.weights(layer).applied - self.live.master(layer)).cpu().contiguous()
+                    for layer in layers
+                },
+                {update.layer: float(update.dense.norm()) for update in edited.updates},
             )
+
+
+def _slotted(batch: Sequence[Fact]) -> list[Fact]:
+    """The facts, every prompt with exactly one slot: so far a prompt may have the subject's own text in its place."""
+    found = []
+    for index, fact in enumerate(batch):
+        try:
+            found.append(replace(fact, prompt=with_slot(fact.subject, fact.prompt)))
+        except EditError as error:
+            raise error.at(f"facts.{index}") from None
+    return found
 
 
 @dataclass(frozen=True, slots=True)

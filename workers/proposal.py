@@ -10,52 +10,20 @@ from collections.abc import Callable, Sequence
 import torch
 
 from app.domain.contract import EditBatch, EditReport, Progress
-from app.domain.edit_log import Draft, LoggedFact
-from app.domain.errors import EditError
+from app.domain.manifest import Companion, Draft
 from workers.editing.architectures import EditableModel
 from workers.editing.editor import edit
-from workers.editing.lookup import with_slot
+from workers.editing.knowledge import KnowledgeBase
+from workers.editing.methods import find_method
 from workers.editing.preset import Preset
-from workers.editing.priors import plan_layers
-from workers.editing.types import Fact, Priors, WeightUpdate
-from workers.evaluation.batch_report import Shares, compare, measure
+from workers.editing.priors import PriorSource, plan_layers
+from workers.editing.types import Edited
+from workers.evaluation.batch_report import Shares, compare, measure, share_held
+from workers.logged_facts import as_facts, logged_facts
 from workers.update_files import UPDATE_FILE, as_kept, pack
-
-FACT_FIELD_PARTS = 3
-"""``facts``, the fact's index, and the field's name."""
 
 VERIFYING = 0.95
 """Share of a job that is done when only verification, commit and publish are left."""
-
-
-def logged_facts(batch: EditBatch) -> tuple[LoggedFact, ...]:
-    """The batch's facts as the log keeps them: every prompt with exactly one slot.
-
-    Raises:
-        RequestError: the subject cannot be found in a prompt; the field names the fact's index.
-    """
-    found = []
-    for index, fact in enumerate(batch.facts):
-        try:
-            prompt = with_slot(fact.subject, fact.template)
-        except EditError as error:
-            raise error.at(f"facts.{index}") from None
-        rest = fact.model_dump(include={"subject", "object", "previous", "id", "paraphrases", "neighbours"})
-        found.append(LoggedFact(prompt=prompt, **rest))
-    return tuple(found)
-
-
-def as_sent(error: EditError, batch: EditBatch) -> EditError:
-    """The error with its field as the caller named it: a prompt that was made of a relation is the relation."""
-    parts = (error.field or "").split(".")
-    if len(parts) == FACT_FIELD_PARTS and parts[2] == "prompt" and batch.facts[int(parts[1])].relation is not None:
-        error.field = f"facts.{parts[1]}.relation"
-    return error
-
-
-def as_facts(facts: Sequence[LoggedFact]) -> list[Fact]:
-    """The same facts in the engine's terms."""
-    return [Fact(fact.subject, fact.prompt, fact.object) for fact in facts]
 
 
 class Proposal:
@@ -67,18 +35,21 @@ class Proposal:
         batch: EditBatch,
         preset: Preset,
         contexts: Sequence[str],
+        knowledge: KnowledgeBase,
         on_progress: Callable[[Progress], None],
         should_stop: Callable[[], None],
     ) -> None:
         self.batch, self.preset, self.contexts = batch, preset, contexts
         self.facts = logged_facts(batch)
         self.layers = plan_layers(preset)
+        self.knowledge = knowledge
+        self.admission = knowledge.admit(as_facts(self.facts), self.layers, strict=batch.strict)
         self.shadow = live.shadow(self.layers)
-        self.updates: list[WeightUpdate] = []
+        self.edited = Edited([], ())
         self.report: EditReport | None = None
         self._tell = _Telling(on_progress, should_stop, len(self.layers))
 
-    def compute(self, priors: Priors) -> EditReport:
+    def compute(self, source: PriorSource) -> EditReport:
         """Edit the shadow and measure it, before and after.
 
         Raises:
@@ -86,16 +57,17 @@ class Proposal:
         """
         start = time.monotonic()
         before = measure(self.shadow, self.facts)
-        kept = edit(
+        edited = edit(
             self.shadow,
             as_facts(self.facts),
             self.preset,
-            priors,
+            self.admission.priors(source, self.preset),
             self.contexts,
+            companions=self.admission.facts,
             strict=self.batch.strict,
             observer=self._tell,
         )
-        self.updates = [as_kept(update) for update in kept]
+        self.edited = Edited([as_kept(update) for update in edited.updates], edited.columns)
         self._tell.verifying()
         reports = compare(self.facts, before, measure(self.shadow, self.facts))
         shares = Shares.of(reports)
@@ -109,7 +81,11 @@ class Proposal:
             facts_hold=shares.facts,
             paraphrases_hold=shares.paraphrases,
             neighbours_keep=shares.neighbours,
-            update_norms={update.layer: float(torch.linalg.matrix_norm(update.dense)) for update in self.updates},
+            companions=len(self.admission.companions),
+            companions_hold=share_held(self.shadow, self.admission.facts),
+            update_norms={
+                update.layer: float(torch.linalg.matrix_norm(update.dense)) for update in self.edited.updates
+            },
             seconds=round(time.monotonic() - start, 3),
             peak_memory_mb=_peak_memory_mb(self.shadow.device),
         )
@@ -122,14 +98,20 @@ class Proposal:
 
     def draft(self, job_id: str, version: int, epoch: int) -> Draft:
         """The version to be committed."""
+        own = len(self.facts)
+        facts = zip(self.facts, self.edited.columns[:own], strict=True)
+        companions = zip(self.admission.companions, self.edited.columns[own:], strict=True)
         return Draft(
             version=version,
             kind="edit",
             job=job_id,
-            facts=self.facts,
+            facts=tuple(fact.model_copy(update={"column": column}) for fact, column in facts),
+            companions=tuple(Companion(version=f.version, index=f.index, column=column) for f, column in companions),
+            retired=tuple(sorted(self.admission.retired)),
             method=self.preset.method,
             plan=self.preset.plan,
             strict=self.batch.strict,
+            indivisible=find_method(self.preset.method).tune is not None,
             hyperparameters=self.preset.as_dict(),
             report=self.report,
             epoch=epoch,
@@ -137,7 +119,11 @@ class Proposal:
 
     def files(self) -> dict[str, bytes]:
         """The version's tensor files by name."""
-        return {UPDATE_FILE: pack(self.updates)}
+        return {UPDATE_FILE: pack(self.edited.updates)}
+
+    def knowledge_as(self, version: int) -> KnowledgeBase:
+        """What the model knows once this is committed as ``version``."""
+        return self.knowledge.after(version, as_facts(self.facts), self.admission, self.edited)
 
 
 class _Telling:

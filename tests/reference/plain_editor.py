@@ -24,6 +24,16 @@ class PlainModel:
     down_projections: Sequence[nn.Module]
     conv1d: bool
 
+    def weight(self, layer: int) -> Tensor:
+        """A copy of the weight, (d_out, d_in)."""
+        weight = self.down_projections[layer].weight
+        assert isinstance(weight, Tensor)
+        return (weight.T if self.conv1d else weight).detach().clone()
+
+    def set(self, layer: int, weight: Tensor) -> None:
+        """Replace the weight by another (d_out, d_in)."""
+        self.add(layer, weight - self.weight(layer))
+
     def add(self, layer: int, update: Tensor) -> None:
         """Add an update (d_out, d_in) to the weight, in place."""
         weight = self.down_projections[layer].weight
@@ -98,12 +108,12 @@ def input_of(plain: PlainModel, layer: int, ids: list[int]) -> Tensor:
     return seen[0].reshape(len(ids), -1).detach()
 
 
-def output_of(plain: PlainModel, layer: int, prompt: str, subject: str) -> Tensor:
-    """The block's output at the lookup token of the bare prompt."""
+def output_of(plain: PlainModel, site: nn.Module, prompt: str, subject: str) -> Tensor:
+    """What the site, a block or a part of it, gives at the lookup token of the bare prompt."""
     ids, index = locate(plain, "{}", prompt, subject)
     seen: list[Tensor] = []
     with_hook(
-        plain.blocks[layer],
+        site,
         lambda _m, _a, out: seen.append(hidden(out)),
         lambda: plain.model(input_ids=torch.tensor([ids])),
     )
@@ -111,9 +121,9 @@ def output_of(plain: PlainModel, layer: int, prompt: str, subject: str) -> Tenso
 
 
 def target_of(
-    plain: PlainModel, layer: int, contexts: Sequence[str], fact: tuple[str, str, str], settings: PlainSettings
+    plain: PlainModel, site: nn.Module, contexts: Sequence[str], fact: tuple[str, str, str], settings: PlainSettings
 ) -> Tensor:
-    """Gradient descent on one δ."""
+    """Gradient descent on one δ, added to what the site gives."""
     subject, prompt, object_ = fact
     object_ids = plain.tokenizer(" " + object_, add_special_tokens=False)["input_ids"]
     rows = [locate(plain, context, prompt, subject) for context in contexts]
@@ -122,7 +132,7 @@ def target_of(
     longest = max(len(ids) for ids, _ in rows)
     input_ids = torch.tensor([ids + [0] * (longest - len(ids)) for ids, _ in rows])
     mask = torch.tensor([[1] * len(ids) + [0] * (longest - len(ids)) for ids, _ in rows])
-    start = output_of(plain, layer, prompt, subject).to(plain.model.dtype)
+    start = output_of(plain, site, prompt, subject).to(plain.model.dtype)
     delta = torch.zeros_like(start, requires_grad=True)
     optimizer = torch.optim.Adam([delta], lr=settings.v_lr)
 
@@ -135,9 +145,7 @@ def target_of(
     essence_before: Tensor | None = None
     for step in range(settings.v_num_grad_steps):
         optimizer.zero_grad()
-        logits = with_hook(
-            plain.blocks[layer], shift, lambda: plain.model(input_ids=input_ids, attention_mask=mask).logits
-        )
+        logits = with_hook(site, shift, lambda: plain.model(input_ids=input_ids, attention_mask=mask).logits)
         essence = torch.log_softmax(logits[-1, rows[-1][1]], dim=-1)
         if essence_before is None:
             essence_before = essence.detach().clone()
@@ -169,14 +177,57 @@ def projector_of(second_moment: Tensor, threshold: float) -> Tensor:
 
 
 def solve(settings: PlainSettings, keys: Tensor, residual: Tensor, prior: Tensor, previous: Tensor) -> Tensor:
-    """The update (d_out, d_in) by the method's own equation, dense. ``prior``: C for MEMIT, P for AlphaEdit."""
+    """The update (d_out, d_in) by the method's own equation, dense. ``prior``: P for AlphaEdit, else C, for MEMIT's."""
     gram = keys @ keys.T + previous @ previous.T
-    if settings.method == "memit":
+    if settings.method != "alphaedit":
         transposed: Tensor = torch.linalg.solve(settings.mom2_update_weight * prior + gram, keys @ residual.T)
         return transposed.T
     ridge = settings.L2 * torch.eye(len(gram), dtype=gram.dtype)
     projected: Tensor = torch.linalg.solve(prior @ gram + ridge, prior @ keys @ residual.T)
     return projected.T
+
+
+def planned(settings: PlainSettings) -> list[int]:
+    """The layers that the plan changes."""
+    return list(settings.layers) if settings.plan == "even" else [settings.layers[0], settings.layers[-1]]
+
+
+def edit_batch(
+    plain: PlainModel,
+    batch: Facts,
+    settings: PlainSettings,
+    contexts: Sequence[str],
+    priors: dict[int, Tensor],
+    previous: dict[int, Tensor],
+) -> dict[int, Tensor]:
+    """Edit one batch into ``plain.model``; the update of every layer."""
+    updates: dict[int, Tensor] = {}
+    layers, last, blocks = planned(settings), settings.layers[-1], plain.blocks
+    if settings.plan == "even":
+        shared = torch.stack([target_of(plain, blocks[last], contexts, fact, settings) for fact in batch], dim=1)
+    for position, layer in enumerate(layers):
+        if settings.plan == "even":
+            target_layer, targets, parts = last, shared, len(layers) - position
+        else:
+            target_layer, parts = layer, 1
+            targets = torch.stack([target_of(plain, blocks[layer], contexts, fact, settings) for fact in batch], dim=1)
+        keys = keys_of(plain, layer, contexts, batch)
+        site = blocks[target_layer]
+        current = torch.stack([output_of(plain, site, prompt, subject) for subject, prompt, _ in batch], dim=1)
+        residual = (targets - current) / parts
+        updates[layer] = solve(settings, keys, residual, priors[layer], previous[layer])
+        plain.add(layer, updates[layer])
+    return updates
+
+
+def keys_of(plain: PlainModel, layer: int, contexts: Sequence[str], batch: Facts) -> Tensor:
+    """Keys (d_in, n) of a batch."""
+    return torch.stack([key_of(plain, layer, contexts, prompt, subject) for subject, prompt, _ in batch], dim=1)
+
+
+def no_keys(second_moments: dict[int, Tensor]) -> dict[int, Tensor]:
+    """K_p of a model that was never edited."""
+    return {layer: torch.zeros(len(moment), 0, dtype=torch.float64) for layer, moment in second_moments.items()}
 
 
 def edit_plainly(
@@ -187,30 +238,13 @@ def edit_plainly(
     second_moments: dict[int, Tensor],
 ) -> list[dict[int, Tensor]]:
     """Edit ``plain.model`` in place, batch after batch; the update of every layer in every batch."""
-    layers = list(settings.layers) if settings.plan == "even" else [settings.layers[0], settings.layers[-1]]
-    previous = {layer: torch.zeros(len(second_moments[layer]), 0, dtype=torch.float64) for layer in layers}
+    layers, previous = planned(settings), no_keys(second_moments)
     priors = {layer: second_moments[layer].double() for layer in layers}
     if settings.method == "alphaedit":
         priors = {layer: projector_of(prior, settings.nullspace_threshold) for layer, prior in priors.items()}
     history = []
     for batch in batches:
-        updates: dict[int, Tensor] = {}
-        last = settings.layers[-1]
-        if settings.plan == "even":
-            shared = torch.stack([target_of(plain, last, contexts, fact, settings) for fact in batch], dim=1)
-        for position, layer in enumerate(layers):
-            if settings.plan == "even":
-                target_layer, targets, parts = last, shared, len(layers) - position
-            else:
-                target_layer, parts = layer, 1
-                targets = torch.stack([target_of(plain, layer, contexts, fact, settings) for fact in batch], dim=1)
-            keys = torch.stack([key_of(plain, layer, contexts, prompt, subject) for subject, prompt, _ in batch], dim=1)
-            current = torch.stack([output_of(plain, target_layer, prompt, subject) for subject, prompt, _ in batch], 1)
-            residual = (targets - current) / parts
-            updates[layer] = solve(settings, keys, residual, priors[layer], previous[layer])
-            plain.add(layer, updates[layer])
+        history.append(edit_batch(plain, batch, settings, contexts, priors, previous))
         for layer in layers:
-            keys = torch.stack([key_of(plain, layer, contexts, prompt, subject) for subject, prompt, _ in batch], dim=1)
-            previous[layer] = torch.cat([previous[layer], keys], dim=1)
-        history.append(updates)
+            previous[layer] = torch.cat([previous[layer], keys_of(plain, layer, contexts, batch)], dim=1)
     return history

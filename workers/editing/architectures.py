@@ -1,7 +1,6 @@
-"""Where a model keeps its layers and down-projections, found by structure, and how a weight is edited there.
+"""A model whose down-projections can be edited: masters, corrections, shadows.
 
-This is the only file that knows of weight orientation: everywhere else a weight, a master and an update are
-(d_out, d_in), as in ``nn.Linear``; a ``Conv1D`` (GPT-2) stores the transpose.
+Here and everywhere else a weight, a master and an update are (d_out, d_in), as in ``nn.Linear``.
 """
 
 from __future__ import annotations
@@ -13,85 +12,11 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor, nn
 from transformers import PreTrainedModel, PreTrainedTokenizerFast
-from transformers.pytorch_utils import Conv1D
 
 from app.domain.errors import LayerOutOfRange, UnsupportedArchitecture
-from workers.editing.types import WeightUpdate
-
-
-@dataclass(frozen=True, slots=True)
-class Anatomy:
-    """The parts of a decoder-only model that editing touches.
-
-    blocks: the decoder blocks, first to last.
-    projections: dotted name of each block's MLP down-projection, in the whole model.
-    final_norm: applied to the last block's output before the output embeddings.
-    """
-
-    blocks: tuple[nn.Module, ...]
-    projections: tuple[str, ...]
-    final_norm: nn.Module
-
-
-def locate(model: PreTrainedModel) -> Anatomy:
-    """Find the parts by structure, not by family name.
-
-    Raises:
-        UnsupportedArchitecture: no block list, no single down-projection a block, or no final norm.
-    """
-    config = model.config.get_text_config()
-    depth, hidden = config.num_hidden_layers, config.hidden_size
-    lists = [
-        (name, module)
-        for name, module in model.named_modules()
-        if isinstance(module, nn.ModuleList) and len(module) == depth
-    ]
-    if not lists:
-        raise UnsupportedArchitecture(f"no list of {depth} decoder blocks", value=type(model).__name__)
-    list_name, blocks = lists[0]
-    trunk = model.get_submodule(list_name.rpartition(".")[0])
-    projections = tuple(f"{list_name}.{i}.{_down_projection(block, hidden)}" for i, block in enumerate(blocks))
-    return Anatomy(tuple(blocks), projections, _final_norm(trunk))
-
-
-def _down_projection(block: nn.Module, hidden: int) -> str:
-    """Name, inside the block, of the last projection outside attention that ends at the hidden size."""
-    found: list[str] = [
-        name
-        for name, module in block.named_modules()
-        if isinstance(module, nn.Linear | Conv1D)
-        and _out_features(module) == hidden
-        and not any("attn" in part or "attention" in part for part in name.lower().split("."))
-    ]
-    inner = [name for name in found if _in_features(block.get_submodule(name)) != hidden] or found
-    parents = {name.rpartition(".")[0] for name in inner}
-    experts = [name for name, _ in block.named_modules() if "expert" in name.lower()]
-    if len(parents) != 1 or experts:
-        detail = f"a block has no single MLP down-projection; candidates: {experts or inner}"
-        raise UnsupportedArchitecture(detail, value=type(block).__name__)
-    return inner[-1]  # of a square MLP all are candidates; the last one goes down
-
-
-def _final_norm(trunk: nn.Module) -> nn.Module:
-    norms = [child for child in trunk.children() if "norm" in type(child).__name__.lower()]
-    if not norms:
-        raise UnsupportedArchitecture("no norm after the last block", value=type(trunk).__name__)
-    return norms[-1]
-
-
-def _in_features(module: nn.Module) -> int:
-    return _oriented(module).shape[1]
-
-
-def _out_features(module: nn.Module) -> int:
-    return _oriented(module).shape[0]
-
-
-def _oriented(module: nn.Module) -> Tensor:
-    """The module's weight as a (d_out, d_in) view, by the module's class and never by its shape."""
-    weight = module.weight
-    assert isinstance(weight, Tensor)
-    return weight.detach().T if isinstance(module, Conv1D) else weight.detach()
+from workers.editing.anatomy import Anatomy, attention, in_features, locate, oriented
+from workers.editing.objective import Site
+from workers.editing.types import LayerWeights, LowRank, WeightUpdate
 
 
 @dataclass(slots=True)
@@ -106,6 +31,10 @@ class EditableModel:
     tokenizer: PreTrainedTokenizerFast
     anatomy: Anatomy
     masters: dict[int, Tensor] = field(default_factory=dict)
+    bases: dict[int, Tensor] = field(default_factory=dict)
+    """The masters as they were before any edit."""
+    corrections: dict[int, LowRank] = field(default_factory=dict)
+    """What stands on top of a master in the model's weight (``WeightUpdate.correction``)."""
     owned: frozenset[int] | None = None
     """Layers whose weights are its own; None for a model that owns them all."""
 
@@ -156,6 +85,20 @@ class EditableModel:
         self.check_layer(layer)
         return self.model.get_submodule(self.anatomy.projections[layer])
 
+    def site(self, layer: int, site: Site) -> nn.Module:
+        """The module at ``layer`` whose output a δ is added to.
+
+        Raises:
+            LayerOutOfRange: there is no such layer. UnsupportedArchitecture: its block has no single attention.
+        """
+        match site:
+            case Site.BLOCK:
+                return self.block(layer)
+            case Site.ATTENTION:
+                return attention(self.block(layer))
+            case Site.DOWN_PROJECTION:
+                return self.projection(layer)
+
     def check_layer(self, layer: int) -> None:
         """Raise LayerOutOfRange unless the model has this layer."""
         if not 0 <= layer < self.depth:
@@ -163,35 +106,72 @@ class EditableModel:
 
     def key_width(self, layer: int) -> int:
         """d_in at ``layer``."""
-        return _in_features(self.projection(layer))
+        return in_features(self.projection(layer))
 
     def weight(self, layer: int) -> Tensor:
         """The live weight, (d_out, d_in), in the model's dtype: a view, not a copy."""
-        return _oriented(self.projection(layer))
+        return oriented(self.projection(layer))
 
     def master(self, layer: int) -> Tensor:
         """The weight's master, (d_out, d_in), float32 or wider; made from the weight when first asked for."""
         if layer not in self.masters:
             weight = self.weight(layer)
             wide = torch.promote_types(weight.dtype, torch.float32)
-            self.masters[layer] = weight.to(wide, copy=True, memory_format=torch.contiguous_format)
+            made = weight.to(wide, copy=True, memory_format=torch.contiguous_format)
+            # In this order, and never over one that is there: another thread may be at the same layer, and ahead.
+            self.masters.setdefault(layer, self.bases.setdefault(layer, made))
         return self.masters[layer]
 
+    def base(self, layer: int) -> Tensor:
+        """The master as it was before any edit."""
+        self.master(layer)
+        return self.bases[layer]
+
+    def weights(self, layer: int) -> LayerWeights:
+        """The layer's matrix: as it was loaded, with all updates summed, and as it is in service."""
+        master = self.master(layer)
+        return LayerWeights(self.bases[layer], master, self._applied(layer))
+
+    def _applied(self, layer: int) -> Tensor:
+        correction = self.corrections.get(layer)
+        return self.masters[layer] if correction is None else self.masters[layer] + correction.dense
+
     @torch.no_grad()
-    def set_master(self, layer: int, master: Tensor) -> None:
-        """Replace the master and cast it into the model's weight, in place.
+    def set_master(self, layer: int, master: Tensor, correction: LowRank | None = None) -> None:
+        """Replace the master and its correction, and cast their sum into the model's weight, in place.
 
         Raises:
             LayerOutOfRange: this is a shadow, and the layer's weight is not its own.
         """
         if self.owned is not None and layer not in self.owned:
             raise LayerOutOfRange("the shadow was made for other layers", field="layers", value=layer)
+        self.master(layer)  # so that the base is known
         self.masters[layer] = master
-        self.weight(layer).copy_(master)
+        self.corrections.pop(layer, None)
+        if correction is not None and correction.rank > 0:
+            self.corrections[layer] = correction
+        self.weight(layer).copy_(self._applied(layer))
 
     def add(self, update: WeightUpdate) -> None:
         """Add an update to its layer's master, and cast it into the model's weight."""
-        self.set_master(update.layer, self.master(update.layer) + update.dense)
+        layer = update.layer
+        self.set_master(layer, self.master(layer) + update.dense, update.correction or self.corrections.get(layer))
+
+    def adopt(self, other: EditableModel, layers: Iterable[int]) -> None:
+        """Take over a shadow's masters, corrections and weights at these layers, by reference: it is quick.
+
+        The shadow must not be edited from here on.
+        """
+        for layer in layers:
+            self.master(layer)  # so that the base is known
+            self.masters[layer] = other.master(layer)
+            self.corrections.pop(layer, None)
+            if layer in other.corrections:
+                self.corrections[layer] = other.corrections[layer]
+            mine, theirs = self.projection(layer).weight, other.projection(layer).weight
+            assert isinstance(mine, Tensor)
+            assert isinstance(theirs, Tensor)
+            mine.data = theirs.data
 
     def shadow(self, layers: Iterable[int]) -> EditableModel:
         """A second module tree over the same storage, but for the weights at ``layers``, of which it has its own.
@@ -205,6 +185,9 @@ class EditableModel:
             module = twin.projection(layer)
             module.weight = nn.Parameter(module.weight.detach().clone(), requires_grad=False)  # type: ignore[operator]
             twin.masters[layer] = self.master(layer)
+            twin.bases[layer] = self.bases[layer]
+            if layer in self.corrections:
+                twin.corrections[layer] = self.corrections[layer]
         return twin
 
     def logits(self, hidden: Tensor) -> Tensor:

@@ -6,6 +6,7 @@ import torch
 
 from app.domain.errors import UnsupportedArchitecture
 from workers.editing.architectures import EditableModel
+from workers.editing.objective import Site
 from workers.editing.suffixes import SuffixRow, suffix_batches
 
 ROWS = (SuffixRow(0, (1, 2, 3), (4, 5)), SuffixRow(1, (6,), (2, 7)))
@@ -36,8 +37,8 @@ def check_replay(editable: EditableModel) -> None:
 
 
 def _agrees(editable: EditableModel) -> bool:
-    for batch in suffix_batches(editable, 0, ROWS, max_batch_tokens=64):
-        shift = torch.zeros(len(batch.rows), editable.hidden_size, device=batch.hidden.device)
+    for batch in suffix_batches(editable, 0, (Site.BLOCK,), ROWS, max_batch_tokens=64):
+        shift = torch.zeros(1, len(batch.rows), editable.hidden_size, device=batch.hidden.device)
         found = editable.logits(batch.replay(shift)[:, -1])
         for row, logits in zip(batch.rows, found, strict=True):
             ids = torch.tensor([[*row.prefix, *row.suffix]], device=editable.device)

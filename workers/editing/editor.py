@@ -1,23 +1,23 @@
-"""The pipeline of an edit, the same for every method: tokenise, group, then layer step by layer step
-targets -> keys -> residual -> solve -> update."""
+"""The pipeline of an edit, the same for every method: tokenise, group, solve round by round (or tune), finish, and take
+the keys that the edited weights leave."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
 
-import torch
-from torch import Tensor
-
-from app.domain.errors import EditError, EditFailed, NonFiniteUpdate
+from app.domain.errors import EditError
 from workers.editing.architectures import EditableModel
-from workers.editing.keys import keys_at, outputs_at
-from workers.editing.layer_plans import find_plan
+from workers.editing.groups import Group, group_by_key
+from workers.editing.keys import keys_at
 from workers.editing.lookup import TokenisedFact, tokenise
 from workers.editing.methods import find_method
 from workers.editing.preset import Preset
-from workers.editing.targets import group_by_key, targets_at
-from workers.editing.types import Fact, Observer, Priors, Silent, WeightUpdate
+from workers.editing.priors import plan_layers
+from workers.editing.rounds import joined, rounds_of
+from workers.editing.solving import answers, solve
+from workers.editing.tuning import tuned
+from workers.editing.types import Edited, Fact, Observer, Priors, Silent, WeightUpdate
 
 
 def tokenise_batch(editable: EditableModel, facts: Sequence[Fact], contexts: Sequence[str]) -> list[TokenisedFact]:
@@ -38,15 +38,18 @@ def edit(
     priors: Priors,
     contexts: Sequence[str],
     *,
+    companions: Sequence[Fact] = (),
     strict: bool = False,
     observer: Observer | None = None,
-) -> list[WeightUpdate]:
+) -> Edited:
     """Edit a batch of facts into ``shadow``, in place, and return what was added to each layer.
 
     Args:
         shadow: the model to edit; after an error its weights are undefined, so throw it away.
-        priors: for every layer of the plan, second moment and previous keys.
+        priors: second moment and previous keys of every layer that is solved at.
         contexts: context templates, the bare ``{}`` first.
+        companions: facts in force that are optimised together with the batch, so that they go on to hold; their old
+            keys must not be among the previous keys.
         strict: the published behaviour where a service would do better.
 
     Raises:
@@ -55,38 +58,34 @@ def edit(
         Whatever the observer raises, between two steps.
     """
     watch = observer or Silent()
-    tokenised = tokenise_batch(shadow, facts, contexts)
+    tokenised = tokenise_batch(shadow, [*facts, *companions], contexts)
     groups = group_by_key(tokenised, strict=strict)
-    leaders = [tokenised[group.members[0]] for group in groups]  # one column a group: its members' keys are the same
     method = find_method(preset.method)
-    targets: dict[int, Tensor] = {}
-    updates: dict[int, WeightUpdate] = {}
-    for step in find_plan(preset.plan)(preset.layers):
-        if step.target_layer not in targets:
-            targets[step.target_layer] = targets_at(shadow, tokenised, groups, step.target_layer, preset, watch)
-        watch.solving(step.layer)
-        keys = keys_at(shadow, leaders, step.layer, preset.max_batch_tokens)
-        current = outputs_at(shadow, leaders, step.target_layer, preset.max_batch_tokens)
-        residual = (targets[step.target_layer] - current) * step.share
-        try:
-            right = method.right_factor(keys, priors[step.layer], preset)
-        except torch.linalg.LinAlgError as error:  # type: ignore[attr-defined]
-            detail = f"the solve at layer {step.layer} has no answer: {error}"
-            raise EditFailed(detail, field="layers", value=step.layer) from None
-        updates[step.layer] = _stored(shadow, step.layer, residual, right, keys)
-        shadow.add(updates[step.layer])
-    return [
+    before = {layer: shadow.weights(layer) for layer in plan_layers(preset)}
+    if method.tune is not None:
+        updates = {layer: tuned(shadow, tokenised, layer, method.tune, preset, watch) for layer in before}
+    else:
+        rounds = rounds_of(groups, watch, one_at_a_time=method.one_at_a_time)
+        found = [solve(shadow, tokenised, members, method, priors, preset) for members in rounds]
+        updates = {layer: joined([solved[layer] for solved in found]) for layer in before}
+    for layer, weights in before.items():
+        if method.finish is not None:
+            with answers(layer):
+                updates[layer] = method.finish(updates[layer], weights, preset)
+        shadow.set_master(layer, weights.summed, shadow.corrections.get(layer))  # one addition, as a replay does it
+        shadow.add(updates[layer])
+    leaders = [tokenised[group.members[0]] for group in groups]
+    kept = [
         replace(update, keys=keys_at(shadow, leaders, layer, preset.max_batch_tokens))
         for layer, update in updates.items()
     ]
+    return Edited(kept, _columns(groups, len(tokenised)))
 
 
-def _stored(shadow: EditableModel, layer: int, left: Tensor, right: Tensor, keys: Tensor) -> WeightUpdate:
-    """The update in the dtype of the weight's master, as it will be kept and applied again."""
-    if not (torch.isfinite(left).all() and torch.isfinite(right).all()):
-        raise NonFiniteUpdate(f"the update of layer {layer} is not finite", field="layers", value=layer)
-    dtype = shadow.master(layer).dtype
-    return WeightUpdate(layer, left.to(dtype).contiguous(), right.to(dtype).contiguous(), keys)
+def _columns(groups: Sequence[Group], facts: int) -> tuple[int, ...]:
+    """The group of each fact."""
+    column = {member: index for index, group in enumerate(groups) for member in group.members}
+    return tuple(column[index] for index in range(facts))
 
 
 def grown(priors: Priors, updates: Sequence[WeightUpdate]) -> Priors:
@@ -95,7 +94,7 @@ def grown(priors: Priors, updates: Sequence[WeightUpdate]) -> Priors:
         **priors,
         **{
             update.layer: priors[update.layer].with_previous_keys(
-                torch.cat([priors[update.layer].previous_keys, update.keys], dim=1)
+                priors[update.layer].previous_keys.append(update.keys)
             )
             for update in updates
         },

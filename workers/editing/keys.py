@@ -1,4 +1,4 @@
-"""Keys K of a batch at a layer, and the layer's outputs H for the bare prompts."""
+"""Keys K of a batch at a layer, and the outputs H of a site in it for the bare prompts."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from workers.editing.architectures import EditableModel, first
 from workers.editing.lookup import Row, TokenisedFact
+from workers.editing.objective import Site
 
 
 class _Captured(Exception):
@@ -31,10 +32,16 @@ def keys_at(editable: EditableModel, facts: Sequence[TokenisedFact], layer: int,
 
 
 @torch.no_grad()
-def outputs_at(editable: EditableModel, facts: Sequence[TokenisedFact], layer: int, max_batch_tokens: int) -> Tensor:
-    """Current outputs H (d_out, n), float64: the block's output at the lookup token of the bare prompt."""
+def outputs_at(
+    editable: EditableModel,
+    facts: Sequence[TokenisedFact],
+    layer: int,
+    max_batch_tokens: int,
+    site: Site = Site.BLOCK,
+) -> Tensor:
+    """Current outputs H (d_out, n), float64: what the site gives at the lookup token of the bare prompt."""
     rows = [fact.prompts[0] for fact in facts]
-    seen = _at_lookup(editable, rows, editable.block(layer), _module_output, max_batch_tokens)
+    seen = _at_lookup(editable, rows, editable.site(layer, site), _module_output, max_batch_tokens)
     return seen.double().T.contiguous()
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from types import MappingProxyType
 
@@ -26,7 +27,17 @@ def even_spread(critical_layers: Sequence[int]) -> list[LayerStep]:
     ]
 
 
-PLANS: Mapping[str, LayerPlan] = MappingProxyType({"boundary": boundary_layers, "even": even_spread})
+def sqrt_spread(critical_layers: Sequence[int]) -> list[LayerStep]:
+    """As ``even_spread``, with the square root of each share: early layers take more (PMET; Li et al., 2024)."""
+    return [
+        LayerStep(layer=step.layer, target_layer=step.target_layer, share=math.sqrt(step.share))
+        for step in even_spread(critical_layers)
+    ]
+
+
+PLANS: Mapping[str, LayerPlan] = MappingProxyType(
+    {"boundary": boundary_layers, "even": even_spread, "sqrt": sqrt_spread}
+)
 
 
 def find_plan(name: str) -> LayerPlan:

@@ -12,7 +12,23 @@ import yaml
 
 from app.domain.errors import InvalidHyperparameter
 
-PUBLISHED_METHODS = {"memit": "memit", "alphaedit": "alphaedit"}
+PUBLISHED_METHODS = {
+    "memit": "memit",
+    "memit_seq": "memit",
+    "memit_rect": "rect",
+    "rect": "rect",
+    "memit_prune": "prune",
+    "prune": "prune",
+    "pmet": "pmet",
+    "alphaedit": "alphaedit",
+    "rome": "rome",
+    "ft": "ft-l",
+    "ft-l": "ft-l",
+}
+"""Our method of each published ``alg_name``, in small letters and without ``_BLUE``."""
+
+SUPPORTED = {"fact_token": "subject_last", "weight_decay": 0, "nll_loss_factor": 1}
+"""The only value that a published field may have which would change what is computed, and is not a field here."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,8 +37,11 @@ class Preset:
 
     layers: critical layers, rising; a plan chooses among them.
     v_*: the optimisation of targets (steps, learning rate, weight decay). clamp_norm_factor: bound of ‖δ‖ / ‖h₀‖.
-    mom2_update_weight: λ, the weight of C. L2: α, AlphaEdit's ridge. nullspace_threshold: eigenvalue of C below which
-    a direction counts as free. max_batch_tokens: tokens in memory at once; changes no number.
+    mom2_update_weight: λ, the weight of C. mom2_adjustment: whether ROME measures by C, or as if C were I.
+    L2: α, AlphaEdit's ridge. nullspace_threshold: eigenvalue of C below which a direction counts as free.
+    rect_share: the part of its entries that RECT applies (0.4 in the released code, where it has no name).
+    num_steps, lr, norm_constraint: FT-L's steps, learning rate, and bound of each entry's change.
+    max_batch_tokens: tokens in memory at once; changes no number.
     """
 
     layers: tuple[int, ...]
@@ -34,8 +53,13 @@ class Preset:
     kl_factor: float = 0.0625
     clamp_norm_factor: float = 0.75
     mom2_update_weight: float = 15000.0
+    mom2_adjustment: bool = True
     L2: float = 10.0
     nullspace_threshold: float = 2e-2
+    rect_share: float = 0.4
+    num_steps: int = 25
+    lr: float = 5e-4
+    norm_constraint: float = 5e-4
     max_batch_tokens: int = 16384
 
     def __post_init__(self) -> None:
@@ -44,7 +68,10 @@ class Preset:
             self._require(name, lambda value: value >= 0)
         for name in ("v_lr", "clamp_norm_factor", "mom2_update_weight", "L2", "nullspace_threshold"):
             self._require(name, lambda value: value > 0)
-        for name in ("v_num_grad_steps", "max_batch_tokens"):
+        for name in ("lr", "norm_constraint"):
+            self._require(name, lambda value: value > 0)
+        self._require("rect_share", lambda value: 0 < value <= 1)
+        for name in ("v_num_grad_steps", "num_steps", "max_batch_tokens"):
             self._require(name, lambda value: value >= 1)
         if any(layer < 0 for layer in self.layers):
             raise InvalidHyperparameter("layers count from 0", field="layers", value=list(self.layers))
@@ -84,8 +111,8 @@ def _coerced(name: str, kind: str, value: Any) -> Any:
             isinstance(item, int) and not isinstance(item, bool) for item in value
         ):
             return tuple(value)
-    elif kind == "str":
-        if isinstance(value, str):
+    elif kind in ("str", "bool"):
+        if type(value).__name__ == kind:
             return value
     elif not isinstance(value, bool):
         try:
@@ -111,8 +138,9 @@ def read_preset(path: Path) -> Preset:
         raise InvalidHyperparameter(f"not YAML or JSON: {error}", field="preset", value=path.name) from None
     if not isinstance(data, dict) or "layers" not in data:
         raise InvalidHyperparameter("a hyperparameter file is a mapping with 'layers'", field="preset", value=path.name)
-    if data.get("fact_token", "subject_last") != "subject_last":
-        raise InvalidHyperparameter("only subject_last is supported", field="fact_token", value=data["fact_token"])
+    for name, only in SUPPORTED.items():
+        if data.get(name, only) != only:
+            raise InvalidHyperparameter(f"only {only} is supported", field=name, value=data[name])
     known = {item.name for item in fields(Preset)}
     values = {name: value for name, value in data.items() if name in known and value is not None}
     if "method" not in values and "alg_name" in data:

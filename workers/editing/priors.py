@@ -1,23 +1,23 @@
-"""What a solve must respect, put together from the statistics, the previous keys and what the method asks for."""
+"""What a solve must respect, put together from the statistics and the previous keys."""
 
 from __future__ import annotations
 
-from torch import Tensor
-
 from workers.editing.architectures import EditableModel
+from workers.editing.layer_base import LayerBase
 from workers.editing.layer_plans import find_plan
 from workers.editing.methods import find_method
 from workers.editing.preset import Preset
-from workers.editing.statistics import Statistics, null_space_basis
-from workers.editing.types import LayerPrior, empty_keys
+from workers.editing.previous_keys import PreviousKeys
+from workers.editing.statistics import Statistics
+from workers.editing.types import LayerPrior, LayerStep
 
 
 class PriorSource:
-    """Priors of one base model. Null-space bases are kept by layer and threshold: they depend on nothing else."""
+    """Priors of one base model. What is taken from C is kept by layer: it depends on nothing else."""
 
     def __init__(self, editable: EditableModel, statistics: Statistics) -> None:
         self._editable, self._statistics = editable, statistics
-        self._bases: dict[tuple[int, float], Tensor] = {}
+        self._bases: dict[int, LayerBase] = {}
 
     def check(self, preset: Preset) -> None:
         """Whether every layer of the preset's plan can be solved at.
@@ -25,28 +25,48 @@ class PriorSource:
         Raises:
             UnknownMethod, UnknownPlan, LayerOutOfRange, StatisticsMismatch.
         """
-        find_method(preset.method)
         for layer in plan_layers(preset):
-            self._statistics.second_moment(layer, self._editable.key_width(layer))
+            self._editable.check_layer(layer)
+        for layer in solved_layers(preset):
+            self._statistics.kept(layer, self._editable.key_width(layer))
 
-    def at(self, layer: int, preset: Preset, previous_keys: Tensor | None = None) -> LayerPrior:
-        """The prior at a layer; ``previous_keys`` (d_in, m) float64, or None where nothing was edited before."""
+    def at(self, layer: int, previous_keys: PreviousKeys | None = None) -> LayerPrior:
+        """The prior at a layer; no ``previous_keys`` where nothing was edited before.
+
+        Raises:
+            StatisticsMismatch: there are no statistics for the layer, or of another width.
+        """
         width = self._editable.key_width(layer)
         device = self._editable.weight(layer).device
-        moment = self._statistics.second_moment(layer, width).to(device)
-        basis = None
-        if find_method(preset.method).needs_null_space:
-            key = (layer, preset.nullspace_threshold)
-            if key not in self._bases:
-                self._bases[key] = null_space_basis(moment, preset.nullspace_threshold)
-            basis = self._bases[key]
-        return LayerPrior(moment, empty_keys(width, device) if previous_keys is None else previous_keys, basis)
+        if layer not in self._bases:
+            moment = self._statistics.kept(layer, width)
+            self._bases[layer] = LayerBase(lambda: moment.to(device))
+        return LayerPrior(self._bases[layer], previous_keys or PreviousKeys.empty(width, device))
+
+
+def plan_steps(preset: Preset) -> list[LayerStep]:
+    """The steps of the preset's plan, in order. A method of one layer takes the last critical one, whatever the plan.
+
+    Raises:
+        UnknownMethod, UnknownPlan: there is no such one.
+    """
+    layers = preset.layers[-1:] if find_method(preset.method).one_layer else preset.layers
+    return find_plan(preset.plan)(layers)
 
 
 def plan_layers(preset: Preset) -> tuple[int, ...]:
     """The layers that the preset's plan changes, in order.
 
     Raises:
-        UnknownPlan: there is no such plan.
+        UnknownMethod, UnknownPlan: there is no such one.
     """
-    return tuple(step.layer for step in find_plan(preset.plan)(preset.layers))
+    return tuple(step.layer for step in plan_steps(preset))
+
+
+def solved_layers(preset: Preset) -> tuple[int, ...]:
+    """Those of them at which there is something to solve, and so a prior: none if the method tunes.
+
+    Raises:
+        UnknownMethod, UnknownPlan: there is no such one.
+    """
+    return plan_layers(preset) if find_method(preset.method).right_factor is not None else ()

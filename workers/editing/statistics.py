@@ -1,4 +1,4 @@
-"""The second moment C of a layer's keys over a corpus, and the null space that AlphaEdit takes from it."""
+"""The second moment C of a layer's keys over a corpus."""
 
 from __future__ import annotations
 
@@ -27,8 +27,8 @@ class Statistics:
     tokens: int
     fingerprint: str | None = None
 
-    def second_moment(self, layer: int, width: int) -> Tensor:
-        """C of a layer, float64.
+    def kept(self, layer: int, width: int) -> Tensor:
+        """C of a layer in the dtype in which it is kept.
 
         Raises:
             StatisticsMismatch: the layer is missing, or of another width than the model's ``width``.
@@ -39,7 +39,15 @@ class Statistics:
         if moment.shape != (width, width):
             detail = f"layer {layer} has keys of width {width}, the statistics {tuple(moment.shape)}"
             raise StatisticsMismatch(detail, field="layers", value=layer)
-        return moment.double()
+        return moment
+
+    def second_moment(self, layer: int, width: int) -> Tensor:
+        """C of a layer, float64.
+
+        Raises:
+            StatisticsMismatch: as ``kept`` says.
+        """
+        return self.kept(layer, width).double()
 
 
 def fingerprint(editable: EditableModel) -> str:
@@ -134,16 +142,6 @@ def _micro_batches(rows: Iterable[list[int]], max_batch_tokens: int) -> Iterator
         batch.append(row)
     if batch:
         yield batch
-
-
-def null_space_basis(second_moment: Tensor, threshold: float) -> Tensor:
-    """Orthonormal Q (d_in, q), float64: eigenvectors of C with eigenvalue below ``threshold``; P = Q Qᵀ.
-
-    An absolute threshold can keep nearly all directions: look at q / d_in.
-    """
-    values, vectors = torch.linalg.eigh(second_moment.double())
-    basis: Tensor = vectors[:, values < threshold].contiguous()
-    return basis
 
 
 def save_statistics(statistics: Statistics, path: Path) -> None:

@@ -9,6 +9,10 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
+from app.domain.places import Place
+from workers.editing.layer_base import LayerBase
+from workers.editing.previous_keys import PreviousKeys
+
 SLOT = "{}"
 """Stands in a prompt for the subject, and in a context for the prompt."""
 
@@ -27,6 +31,11 @@ class Fact:
         before, _, after = self.prompt.partition(SLOT)
         return f"{before}{self.subject}{after}"
 
+    @property
+    def place(self) -> Place:
+        """What the fact is about: facts of the same place supersede each other."""
+        return Place.of(self.subject, self.prompt)
+
 
 @dataclass(frozen=True, slots=True)
 class LayerStep:
@@ -41,40 +50,94 @@ class LayerStep:
 
 
 @dataclass(frozen=True, slots=True)
+class LowRank:
+    """A matrix (d_out, d_in) as the product of ``left`` (d_out, r) and ``right`` (r, d_in)."""
+
+    left: Tensor
+    right: Tensor
+
+    @property
+    def rank(self) -> int:
+        """r, which may be 0."""
+        return len(self.right)
+
+    @property
+    def dense(self) -> Tensor:
+        """The matrix itself, (d_out, d_in)."""
+        return self.left @ self.right
+
+
+@dataclass(frozen=True, slots=True)
 class WeightUpdate:
     """What a batch adds to one down-projection, ``left @ right``, in ``nn.Linear`` orientation.
 
-    left: (d_out, n); right: (n, d_in), both in the dtype of the weight's master.
+    left: (d_out, r); right: (r, d_in), both in the dtype of the weight's master. Of a method that solves, r is n, and
+        a column is a group's; one that tunes has the identity as its ``left``, and no column belongs to a fact.
     keys: (d_in, n), float64: the batch's keys under the edited weights, which K_p grows by.
+    mask: (d_out, d_in), bool: the entries that are applied, or None for all of them.
+    correction: what stands on top of the sum of all updates from this version on, in place of any correction before
+        it; None leaves that as it is.
     """
 
     layer: int
     left: Tensor
     right: Tensor
     keys: Tensor
+    mask: Tensor | None = None
+    correction: LowRank | None = None
 
     @property
     def dense(self) -> Tensor:
-        """The update itself, (d_out, d_in)."""
-        return self.left @ self.right
+        """The summand itself, (d_out, d_in), without the correction."""
+        product = self.left @ self.right
+        return product if self.mask is None else product * self.mask
+
+
+@dataclass(frozen=True, slots=True)
+class LayerWeights:
+    """One down-projection before a batch, each (d_out, d_in), float32 or wider.
+
+    base: W_0. summed: W_0 plus all updates before the batch. applied: what was in service, a correction included.
+    """
+
+    base: Tensor
+    summed: Tensor
+    applied: Tensor
+
+
+@dataclass(frozen=True, slots=True)
+class Edited:
+    """What came of a batch.
+
+    updates: one a layer that was changed.
+    columns: of each fact (the batch's, then its companions) the column that it has in every ``left`` and ``keys``;
+        facts of one group share one.
+    """
+
+    updates: list[WeightUpdate]
+    columns: tuple[int, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class LayerPrior:
-    """What a solve at one layer must respect: float64, on the solver's device.
+    """What a solve at one layer must respect: C with all that is taken from it, and K_p. On the solver's device."""
 
-    second_moment: (d_in, d_in), C = E[k kᵀ] on the base model.
-    previous_keys: (d_in, m), K_p; m may be 0.
-    null_space_basis: (d_in, q), orthonormal Q with P = Q Qᵀ, or None where no method asked for it.
-    """
+    base: LayerBase
+    previous_keys: PreviousKeys
 
-    second_moment: Tensor
-    previous_keys: Tensor
-    null_space_basis: Tensor | None = None
+    @property
+    def second_moment(self) -> Tensor:
+        """C = E[k kᵀ] on the base model, (d_in, d_in), float64."""
+        return self.base.second_moment()
 
-    def with_previous_keys(self, keys: Tensor) -> LayerPrior:
+    def with_previous_keys(self, previous_keys: PreviousKeys) -> LayerPrior:
         """The same prior with other previous keys."""
-        return LayerPrior(self.second_moment, keys, self.null_space_basis)
+        return LayerPrior(self.base, previous_keys)
+
+    def without_previous_keys(self) -> LayerPrior:
+        """The same prior of a model that was never edited."""
+        keys = self.previous_keys.keys
+        return LayerPrior(self.base, PreviousKeys.empty(len(keys), keys.device))
 
 
 Priors = Mapping[int, LayerPrior]

@@ -28,8 +28,9 @@ from transformers import (
 )
 
 from workers.editing.architectures import EditableModel
-from workers.editing.statistics import null_space_basis
-from workers.editing.types import Fact, LayerPrior, empty_keys
+from workers.editing.layer_base import LayerBase
+from workers.editing.previous_keys import PreviousKeys
+from workers.editing.types import Fact, LayerPrior
 
 VOCABULARY, HIDDEN, INNER, DEPTH, WINDOW = 300, 32, 48, 3, 96
 SLIDING = 24
@@ -77,6 +78,7 @@ class Family:
     blocks: str
     projection: str
     final_norm: str
+    attention: str = "self_attn"
 
 
 def _gated(config: Callable[[], PreTrainedConfig]) -> Family:
@@ -84,10 +86,16 @@ def _gated(config: Callable[[], PreTrainedConfig]) -> Family:
 
 
 FAMILIES: dict[str, Family] = {
-    "gpt2": Family(lambda: GPT2Config(**_GPT2), "transformer.h", "mlp.c_proj", "transformer.ln_f"),
-    "gptj": Family(lambda: GPTJConfig(rotary_dim=4, **_GPT2), "transformer.h", "mlp.fc_out", "transformer.ln_f"),
+    "gpt2": Family(lambda: GPT2Config(**_GPT2), "transformer.h", "mlp.c_proj", "transformer.ln_f", "attn"),
+    "gptj": Family(
+        lambda: GPTJConfig(rotary_dim=4, **_GPT2), "transformer.h", "mlp.fc_out", "transformer.ln_f", "attn"
+    ),
     "gpt-neox": Family(
-        lambda: GPTNeoXConfig(**_GATED), "gpt_neox.layers", "mlp.dense_4h_to_h", "gpt_neox.final_layer_norm"
+        lambda: GPTNeoXConfig(**_GATED),
+        "gpt_neox.layers",
+        "mlp.dense_4h_to_h",
+        "gpt_neox.final_layer_norm",
+        "attention",
     ),
     "llama": _gated(lambda: LlamaConfig(**_GATED)),
     "mistral": _gated(lambda: MistralConfig(sliding_window=SLIDING, **_GATED)),
@@ -148,7 +156,7 @@ def random_priors(live: EditableModel, layers: Iterable[int]) -> dict[int, Layer
     priors = {}
     for layer in layers:
         moment = random_second_moment(live.key_width(layer), seed=layer)
-        priors[layer] = LayerPrior(moment, empty_keys(len(moment)), null_space_basis(moment, 0.02))
+        priors[layer] = LayerPrior(LayerBase.of(moment), PreviousKeys.empty(len(moment)))
     return priors
 
 

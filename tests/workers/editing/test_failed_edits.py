@@ -46,7 +46,7 @@ def test_what_the_observer_raises_ends_it_and_the_live_model_is_untouched(
 def test_unknown_method_plan_and_layer_are_refused(tokenizer: PreTrainedTokenizerFast) -> None:
     live = editable("gpt2", tokenizer)
     with pytest.raises(UnknownMethod):
-        propose(live, PRESET.with_overrides({"method": "rome"}))
+        propose(live, PRESET.with_overrides({"method": "grace"}))
     with pytest.raises(UnknownPlan):
         propose(live, PRESET.with_overrides({"plan": "sideways"}))
     with pytest.raises(LayerOutOfRange):

@@ -33,7 +33,7 @@ def by_engine(
     shadow = live.shadow(priors)
     history = []
     for batch in batches:
-        updates = edit(shadow, batch, preset, priors, CONTEXTS, strict=True)
+        updates = edit(shadow, batch, preset, priors, CONTEXTS, strict=True).updates
         priors = dict(grown(priors, updates))
         history.append({update.layer: update.dense for update in updates})
     return history

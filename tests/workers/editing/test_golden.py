@@ -13,10 +13,11 @@ from safetensors.torch import load_file
 ROOT = Path(__file__).parents[3]
 GOLDEN = ROOT.parent / "shared" / "golden"
 MODEL = GOLDEN / "counterfact-gpt2"
+CASES = ("memit-boundary", "memit-even", "alphaedit-boundary", "alphaedit-even", "rect-boundary", "pmet-boundary")
 
 
 @pytest.mark.skipif(not MODEL.is_dir(), reason="the golden data lies beside the project, and is not here")
-@pytest.mark.parametrize("case", ["memit-boundary", "memit-even", "alphaedit-boundary", "alphaedit-even"])
+@pytest.mark.parametrize("case", CASES)
 def test_strict_apply_gives_the_released_numbers(case: str, tmp_path: Path) -> None:
     out = tmp_path / "updates.safetensors"
     command = [Path(sys.executable).with_name("palimpsest"), "apply", MODEL]

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from app.domain.errors import UnknownPlan
-from workers.editing.layer_plans import PLANS, boundary_layers, even_spread, find_plan
+from workers.editing.layer_plans import PLANS, boundary_layers, even_spread, find_plan, sqrt_spread
 from workers.editing.types import LayerStep
 
 RISING = st.lists(st.integers(0, 79), min_size=1, max_size=10, unique=True).map(sorted)
@@ -37,6 +37,20 @@ def test_even_shares_leave_nothing_of_the_residual(layers: list[int]) -> None:
         left -= taken[-1]
     assert math.isclose(left, 0.0, abs_tol=1e-12)
     assert all(math.isclose(part, 1 / len(layers)) for part in taken)
+
+
+@given(RISING)
+def test_sqrt_goes_the_even_plans_way_with_the_square_root_of_every_share(layers: list[int]) -> None:
+    steps, even = sqrt_spread(layers), even_spread(layers)
+    assert [(step.layer, step.target_layer) for step in steps] == [(step.layer, step.target_layer) for step in even]
+    assert [step.share for step in steps] == [
+        pytest.approx(1 / math.sqrt(len(layers) - position)) for position in range(len(layers))
+    ]
+
+
+@given(RISING)
+def test_the_last_step_of_every_plan_takes_all_that_is_left(layers: list[int]) -> None:
+    assert {find_plan(name)(layers)[-1].share for name in PLANS} == {1.0}
 
 
 @pytest.mark.parametrize("name", PLANS)

@@ -51,12 +51,12 @@ def by_engine(live: EditableModel, folder: Path, preset: Preset) -> list[dict[in
     """Updates of every batch."""
     source = PriorSource(live, moments_of(folder))
     layers = plan_layers(preset)
-    priors = {layer: source.at(layer, preset) for layer in layers}
+    priors = {layer: source.at(layer) for layer in layers}
     shadow = live.shadow(layers)
     contexts = read_contexts(folder / "contexts.json")[:CONTEXTS]
     history = []
     for batch in facts_of(folder):
-        updates = edit(shadow, batch, preset, priors, contexts, strict=True)
+        updates = edit(shadow, batch, preset, priors, contexts, strict=True).updates
         priors = dict(grown(priors, updates))
         history.append({update.layer: update.dense for update in updates})
     return history

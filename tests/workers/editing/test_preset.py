@@ -11,6 +11,7 @@ import pytest
 from app.domain.errors import InvalidHyperparameter
 from workers.editing.preset import Preset, read_preset
 from workers.editing.presets import choose_preset, find_preset, is_known
+from workers.editing.priors import plan_layers
 
 MEMIT_JSON = """{
     "layers": [13, 14, 15, 16, 17], "clamp_norm_factor": 0.75, "layer_selection": "all",
@@ -27,6 +28,18 @@ ALPHAEDIT_JSON = """{
     "fact_token": "subject_last", "v_num_grad_steps": 25, "v_lr": 0.1, "v_loss_layer": 31, "v_weight_decay": 0.5,
     "kl_factor": 0.0625, "mom2_adjustment": true, "mom2_update_weight": 15000, "nullspace_threshold": 2e-2, "L2": 10,
     "rewrite_module_tmp": "model.layers.{}.mlp.down_proj", "mom2_dtype": "float32"
+}"""
+
+ROME_JSON = """{
+    "layers": [5], "fact_token": "subject_last", "v_num_grad_steps": 25, "v_lr": 5e-1, "v_loss_layer": 31,
+    "v_weight_decay": 1e-3, "clamp_norm_factor": 4, "kl_factor": 0.0625, "mom2_adjustment": false,
+    "context_template_length_params": [[5, 10], [10, 10]], "rewrite_module_tmp": "model.layers.{}.mlp.down_proj",
+    "mom2_dataset": "wikipedia", "mom2_n_samples": 100000, "mom2_dtype": "float32"
+}"""
+
+FT_JSON = """{
+    "layers": [0], "num_steps": 25, "lr": 5e-4, "weight_decay": 0, "kl_factor": 0, "norm_constraint": 5e-5,
+    "rewrite_module_tmp": "transformer.h.{}.mlp.fc_out", "lm_head_module": "lm_head"
 }"""
 
 EASYEDIT_YAML = """
@@ -78,6 +91,16 @@ class TestPublishedFiles:
             nullspace_threshold=0.02,
         )
 
+    def test_rome_json(self, tmp_path: Path) -> None:
+        assert choose_preset("any", 32, file(tmp_path, ROME_JSON), method="rome") == Preset(
+            (5,), "rome", v_lr=0.5, v_weight_decay=1e-3, clamp_norm_factor=4.0, mom2_adjustment=False
+        )
+
+    def test_bounded_fine_tuning_json(self, tmp_path: Path) -> None:
+        assert choose_preset("any", 28, file(tmp_path, FT_JSON), method="ft-l") == Preset(
+            (0,), "ft-l", num_steps=25, lr=5e-4, norm_constraint=5e-5, kl_factor=0.0
+        )
+
     def test_easyedit_yaml_with_numbers_that_yaml_reads_as_strings(self, tmp_path: Path) -> None:
         found = read_preset(file(tmp_path, EASYEDIT_YAML))
         assert (found.method, found.layers) == ("alphaedit", (3, 4, 5, 6, 7, 8))
@@ -85,7 +108,17 @@ class TestPublishedFiles:
 
     @pytest.mark.parametrize(
         ("alg_name", "method"),
-        [("MEMIT", "memit"), ("MEMIT_BLUE", "memit"), ("AlphaEdit", "alphaedit"), ("AlphaEdit_BLUE", "alphaedit")],
+        [
+            ("MEMIT", "memit"),
+            ("MEMIT_BLUE", "memit"),
+            ("MEMIT_seq", "memit"),
+            ("MEMIT_rect", "rect"),
+            ("MEMIT_prune_BLUE", "prune"),
+            ("AlphaEdit", "alphaedit"),
+            ("AlphaEdit_BLUE", "alphaedit"),
+            ("ROME", "rome"),
+            ("FT", "ft-l"),
+        ],
     )
     def test_the_algorithms_name_becomes_the_method(self, tmp_path: Path, alg_name: str, method: str) -> None:
         assert read_preset(file(tmp_path, json.dumps({"alg_name": alg_name, "layers": [1]}))).method == method
@@ -104,7 +137,9 @@ class TestPublishedFiles:
             ("[1, 2]", "preset"),
             ("", "preset"),
             ('{"v_lr": 0.5}', "preset"),
-            ('{"layers": [1], "alg_name": "ROME"}', "alg_name"),
+            ('{"layers": [1], "alg_name": "MEND"}', "alg_name"),
+            ('{"layers": [0], "alg_name": "FT", "norm_constraint": false}', "norm_constraint"),
+            ('{"layers": [0], "weight_decay": 0.1}', "weight_decay"),
             ('{"layers": [1], "fact_token": "last"}', "fact_token"),
             ('{"layers": [1], "v_lr": NaN}', "v_lr"),
             ("layers: [1]\nv_lr: .nan", "v_lr"),
@@ -130,7 +165,20 @@ class TestRanges:
             Preset((1,)).with_overrides({name: value})
         assert caught.value.field == name
 
-    @pytest.mark.parametrize("name", ["v_lr", "clamp_norm_factor", "mom2_update_weight", "L2", "nullspace_threshold"])
+    @pytest.mark.parametrize("value", [0, -0.1, 1.01, float("nan")])
+    def test_a_share_is_above_zero_and_at_most_one(self, value: float) -> None:
+        with pytest.raises(InvalidHyperparameter):
+            Preset((1,)).with_overrides({"rect_share": value})
+
+    @pytest.mark.parametrize("value", ["false", 0, None])
+    def test_a_choice_is_true_or_false(self, value: Any) -> None:
+        with pytest.raises(InvalidHyperparameter):
+            Preset((1,)).with_overrides({"mom2_adjustment": value})
+
+    @pytest.mark.parametrize(
+        "name",
+        ["v_lr", "clamp_norm_factor", "mom2_update_weight", "L2", "nullspace_threshold", "lr", "norm_constraint"],
+    )
     def test_these_must_not_be_zero(self, name: str) -> None:
         with pytest.raises(InvalidHyperparameter):
             Preset((1,)).with_overrides({name: 0.0})
@@ -139,7 +187,7 @@ class TestRanges:
     def test_these_may_be_zero(self, name: str) -> None:
         assert Preset((1,)).with_overrides({name: 0}).as_dict()[name] == 0.0
 
-    @pytest.mark.parametrize("name", ["v_num_grad_steps", "max_batch_tokens"])
+    @pytest.mark.parametrize("name", ["v_num_grad_steps", "num_steps", "max_batch_tokens"])
     @pytest.mark.parametrize("value", [0, -3, 1.5, "2.5", float("nan"), float("inf")])
     def test_counts_are_whole_and_at_least_one(self, name: str, value: Any) -> None:
         with pytest.raises(InvalidHyperparameter) as caught:
@@ -188,6 +236,13 @@ class TestPublishedSettings:
                 ridge = boundary_ridge if (method, plan) == ("alphaedit", "boundary") else 10.0
                 assert found == Preset(tuple(layers), method, plan, L2=ridge, **common)
         assert is_known(source)
+
+    @pytest.mark.parametrize(
+        ("source", "rome", "ft_l"), [("gpt2-xl", 17, 0), ("gpt-j-6B", 5, 0), ("Meta-Llama-3-8B", 5, 21)]
+    )
+    def test_the_baselines_have_a_layer_of_their_own(self, source: str, rome: int, ft_l: int) -> None:
+        for method, layer in (("rome", rome), ("ft-l", ft_l)):
+            assert plan_layers(find_preset(source, 48, method, "even")) == (layer,)
 
     def test_the_default_is_memit_on_the_boundary_layers(self) -> None:
         found = find_preset("/models/gpt2-xl/", 48)

@@ -34,11 +34,13 @@ from workers.editing.architectures import EditableModel
 from workers.editing.compatibility import check_replay
 from workers.editing.contexts import read_contexts
 from workers.editing.editor import edit
+from workers.editing.layer_base import LayerBase
 from workers.editing.lookup import tokenise, with_slot
 from workers.editing.methods import memit
 from workers.editing.preset import Preset, read_preset
+from workers.editing.previous_keys import PreviousKeys
 from workers.editing.statistics import load_statistics, save_statistics, second_moments
-from workers.editing.types import Fact, LayerPrior, empty_keys
+from workers.editing.types import Fact, LayerPrior
 
 PRESET = Preset((0, 1), v_num_grad_steps=3, mom2_update_weight=0.5)
 SMALL: dict[str, Any] = {
@@ -115,18 +117,18 @@ class TestArchitectures:
 class TestSolves:
     def test_a_solve_without_an_answer_is_an_edit_that_failed(self, tokenizer: PreTrainedTokenizerFast) -> None:
         live = editable("gpt2", tokenizer)
-        width = live.key_width(0)
-        nan = torch.full((width, 2), torch.nan, dtype=torch.float64)
-        broken = LayerPrior(torch.eye(width, dtype=torch.float64), empty_keys(width), nan)
+        priors = random_priors(live, (0, 1))
+        nan = torch.full((live.key_width(0), 1), torch.nan)
+        priors[0] = priors[0].with_previous_keys(priors[0].previous_keys.append(nan))
         with pytest.raises(EditFailed) as caught:
-            edit(live.shadow((0, 1)), FACTS, replace(PRESET, method="alphaedit"), {0: broken, 1: broken}, CONTEXTS)
+            edit(live.shadow((0, 1)), FACTS, replace(PRESET, method="alphaedit"), priors, CONTEXTS)
         assert caught.value.value == 0
 
     def test_memit_does_not_answer_for_a_direction_that_nothing_fills(self) -> None:
         keys, moment = torch.randn(6, 2, dtype=torch.float64), torch.eye(6, dtype=torch.float64)
         keys[3], moment[3, 3] = 0, 0
         with pytest.raises(torch.linalg.LinAlgError):  # type: ignore[attr-defined]
-            memit.right_factor(keys, LayerPrior(moment, empty_keys(6)), PRESET)
+            memit.right_factor(keys, LayerPrior(LayerBase.of(moment), PreviousKeys.empty(6)), PRESET)
 
     def test_nan_keys_are_an_edit_that_failed(self, tokenizer: PreTrainedTokenizerFast) -> None:
         live = editable("gpt2", tokenizer)

@@ -1,4 +1,4 @@
-"""The second moment C of keys: streamed, bounded, tied to its model; and the null space taken from it."""
+"""The second moment C of keys: streamed, bounded, tied to its model; and what solves take from it."""
 
 from __future__ import annotations
 
@@ -15,13 +15,14 @@ from app.domain.errors import LayerOutOfRange, StatisticsMismatch
 from tests.workers.editing.conftest import WORDS
 from tests.workers.editing.families import INNER, WINDOW, editable, random_second_moment, relative
 from workers.editing.architectures import EditableModel
+from workers.editing.layer_base import LayerBase
 from workers.editing.preset import Preset
+from workers.editing.previous_keys import PreviousKeys
 from workers.editing.priors import PriorSource
 from workers.editing.statistics import (
     Statistics,
     fingerprint,
     load_statistics,
-    null_space_basis,
     save_statistics,
     second_moments,
 )
@@ -147,11 +148,18 @@ class TestFiles:
         assert str(INNER) in caught.value.detail
 
 
+def free_directions(moment: Tensor, threshold: float) -> Tensor:
+    """Q (d_in, q)."""
+    basis = LayerBase.of(moment).null_space(threshold).basis
+    assert basis is not None
+    return basis
+
+
 class TestNullSpace:
     @pytest.mark.parametrize("threshold", [1e-6, 0.02, 2.0])
     def test_it_is_orthonormal_and_c_is_small_on_it(self, threshold: float) -> None:
         moment = random_second_moment(INNER)
-        basis = null_space_basis(moment, threshold)
+        basis = free_directions(moment, threshold)
         identity = torch.eye(basis.shape[1], dtype=torch.float64)
         assert basis.shape == (INNER, {1e-6: 0, 0.02: INNER // 2, 2.0: INNER}[threshold])
         assert torch.allclose(basis.T @ basis, identity, atol=1e-12)
@@ -160,21 +168,17 @@ class TestNullSpace:
 
     def test_what_was_left_out_is_large(self) -> None:
         moment = random_second_moment(INNER)
-        basis = null_space_basis(moment, 0.02)
+        basis = free_directions(moment, 0.02)
         others = torch.eye(INNER, dtype=torch.float64) - basis @ basis.T
         seen = torch.linalg.eigvalsh(others @ moment @ others)
         assert torch.allclose(seen[INNER // 2 :], torch.ones(INNER // 2, dtype=torch.float64))
 
-    def test_priors_carry_it_for_methods_that_ask(self, live: EditableModel) -> None:
+    def test_priors_keep_it_since_it_depends_on_layer_and_threshold_alone(self, live: EditableModel) -> None:
         source = PriorSource(live, Statistics({0: random_second_moment(INNER)}, tokens=1))
-        asking, other = (Preset((0,), method=method) for method in ("alphaedit", "memit"))
-        basis = source.at(0, asking).null_space_basis
-        assert basis is not None
-        assert basis is source.at(0, asking).null_space_basis, "kept: it depends on layer and threshold alone"
-        wider = source.at(0, asking.with_overrides({"nullspace_threshold": 2.0})).null_space_basis
-        assert wider is not None
-        assert wider.shape == (INNER, INNER)
-        assert source.at(0, other).null_space_basis is None
+        first, later = source.at(0), source.at(0, PreviousKeys.empty(INNER).append(keys_of(live, [5, 6, 7], 0).T))
+        assert first.base.null_space(0.02) is later.base.null_space(0.02)
+        assert first.base.weighted is later.base.weighted
+        assert first.base.null_space(0.02) is not first.base.null_space(2.0)
 
     def test_layers_that_cannot_be_solved_at_are_refused_beforehand(self, live: EditableModel) -> None:
         source = PriorSource(live, Statistics({0: random_second_moment(INNER)}, tokens=1))

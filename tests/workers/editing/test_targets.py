@@ -6,19 +6,18 @@ from collections.abc import Sequence
 
 import pytest
 import torch
-from hypothesis import Phase, given, settings
-from hypothesis import strategies as st
 from torch import Tensor
 from transformers import PreTrainedTokenizerFast
 
-from tests.workers.editing.cast_lifting import lift_casts
 from tests.workers.editing.families import CONTEXTS, FACTS, HIDDEN, editable, random_priors, relative
 from tests.workers.editing.witness import Witness
 from workers.editing.architectures import EditableModel
 from workers.editing.editor import edit, tokenise_batch
+from workers.editing.groups import group_by_key
 from workers.editing.keys import outputs_at
+from workers.editing.objective import AT_THE_BLOCK
 from workers.editing.preset import Preset
-from workers.editing.targets import group_by_key, targets_at
+from workers.editing.targets import targets_at
 from workers.editing.types import Fact, Observer, Silent
 
 LAYERS = (0, 1)
@@ -32,7 +31,7 @@ SAME_SUBJECT = (
 
 def updates(live: EditableModel, facts: Sequence[Fact], preset: Preset, *, strict: bool = False) -> dict[int, Tensor]:
     """Each layer's update; the live model stays as it is."""
-    found = edit(live.shadow(LAYERS), facts, preset, random_priors(live, LAYERS), CONTEXTS, strict=strict)
+    found = edit(live.shadow(LAYERS), facts, preset, random_priors(live, LAYERS), CONTEXTS, strict=strict).updates
     return {update.layer: update.dense for update in found}
 
 
@@ -47,53 +46,11 @@ def targets(
     """Targets (d_out, groups) at layer 1."""
     tokenised = tokenise_batch(live, facts, CONTEXTS)
     groups = group_by_key(tokenised, strict=strict)
-    return targets_at(live, tokenised, groups, 1, preset, observer or Silent())
+    return targets_at(live, tokenised, groups, 1, AT_THE_BLOCK, preset, observer or Silent())
 
 
 def outputs(live: EditableModel, facts: Sequence[Fact]) -> Tensor:
     return outputs_at(live, tokenise_batch(live, facts, CONTEXTS), 1, 4096)
-
-
-class TestWhatNumbersDoNotDependOn:
-    @pytest.mark.parametrize("name", ["gpt2", "llama"])
-    @settings(max_examples=4, deadline=None, phases=(Phase.explicit, Phase.generate))  # an edit is too dear to shrink
-    @given(limit=st.sampled_from([1, 60, 150, 400]), order=st.permutations(range(3)))
-    def test_micro_batches_and_the_order_of_the_facts(
-        self, tokenizer: PreTrainedTokenizerFast, name: str, limit: int, order: list[int]
-    ) -> None:
-        live, preset = editable(name, tokenizer), PRESET.with_overrides({"v_num_grad_steps": 4})
-        with pytest.MonkeyPatch.context() as patch:
-            lift_casts(live.model, patch)
-            expected = updates(live, FACTS[:3], preset)
-            turned = updates(live, [FACTS[i] for i in order], preset.with_overrides({"max_batch_tokens": limit}))
-        assert all(relative(turned[layer], expected[layer]) <= 1e-10 for layer in LAYERS)
-
-    def test_the_tokenizers_padding_side(self, tokenizer: PreTrainedTokenizerFast) -> None:
-        live = editable("gpt2", tokenizer)
-        found = {}
-        for side in ("left", "right"):
-            live.tokenizer = PreTrainedTokenizerFast(  # type: ignore[no-untyped-call]
-                tokenizer_object=tokenizer.backend_tokenizer, pad_token="<|endoftext|>", padding_side=side
-            )
-            found[side] = updates(live, FACTS, PRESET)
-        assert all(torch.equal(found["left"][layer], found["right"][layer]) for layer in LAYERS)
-
-    @pytest.mark.parametrize("name", ["gpt2", "gemma3"])
-    def test_the_other_facts_of_the_batch(
-        self, tokenizer: PreTrainedTokenizerFast, name: str, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
-        live = editable(name, tokenizer)
-        lift_casts(live.model, monkeypatch)
-        together = targets(live, FACTS, PRESET)
-        for column, fact in enumerate(FACTS):
-            assert relative(together[:, column], targets(live, [fact], PRESET)[:, 0]) <= 1e-10, fact.subject
-
-    def test_targets_leave_the_model_untouched(self, tokenizer: PreTrainedTokenizerFast) -> None:
-        live = editable("gpt2", tokenizer)
-        before = {name: value.clone() for name, value in live.model.state_dict().items()}
-        targets(live, FACTS, PRESET)
-        assert all(torch.equal(value, before[name]) for name, value in live.model.state_dict().items())
-        assert not any(module._forward_hooks or module._forward_pre_hooks for module in live.model.modules())
 
 
 class TestGroups:
@@ -163,6 +120,13 @@ class TestBounds:
         assert relative(after_short[:, 1], alone[:, 0]) <= 1e-10
         assert torch.equal(after_short[:, 1], after_long[:, 1])
         assert relative(after_short[:, 0], after_long[:, 0]) > 1e-6
+
+    def test_targets_leave_the_model_untouched(self, tokenizer: PreTrainedTokenizerFast) -> None:
+        live = editable("gpt2", tokenizer)
+        before = {name: value.clone() for name, value in live.model.state_dict().items()}
+        targets(live, FACTS, PRESET)
+        assert all(torch.equal(value, before[name]) for name, value in live.model.state_dict().items())
+        assert not any(module._forward_hooks or module._forward_pre_hooks for module in live.model.modules())
 
 
 class TestProgress:

@@ -9,28 +9,48 @@ from types import MappingProxyType
 from torch import Tensor
 
 from app.domain.errors import UnknownMethod
-from workers.editing.methods import alphaedit, memit
+from workers.editing.methods import alphaedit, ft_l, memit, pmet, prune, rect, rome
+from workers.editing.methods.ft_l import TuningLoss
+from workers.editing.objective import AT_THE_BLOCK, Objective
 from workers.editing.preset import Preset
-from workers.editing.types import LayerPrior
+from workers.editing.types import LayerPrior, LayerWeights, WeightUpdate
+
+RightFactor = Callable[[Tensor, LayerPrior, Preset], Tensor]
+Finish = Callable[[WeightUpdate, LayerWeights, Preset], WeightUpdate]
+Tune = Callable[[TuningLoss, Tensor, Preset], Tensor]
 
 
 @dataclass(frozen=True, slots=True)
 class Method:
-    """How a residual becomes an update.
+    """How a batch becomes an update: by ``right_factor`` or by ``tune``.
 
     right_factor: (keys (d_in, n), prior, preset) -> (n, d_in), all float64; the update is residual @ right_factor.
-    needs_null_space: whether its prior must carry the null-space basis.
+    tune: (loss of a change, the weight's master (d_out, d_in), preset) -> the change; no targets, no solve, no prior.
+    objective: what the descent to the targets moves, and when it ends.
+    one_layer: whether it changes the last critical layer alone, whatever the plan.
+    one_at_a_time: whether facts are written one after another, each under the weights that those before it left.
+    finish: (a layer's whole update, the layer before the batch, preset) -> the update that is applied in its place,
+        once all layers are solved; None applies it as it is.
     """
 
     name: str
-    right_factor: Callable[[Tensor, LayerPrior, Preset], Tensor]
-    needs_null_space: bool = False
+    right_factor: RightFactor | None = None
+    tune: Tune | None = None
+    objective: Objective = AT_THE_BLOCK
+    one_layer: bool = False
+    one_at_a_time: bool = False
+    finish: Finish | None = None
 
 
 METHODS: Mapping[str, Method] = MappingProxyType(
     {
         "memit": Method("memit", memit.right_factor),
-        "alphaedit": Method("alphaedit", alphaedit.right_factor, needs_null_space=True),
+        "alphaedit": Method("alphaedit", alphaedit.right_factor),
+        "rect": Method("rect", rect.right_factor, finish=rect.finish),
+        "prune": Method("prune", memit.right_factor, finish=prune.finish),
+        "pmet": Method("pmet", memit.right_factor, objective=pmet.OBJECTIVE),
+        "rome": Method("rome", rome.right_factor, objective=rome.OBJECTIVE, one_layer=True, one_at_a_time=True),
+        "ft-l": Method("ft-l", tune=ft_l.tune, one_layer=True),
     }
 )
 

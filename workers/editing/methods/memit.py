@@ -15,9 +15,20 @@ from workers.editing.types import LayerPrior
 def right_factor(keys: Tensor, prior: LayerPrior, preset: Preset) -> Tensor:
     """Kᵀ (λC + K_p K_pᵀ + K Kᵀ)⁻¹, so that the update is ``residual @ right_factor``.
 
-    keys K: (d_in, n), float64. Returns (n, d_in), float64. λ is ``preset.mom2_update_weight``.
+    In dual form; dense where C is singular, or where that is more exact. keys K: (d_in, n), float64. Returns (n, d_in),
+    float64. λ is ``preset.mom2_update_weight``.
+
+    Raises:
+        torch.linalg.LinAlgError: λC + K_p K_pᵀ + K Kᵀ is singular.
     """
-    gram = preset.mom2_update_weight * prior.second_moment
-    gram = gram.addmm(prior.previous_keys, prior.previous_keys.T).addmm(keys, keys.T)
+    space = prior.base.weighted
+    found = None if space is None else prior.previous_keys.right_factor(keys, space, preset.mom2_update_weight)
+    return dense_right_factor(keys, prior, preset) if found is None else found
+
+
+def dense_right_factor(keys: Tensor, prior: LayerPrior, preset: Preset) -> Tensor:
+    """The same by forming the matrix and solving: O(d_in³) and d_in² of memory."""
+    previous = prior.previous_keys.keys
+    gram = (preset.mom2_update_weight * prior.second_moment).addmm_(previous, previous.T).addmm_(keys, keys.T)
     right: Tensor = torch.linalg.solve(gram, keys).T
     return right

@@ -1,0 +1,185 @@
+"""Gradient descent on the δ of many groups of facts at once, frozen weights."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TypeVar
+
+import torch
+from torch import Tensor
+
+from app.domain.errors import NonFiniteUpdate
+from workers.editing.architectures import EditableModel
+from workers.editing.groups import Group
+from workers.editing.keys import outputs_at
+from workers.editing.lookup import TokenisedFact
+from workers.editing.losses import EssenceRows, ObjectRows
+from workers.editing.objective import Objective
+from workers.editing.preset import Preset
+from workers.editing.suffixes import SuffixBatch, SuffixRow, suffix_batches
+from workers.editing.types import Observer
+
+CONVERGED = 0.05
+"""A fact whose loss falls below this is done (MEMIT's released code)."""
+
+WORTH_REBUILDING = 0.75
+"""Rows of converged facts leave a batch once at most this share of its rows is still running."""
+
+
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """One pass's figures of each fact, (facts,). misses: tokens of its object that are not the likeliest, int64."""
+
+    loss: Tensor
+    divergence: Tensor
+    misses: Tensor
+
+
+class Descent:
+    """Gradient descent on the δ of one chunk of groups. Facts are numbered within the chunk."""
+
+    def __init__(
+        self,
+        editable: EditableModel,
+        facts: Sequence[TokenisedFact],
+        groups: Sequence[Group],
+        layer: int,
+        objective: Objective,
+        preset: Preset,
+    ) -> None:
+        self.editable, self.layer, self.objective, self.preset = editable, layer, objective, preset
+        self.facts = [facts[i] for group in groups for i in group.members]
+        firsts = [facts[group.members[0]] for group in groups]
+        limit = preset.max_batch_tokens
+        starts = [outputs_at(editable, firsts, layer, limit, site).T for site in objective.sites]
+        wide = torch.promote_types(editable.model.dtype, torch.float32)
+        self.start = torch.stack(starts).to(wide)  # (sites, groups, d_out)
+        self.start_norm = self.start.norm(dim=2)  # (sites, groups)
+        self.delta = torch.zeros_like(self.start, requires_grad=True)
+        sizes = torch.tensor([len(group.members) for group in groups])
+        self.group_of = torch.repeat_interleave(torch.arange(len(groups)), sizes).to(self.start.device)
+        self.share = (1.0 / sizes.to(wide)).to(self.start.device)[self.group_of]  # of a fact in its group's loss
+        self.nll_weight = torch.ones_like(self.start_norm[0])
+        contexts = len(self.facts[0].prompts)
+        self.objects = [ObjectRows.of(batch, contexts, wide) for batch in self._batches(_object_rows(self.facts))]
+        self.essences = [EssenceRows.of(batch, wide) for batch in self._batches(_essence_rows(self.facts))]
+
+    def run(self, observer: Observer, done: int, facts: int) -> Tensor:
+        """All steps; returns Z (d_out, groups) of the site that is solved for, float64."""
+        optimizer = torch.optim.Adam([self.delta], lr=self.preset.v_lr)
+        running = torch.ones_like(self.nll_weight, dtype=torch.bool)
+        steps = self.preset.v_num_grad_steps
+        for step in range(1, steps):
+            optimizer.zero_grad()
+            measured = self._pass()
+            losses = measured.loss
+            if not torch.isfinite(losses[running[self.group_of]]).all():
+                raise NonFiniteUpdate(f"the loss at layer {self.layer} became NaN or infinite in step {step}")
+            running &= ~self._finished(measured)
+            left = running[self.group_of]
+            mean = float(losses[left].mean()) if bool(left.any()) else float(losses.mean())
+            observer.targets(self.layer, step, steps, mean, done + int((~left).sum()), facts)
+            if not bool(running.any()):
+                break
+            self._step(optimizer, running)
+            self._drop_converged(running)
+        return (self.start[0] + self.delta[0].detach()).double().T.contiguous()
+
+    def _pass(self) -> Measured:
+        """One forward and backward pass. Gradients stay in ``delta.grad``."""
+        count = len(self.facts)
+        losses, divergences = torch.zeros_like(self.share), torch.zeros_like(self.share)
+        misses = torch.zeros_like(self.group_of)
+        nll_weight = self.nll_weight[self.group_of]
+        for objects in self.objects:
+            log_probabilities = objects.log_probabilities(self._shifts(objects.batch))
+            losses += self._backward(nll_weight * objects.nll(log_probabilities, count))
+            if self.objective.easing is not None:
+                misses += objects.misses(log_probabilities.detach(), count)
+        for essences in self.essences:
+            log_probabilities = essences.log_probabilities(self._shifts(essences.batch))
+            divergence = essences.divergence(log_probabilities, count)
+            losses += self._backward(self.preset.kl_factor * divergence)
+            divergences += divergence.detach()
+        decay = self.preset.v_weight_decay * (self.delta.norm(dim=2) / self.start_norm**2).sum(dim=0)
+        decay.sum().backward()
+        return Measured(losses + decay.detach()[self.group_of], divergences, misses)
+
+    def _shifts(self, batch: SuffixBatch) -> Tensor:
+        """δ for each row of the batch, (sites, rows, d_out)."""
+        return self.delta[:, self.group_of[batch.facts]]
+
+    def _backward(self, losses: Tensor) -> Tensor:
+        """Add the gradients of the groups' mean of ``losses`` (facts,); the losses themselves."""
+        (losses * self.share).sum().backward()  # type: ignore[no-untyped-call]
+        return losses.detach()
+
+    def _finished(self, measured: Measured) -> Tensor:
+        """Which groups are done, (groups,) bool; eases those whose objects' tokens are the likeliest everywhere."""
+        finished = self._worst(measured.loss) < CONVERGED
+        easing = self.objective.easing
+        if easing is not None:
+            likeliest = self._worst(measured.misses) == 0
+            self.nll_weight[likeliest] = easing.nll_weight
+            finished |= likeliest & (self._worst(measured.divergence) < easing.divergence)
+        return finished
+
+    def _worst(self, figures: Tensor) -> Tensor:
+        """The largest of any fact's in each group, (groups,)."""
+        worst = torch.full_like(self.nll_weight, -torch.inf)
+        return worst.scatter_reduce(0, self.group_of, figures.to(worst.dtype), "amax")
+
+    @torch.no_grad()
+    def _step(self, optimizer: torch.optim.Optimizer, running: Tensor) -> None:
+        """One Adam step of the running groups, scaled back to the norm bound; the others stay where they are."""
+        before = self.delta.clone()
+        optimizer.step()
+        norm, bound = self.delta.norm(dim=2), self.preset.clamp_norm_factor * self.start_norm
+        scale = torch.where(norm > bound, bound / norm, torch.ones_like(norm))
+        self.delta.copy_(torch.where(running.unsqueeze(1), self.delta * scale.unsqueeze(2), before))
+
+    def _drop_converged(self, running: Tensor) -> None:
+        """Rebuild the batches of which too many rows belong to facts that are done."""
+        facts = running[self.group_of]
+        self.objects = _still_running(self.objects, facts)
+        self.essences = _still_running(self.essences, facts)
+
+    def _batches(self, rows: Sequence[SuffixRow]) -> list[SuffixBatch]:
+        return suffix_batches(self.editable, self.layer, self.objective.sites, rows, self.preset.max_batch_tokens)
+
+
+Rows = TypeVar("Rows", ObjectRows, EssenceRows)
+
+
+def _still_running(batches: Sequence[Rows], running: Tensor) -> list[Rows]:
+    """The batches, or where it is worth it what is left of them without facts that are not ``running`` (facts,)."""
+    kept = []
+    for rows in batches:
+        alive = running[rows.batch.facts]
+        left = rows if float(alive.float().mean()) > WORTH_REBUILDING else rows.keep(running)
+        if left is not None:
+            kept.append(left)
+    return kept
+
+
+def _object_rows(facts: Sequence[TokenisedFact]) -> list[SuffixRow]:
+    """Every prompt with all but the object's last token, which is predicted but never read."""
+    return [
+        SuffixRow(
+            index,
+            prefix=prompt.ids[: prompt.lookup],
+            suffix=(*prompt.ids[prompt.lookup :], *fact.object[:-1]),
+            labels=fact.object,
+        )
+        for index, fact in enumerate(facts)
+        for prompt in fact.prompts
+    ]
+
+
+def _essence_rows(facts: Sequence[TokenisedFact]) -> list[SuffixRow]:
+    """Every "{subject} is a" up to the lookup token: what follows it is not asked for."""
+    return [
+        SuffixRow(index, prefix=row.ids[: row.lookup], suffix=row.ids[row.lookup : row.lookup + 1])
+        for index, row in enumerate(fact.essence for fact in facts)
+    ]
