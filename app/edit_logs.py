@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 from app.domain.edit_log import LogReader, Manifest
+from app.domain.log_root import LogRoot
 
 
 class EditLogs:
     """The logs under one root. Each is opened once, because an open log remembers what it has verified."""
 
-    def __init__(self, root: Path) -> None:
+    def __init__(self, root: LogRoot) -> None:
         self._root = root
         self._open: dict[str, LogReader] = {}
 

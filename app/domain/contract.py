@@ -85,6 +85,12 @@ class Hyperparameters(Request):
     mom2_update_weight: Positive | None = None
     L2: Positive | None = None
     nullspace_threshold: Positive | None = None
+    rect_share: Annotated[float, Field(gt=0, le=1, allow_inf_nan=False)] | None = Field(
+        None, description="The part of its entries that RECT applies."
+    )
+    num_steps: Annotated[int, Field(ge=1, le=1000)] | None = Field(None, description="Of FT-L, as the next two.")
+    lr: Positive | None = None
+    norm_constraint: Positive | None = None
 
 
 class EditBatch(Request):
@@ -141,9 +147,26 @@ class EditReport(Reply):
     facts_hold: float
     paraphrases_hold: float | None
     neighbours_keep: float | None
+    companions: int = Field(
+        0, description="Earlier facts still in force that were optimised together with the batch, so that they hold."
+    )
+    companions_hold: float | None = None
     update_norms: dict[int, float] = Field(description="Frobenius norm of the update, per layer.")
     seconds: float
     peak_memory_mb: float | None = None
+
+
+class InForceReport(Reply):
+    """How the facts in force stand in a version that took something back: a rollback or a revert."""
+
+    facts: int = Field(description="How many are in force.")
+    facts_hold: float | None = Field(description="Share of them that holds; None of nothing.")
+    held_before: float | None = Field(description="Share of the same facts that held in the version before.")
+    lost: tuple[FactReport, ...] = Field(
+        description="The first that held before and do not now; `index` is that among the facts in force."
+    )
+    update_norms: dict[int, float] = Field(description="Frobenius norm of the change, per layer.")
+    seconds: float
 
 
 # --- jobs --------------------------------------------------------------------------------------
@@ -174,7 +197,7 @@ class Progress(Reply):
     steps: int | None = None
     loss: float | None = None
     facts_done: int | None = None
-    facts: int | None = None
+    facts: int | None = Field(None, description="Of the batch, and the earlier ones optimised together with it.")
     share: float = Field(0.0, description="Rough share of the whole job that is done, 0 to 1.")
 
 
@@ -196,6 +219,7 @@ class JobOutcome(Reply):
     status: JobStatus
     version: int | None = None
     report: EditReport | None = None
+    in_force: InForceReport | None = None
     error: Problem | None = None
 
 
@@ -212,7 +236,8 @@ class Job(Reply):
     ended: datetime | None = None
     progress: Progress | None = None
     version: int | None = Field(None, description="The version that this job committed.")
-    report: EditReport | None = None
+    report: EditReport | None = Field(None, description="Of an edit.")
+    in_force: InForceReport | None = Field(None, description="Of a rollback or a revert.")
     error: Problem | None = None
 
 
@@ -235,12 +260,26 @@ class Prompt(Request):
     top_k: Annotated[int, Field(ge=0, le=100)] = 5
 
 
-class Query(Request):
+class Question(Request):
+    """What every question may say of the model that shall answer it."""
+
+    model: Name | None = Field(None, description="May be left out when one model is served.")
+    min_version: Annotated[int, Field(ge=0)] = Field(
+        0, description="Answer from this version or a later one: with a job's version, one reads one's own write."
+    )
+    wait_seconds: Annotated[float, Field(ge=0, le=60, allow_inf_nan=False)] = Field(
+        10.0, description="How long the answer may wait for that version to be in service."
+    )
+
+
+class Query(Question):
     """Questions for the live model; or all the facts of an earlier edit, by its job's id."""
 
-    model: Name | None = None
     prompts: tuple[Prompt, ...] = Field((), max_length=256)
     job: JobId | None = None
+    version: Annotated[int, Field(ge=0)] | None = Field(
+        None, description="Answer from this version of the model's history; None: from the live one."
+    )
 
     @model_validator(mode="after")
     def _prompts_or_job(self) -> Query:
@@ -288,10 +327,9 @@ class QueryReply(Reply):
     answers: tuple[Answer, ...]
 
 
-class Generate(Request):
+class Generate(Question):
     """Free generation; sampling parameters as in transformers' ``generate``."""
 
-    model: Name | None = None
     prompts: tuple[Text, ...] = Field(min_length=1, max_length=64)
     max_new_tokens: Annotated[int, Field(ge=1, le=2048)] = 32
     do_sample: bool = False
@@ -380,7 +418,7 @@ class VersionList(Reply):
 
 
 class FactInForce(Reply):
-    """A fact that was written and not overwritten since."""
+    """A fact that was written and not overwritten since; ``version`` and ``index`` name it to ``revert``."""
 
     subject: str
     prompt: str
@@ -389,6 +427,7 @@ class FactInForce(Reply):
     id: str | None = None
     job: str
     version: int
+    index: int
 
 
 class FactList(Reply):

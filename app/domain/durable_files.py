@@ -1,66 +1,21 @@
-"""Files that are wholly there or not at all, also after a crash, and whose damage is noticed."""
+"""Files that are wholly there or not at all, also after a crash."""
 
 from __future__ import annotations
 
 import errno
 import fcntl
-import hashlib
 import os
 import secrets
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Container, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TextIO
 
-from app.domain.errors import DamagedVersion
+from app.domain.failpoints import Point, failpoint
 
 HIDDEN = "."
 """First character of every name that is not finished yet; nobody but its writer looks at it."""
-
-
-def sha256(data: bytes) -> str:
-    """The SHA-256 of ``data`` in hexadecimal."""
-    return hashlib.sha256(data).hexdigest()
-
-
-def with_digest(name: str, data: bytes) -> dict[str, bytes]:
-    """``data`` as the file ``name``, after the file that ``read_checked`` and ``sha256sum --check`` need."""
-    return {_digest_name(name): f"{sha256(data)}  {name}\n".encode(), name: data}
-
-
-def read_checked(path: Path) -> bytes:
-    """The bytes of a file that was written ``with_digest``.
-
-    Raises:
-        DamagedVersion: the file or its digest is missing, or they do not belong together.
-    """
-    try:
-        data = path.read_bytes()
-        noted = path.with_name(_digest_name(path.name)).read_bytes()
-    except OSError as error:
-        raise DamagedVersion(f"{error.filename} cannot be read: {error.strerror}", value=str(path)) from error
-    if noted != with_digest(path.name, data)[_digest_name(path.name)]:
-        raise DamagedVersion(f"{path} does not have the bytes that were written", value=str(path))
-    return data
-
-
-def check_file(path: Path, digest: str, size: int) -> None:
-    """Return if the file has this SHA-256 and this size in bytes.
-
-    Raises:
-        DamagedVersion: it has not, or cannot be read.
-    """
-    try:
-        with path.open("rb") as file:
-            found = os.fstat(file.fileno()).st_size
-            intact = found == size and hashlib.file_digest(file, "sha256").hexdigest() == digest
-    except OSError as error:
-        raise DamagedVersion(f"{path} cannot be read: {error.strerror}", value=str(path)) from error
-    if found != size:
-        raise DamagedVersion(f"{path} has {found} bytes instead of {size}", value=str(path))
-    if not intact:
-        raise DamagedVersion(f"{path} does not have the bytes that were written", value=str(path))
 
 
 def make_dir(path: Path) -> None:
@@ -68,7 +23,7 @@ def make_dir(path: Path) -> None:
     if not path.is_dir():
         make_dir(path.parent)
         path.mkdir(exist_ok=True)
-        _sync_dir(path.parent)
+        sync_dir(path.parent)
 
 
 def replace_file(path: Path, data: bytes) -> None:
@@ -83,11 +38,24 @@ def replace_file(path: Path, data: bytes) -> None:
         unfinished.replace(path)
     finally:
         unfinished.unlink(missing_ok=True)  # there still if it failed
-    _sync_dir(path.parent)
+    sync_dir(path.parent)
 
 
-def publish_dir(path: Path, files: Mapping[str, bytes]) -> None:
+def rename(path: Path, name: str) -> None:
+    """Give a file another name in its directory, which is on disk when this returns.
+
+    Raises:
+        OSError: it could not be renamed, or the name is not known to be on disk.
+    """
+    path.rename(path.with_name(name))
+    sync_dir(path.parent)
+
+
+def publish_dir(path: Path, files: Mapping[str, bytes], permitted: Callable[[], None]) -> None:
     """Make the directory ``path`` with these files (at least one): all of it, on disk, or nothing.
+
+    Args:
+        permitted: called when all but the last step is done; raises to withdraw.
 
     Raises:
         FileExistsError: ``path`` is there already, and was left as it is.
@@ -98,15 +66,42 @@ def publish_dir(path: Path, files: Mapping[str, bytes]) -> None:
     try:
         for name, data in files.items():
             _write(unfinished / name, data)
-        _sync_dir(unfinished)
+        failpoint(Point.LOG_DIR_FSYNC_BEFORE)
+        sync_dir(unfinished)
+        failpoint(Point.LOG_DIR_FSYNC_AFTER)
+        permitted()
+        failpoint(Point.LOG_RENAME_BEFORE)
         _rename_without_replacing(unfinished, path)
         try:
-            _sync_dir(path.parent)
-        except OSError:
+            failpoint(Point.LOG_RENAME_AFTER)
+            failpoint(Point.LOG_PARENT_FSYNC_BEFORE)
+            sync_dir(path.parent)
+            failpoint(Point.LOG_PARENT_FSYNC_AFTER)
+        except BaseException:  # a deadline or Ctrl-C too
             path.rename(unfinished)  # not known to be on disk: take it back
             raise
     finally:
         shutil.rmtree(unfinished, ignore_errors=True)  # there still if it failed
+
+
+def discard_dir(path: Path) -> None:
+    """Remove a directory: a crash leaves it whole, or hidden. It need not be there."""
+    if path.is_dir():
+        unfinished = path.with_name(_unfinished_name(path.name))
+        path.rename(unfinished)
+        sync_dir(path.parent)
+        shutil.rmtree(unfinished)
+
+
+def remove_files(folder: Path, keep: Container[str]) -> None:
+    """Remove a directory's files but for those to ``keep``; their absence is on disk when this returns."""
+    gone = [path for path in sorted(folder.iterdir()) if path.name not in keep]
+    for path in gone:
+        failpoint(Point.COMPACT_REMOVE_BEFORE)
+        path.unlink()
+        failpoint(Point.COMPACT_REMOVE_AFTER)
+    if gone:
+        sync_dir(folder)
 
 
 def sweep(folder: Path) -> None:
@@ -117,6 +112,15 @@ def sweep(folder: Path) -> None:
                 shutil.rmtree(left)
             else:
                 left.unlink()
+
+
+def sync_dir(path: Path) -> None:
+    """Wait until the names in a directory are on disk."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 @contextmanager
@@ -136,10 +140,6 @@ def exclusive(path: Path, *, wait: bool) -> Iterator[TextIO]:
             fcntl.flock(file, fcntl.LOCK_UN)  # a forked child may still have the file open
 
 
-def _digest_name(name: str) -> str:
-    return f"{name}.sha256"
-
-
 def _unfinished_name(name: str) -> str:
     return f"{HIDDEN}{name}.{secrets.token_hex(8)}"
 
@@ -149,9 +149,13 @@ def _write(path: Path, data: bytes) -> None:
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o644)
     try:
         rest = memoryview(data)
+        failpoint(Point.LOG_WRITE_BEFORE)
         while rest:
             rest = rest[os.write(descriptor, rest) :]
+        failpoint(Point.LOG_WRITE_AFTER)
+        failpoint(Point.LOG_FSYNC_BEFORE)
         os.fsync(descriptor)
+        failpoint(Point.LOG_FSYNC_AFTER)
     finally:
         os.close(descriptor)
 
@@ -164,12 +168,3 @@ def _rename_without_replacing(source: Path, target: Path) -> None:
         if error.errno in (errno.ENOTEMPTY, errno.EEXIST):
             raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), str(target)) from error
         raise
-
-
-def _sync_dir(path: Path) -> None:
-    """Wait until the names in a directory are on disk."""
-    descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

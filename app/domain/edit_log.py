@@ -1,40 +1,40 @@
 """Versions as files: what is committed here happened, what is not did not.
 
     <root>/<model>/
-      base.json             the model as it was loaded (``Base``)
-      versions/00000001/    committed when this directory has its final name
-        manifest.json       ``Manifest``: facts, report, the files' digests, and the parent's digest
-        *                   the version's files, opaque here
-      leader.lock, epoch    who may commit
+      base.json               the model as it was loaded (``Base``)
+      versions/00000001/      committed when this folder has its final name
+        manifest.json         ``Manifest``: facts, report, the files' digests, and the parent's digest
+        *                     the version's files, opaque here
+      snapshots/00000064/     ``SnapshotPage`` and its files: a start need not replay what they hold
+      compactions/00000064/   ``CompactionPage``: the files of all versions before this one were removed
+      leader.lock, epoch      who may commit
 
-Beside ``base.json`` and every ``manifest.json`` stands its digest, as ``sha256sum`` writes it.
+A directory is laid out so, with a digest beside every page; ``object_storage`` says how an object store differs.
 """
 
 from __future__ import annotations
 
-import os
-import socket
 from collections.abc import Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
-from pathlib import Path
 
 from pydantic import ValidationError
 
-from app.domain import durable_files
+from app.domain.compaction import Compaction
+from app.domain.entries import BASE, Entry, snapshot_entry, version_entry
 from app.domain.errors import (
     Conflict,
     DamagedVersion,
     EditFailed,
-    LogLocked,
     ModelMismatch,
     StaleEpoch,
     VersionExists,
 )
-from app.domain.log_reader import BASE, VERSIONS, LogReader
-from app.domain.manifest import MANIFEST, Base, Draft, FileRecord, LoggedFact, Manifest
+from app.domain.log_reader import LogReader
+from app.domain.manifest import Base, Draft, FactKey, FileRecord, LoggedFact, Manifest
+from app.domain.snapshot import SnapshotPage
 
-__all__ = ["Base", "Draft", "EditLog", "FileRecord", "LogReader", "LoggedFact", "Manifest"]
+__all__ = ["Base", "Draft", "EditLog", "FactKey", "FileRecord", "LogReader", "LoggedFact", "Manifest"]
 
 
 class EditLog(LogReader):
@@ -47,16 +47,11 @@ class EditLog(LogReader):
             ModelMismatch: it was started for another model, other weights, modules or contexts.
             DamagedVersion: it was started, and its base cannot be read.
         """
-        durable_files.make_dir(self._dir / VERSIONS)
-        with self._base_lock():
-            if not self.exists():
-                files = durable_files.with_digest(BASE, base.model_dump_json(indent=2).encode())
-                for name, data in files.items():  # base.json last: with it, the log exists
-                    durable_files.replace_file(self._dir / name, data)
+        self._storage.begin(BASE, base.model_dump_json(indent=2).encode())
         found = self.base()
         for field in ("model", "modules", "weights_sha256", "contexts"):
             if getattr(found, field) != getattr(base, field):
-                detail = f"the edit log in {self._dir} was written for other {field}"
+                detail = f"the edit log of {self.model} was written for other {field}"
                 raise ModelMismatch(detail, field=field, value=getattr(base, field))
         return found
 
@@ -70,30 +65,20 @@ class EditLog(LogReader):
             minimum: the least epoch to take, for instance from a counter in Redis.
 
         Yields:
-            This leader's epoch: newer than that of any leader before, and on disk.
+            This leader's epoch: newer than that of any leader before, and durable.
 
         Raises:
             LogLocked: another leader holds the log; says which, as far as that is known.
             DamagedVersion: the last epoch cannot be told.
+            UnsupportedStorage: the storage cannot keep two writers apart.
         """
-        durable_files.make_dir(self._dir / VERSIONS)
-        with ExitStack() as stack:
-            path = self._dir / "leader.lock"
-            try:
-                lock = stack.enter_context(durable_files.exclusive(path, wait=False))
-            except BlockingIOError as error:
-                holder = path.read_text(encoding="utf-8").strip() or "a leader that has just begun"
-                raise LogLocked(f"the edit log of {self.model} is held by {holder}", value=holder) from error
-            lock.truncate(0)
-            epoch = max(minimum, self._last_epoch() + 1)
-            durable_files.replace_file(self._epoch_file, f"{epoch}\n".encode())
-            lock.write(f"pid {os.getpid()} on {socket.gethostname()}, epoch {epoch}\n")
-            lock.flush()
-            self._sweep()
+        with self._storage.leading():
+            epoch = self._storage.take_epoch(max(minimum, self._last_epoch() + 1))
+            self._storage.sweep()
             yield epoch
 
     def commit(self, draft: Draft, files: Mapping[str, bytes]) -> Manifest:
-        """Make the draft the next version, on disk when this returns; or leave the log as it was.
+        """Make the draft the next version, durable when this returns; or leave the log as it was.
 
         A draft of a job that has committed already is not committed again: that job's version is returned.
 
@@ -105,6 +90,8 @@ class EditLog(LogReader):
             StaleEpoch: a newer leader has taken over.
             VersionExists: somebody else committed this version.
             Conflict: the version does not follow on the head.
+            CompactedVersion: a rollback or revert to what would need tensors that were removed.
+            UnknownFact, InseparableFacts: a revert of facts that cannot be taken out.
             EditFailed: it could not be written, for instance for want of space.
             DamagedVersion: the log that it would rest on is damaged.
             pydantic.ValidationError: a file's name is not fit for one.
@@ -116,57 +103,101 @@ class EditLog(LogReader):
         manifest = Manifest.of(
             draft,
             created=datetime.now(UTC),
-            parent=self._digest(draft.version - 1),
+            parent=self._chain.digest(draft.version - 1),
             files={name: FileRecord.of(data) for name, data in files.items()},
         )
-        page = durable_files.with_digest(MANIFEST, _document(manifest))
         try:
-            durable_files.publish_dir(self._version_dir(draft.version), {**files, **page})
+            self._publish(version_entry(draft.version), _document(manifest), files, draft)
         except FileExistsError as error:
             raise VersionExists(f"version {draft.version} is there", value=draft.version) from error
-        except OSError as error:
-            detail = f"version {draft.version} could not be written to the edit log: {error.strerror}"
-            raise EditFailed(detail, value=error.filename) from error
         return self.manifest(draft.version)
+
+    def write_snapshot(self, version: int, files: Mapping[str, bytes]) -> None:
+        """Keep what a worker holds at a version. A snapshot that is there and whole stays as it is.
+
+        Args:
+            files: contents by name, opaque here.
+
+        Raises:
+            UnknownVersion: there is no such version.
+            EditFailed: it could not be written, for instance for want of space; the log is as it was.
+            pydantic.ValidationError: a file's name is not fit for one.
+        """
+        self.manifest(version)
+        entry = snapshot_entry(version)
+        page = SnapshotPage(
+            version=version,
+            manifest=self._chain.digest(version),
+            created=datetime.now(UTC),
+            files={name: FileRecord.of(data) for name, data in files.items()},
+        )
+        if version in self.snapshots():
+            try:
+                self.read_snapshot(version)
+            except DamagedVersion:
+                self._storage.discard(entry)
+            else:
+                return
+        with suppress(FileExistsError):  # another writer's, of the same version
+            self._publish(entry, page.model_dump_json(indent=2).encode(), files)
+
+    def compact(self, before: int | None = None) -> None:
+        """Remove what is not needed: snapshots that a newer one replaces, and what killed writers left.
+
+        Args:
+            before: also remove the tensor files of all versions before this one, which needs a snapshot; those can no
+                longer be gone back to, nor their facts be reverted. Their manifests stay.
+
+        Raises:
+            LogLocked: a leader holds the log.
+            UnknownVersion: there is no version ``before``.
+            Conflict: a version from ``before`` on would lose tensors that it needs.
+            DamagedVersion: the log, or the snapshot that would be rested on, is damaged.
+        """
+        with self.lead():
+            Compaction(self._storage, self._chain, self._replays, before).run()
+
+    def _publish(self, entry: Entry, page: bytes, files: Mapping[str, bytes], draft: Draft | None = None) -> None:
+        """Make an entry; if it is a version's, only if its epoch is the newest to the last.
+
+        Raises:
+            FileExistsError: it is there.
+            EditFailed: it could not be written.
+        """
+        permitted = (lambda: None) if draft is None else (lambda: self._refuse_old_epoch(draft.epoch))
+        try:
+            self._storage.publish(entry, page, files, permitted)
+        except FileExistsError:
+            raise
+        except OSError as error:
+            shown = self._storage.shown(entry.folder)
+            reason = error.strerror or type(error).__name__
+            raise EditFailed(f"{shown} could not be written to the edit log: {reason}", value=shown) from error
 
     def _refuse(self, draft: Draft) -> None:
         """Raise if this draft must not be committed now."""
-        if draft.epoch < (newest := self._last_epoch()):
-            detail = f"a leader of epoch {newest} has taken over {self.model}"
-            raise StaleEpoch(detail, field="epoch", value=draft.epoch)
+        self._refuse_old_epoch(draft.epoch)
         head = self.head()
         if draft.version <= head:
             raise VersionExists(f"version {draft.version} is there", field="version", value=draft.version)
         if draft.version > head + 1:
             detail = f"version {draft.version} does not follow on version {head}"
             raise Conflict(detail, field="version", value=draft.version)
+        if draft.to is not None:
+            self.check_rollback(draft.to)
+        if draft.reverted:
+            self.check_revert(draft.reverted)
 
-    @property
-    def _epoch_file(self) -> Path:
-        return self._dir / "epoch"
+    def _refuse_old_epoch(self, epoch: int) -> None:
+        if epoch < (newest := self._last_epoch()):
+            detail = f"a leader of epoch {newest} has taken over {self.model}"
+            raise StaleEpoch(detail, field="epoch", value=epoch)
 
     def _last_epoch(self) -> int:
         """The newest epoch of any leader, 0 if there was none. The newest manifest vouches for it too."""
         head = self.head()
         in_manifest = 0 if head == 0 else self.manifest(head).epoch
-        try:
-            return max(in_manifest, int(self._epoch_file.read_text(encoding="ascii")))
-        except FileNotFoundError:
-            return in_manifest
-        except ValueError as error:
-            path = str(self._epoch_file)
-            raise DamagedVersion(f"{path} does not hold a number", value=path) from error
-
-    @contextmanager
-    def _base_lock(self) -> Iterator[None]:
-        """Be the only one that writes beside ``base.json``."""
-        with durable_files.exclusive(self._dir / "base.lock", wait=True):
-            yield
-
-    def _sweep(self) -> None:
-        durable_files.sweep(self._dir / VERSIONS)
-        with self._base_lock():
-            durable_files.sweep(self._dir)
+        return max(in_manifest, self._storage.last_epoch())
 
 
 def _document(manifest: Manifest) -> bytes:

@@ -6,30 +6,39 @@ EditError                      500 internal
 │   ├── AmbiguousSubject       422 ambiguous_subject
 │   ├── SlotCount              422 slot_count
 │   ├── EmptyText              422 empty_text
+│   ├── ContradictoryFacts     422 contradictory_facts
 │   ├── PromptTooLong          422 prompt_too_long
 │   ├── TooManyFacts           422 too_many_facts
 │   ├── UnknownMethod          422 unknown_method
 │   ├── UnknownPlan            422 unknown_plan
 │   ├── LayerOutOfRange        422 layer_out_of_range
 │   ├── InvalidHyperparameter  422 invalid_hyperparameter
+│   ├── IdempotencyKeyReused   422 idempotency_key_reused
 │   └── BodyTooLarge           413 body_too_large
 ├── NotFound                   404 not_found
 │   ├── UnknownJob             404 unknown_job
 │   ├── UnknownModel           404 unknown_model
-│   └── UnknownVersion         404 unknown_version
+│   ├── UnknownVersion         404 unknown_version
+│   └── UnknownFact            404 unknown_fact
 ├── Conflict                   409 conflict
+│   ├── RequestInFlight        409 request_in_flight
 │   ├── LogLocked              409 log_locked
 │   ├── StaleEpoch             409 stale_epoch
-│   └── VersionExists          409 version_exists
+│   ├── VersionExists          409 version_exists
+│   ├── CompactedVersion       409 compacted_version
+│   └── InseparableFacts       409 inseparable_facts
+├── PreconditionFailed         412 precondition_failed
 ├── Unavailable                503 unavailable
 │   ├── RedisUnavailable       503 redis_unavailable
-│   └── ModelUnavailable       503 model_unavailable
+│   ├── ModelUnavailable       503 model_unavailable
+│   └── VersionNotReached      503 version_not_reached
 ├── JobCancelled               409 job_cancelled
 ├── EditFailed                 500 edit_failed
 │   ├── NonFiniteUpdate        500 non_finite_update
 │   └── DeadlineExceeded       500 deadline_exceeded
 ├── DamagedVersion             500 damaged_version
 ├── ModelMismatch              500 model_mismatch
+├── UnsupportedStorage         500 unsupported_storage
 ├── StatisticsMismatch         500 statistics_mismatch
 └── UnsupportedArchitecture    500 unsupported_architecture
 """
@@ -95,6 +104,12 @@ class EmptyText(RequestError):
     code = "empty_text"
 
 
+class ContradictoryFacts(RequestError):
+    """Two facts of one batch give the same subject and prompt different objects; the value has both indices."""
+
+    code = "contradictory_facts"
+
+
 class PromptTooLong(RequestError):
     """The prompt, with its contexts and object, is longer than the model's window."""
 
@@ -131,6 +146,12 @@ class InvalidHyperparameter(RequestError):
     code = "invalid_hyperparameter"
 
 
+class IdempotencyKeyReused(RequestError):
+    """The ``Idempotency-Key`` came with another request before."""
+
+    code = "idempotency_key_reused"
+
+
 class BodyTooLarge(RequestError):
     """The request body is larger than the service takes."""
 
@@ -163,11 +184,23 @@ class UnknownVersion(NotFound):
     code = "unknown_version"
 
 
+class UnknownFact(NotFound):
+    """The version has no such fact: it was never written there, or has been taken out."""
+
+    code = "unknown_fact"
+
+
 class Conflict(EditError):
     """Somebody else changed, or holds, what this wanted to change."""
 
     status = 409
     code = "conflict"
+
+
+class RequestInFlight(Conflict):
+    """The first request with this ``Idempotency-Key`` is not answered yet."""
+
+    code = "request_in_flight"
 
 
 class LogLocked(Conflict):
@@ -188,6 +221,25 @@ class VersionExists(Conflict):
     code = "version_exists"
 
 
+class CompactedVersion(Conflict):
+    """The log was compacted: this version's tensors are no longer there."""
+
+    code = "compacted_version"
+
+
+class InseparableFacts(Conflict):
+    """Facts to be taken out share a key with others that would stay; the value names those."""
+
+    code = "inseparable_facts"
+
+
+class PreconditionFailed(EditError):
+    """The model is at another version than ``If-Match`` demands."""
+
+    status = 412
+    code = "precondition_failed"
+
+
 class Unavailable(EditError):
     """Something the service needs is away; the same request may succeed later."""
 
@@ -206,6 +258,13 @@ class ModelUnavailable(Unavailable):
     """No live worker serves this model."""
 
     code = "model_unavailable"
+
+
+class VersionNotReached(Unavailable):
+    """The model was not at the least version asked for within the time that the request would wait."""
+
+    code = "version_not_reached"
+    retry_after = 1
 
 
 class JobCancelled(EditError):
@@ -243,6 +302,12 @@ class ModelMismatch(EditError):
     """The edit log was written for another model, or other weights."""
 
     code = "model_mismatch"
+
+
+class UnsupportedStorage(EditError):
+    """The place given for the edit logs cannot keep them safely, or the package that reaches it is missing."""
+
+    code = "unsupported_storage"
 
 
 class StatisticsMismatch(EditError):

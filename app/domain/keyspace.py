@@ -23,6 +23,16 @@ def jobs(model: str) -> str:
     return f"{PREFIX}:jobs:{model}"
 
 
+def complete(model: str) -> str:
+    """Run id of the server that has had every accepted job of the model; gone after a flush."""
+    return f"{PREFIX}:complete:{model}"
+
+
+def idempotency(digest: str) -> str:
+    """What came with one ``Idempotency-Key``, by the key's SHA-256."""
+    return f"{PREFIX}:idempotency:{digest}"
+
+
 def progress(job_id: str) -> str:
     """Stream of one job's ``Progress`` entries."""
     return f"{PREFIX}:progress:{job_id}"

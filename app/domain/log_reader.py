@@ -2,34 +2,21 @@
 
 from __future__ import annotations
 
-import os
-import re
-from dataclasses import dataclass
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TypeVar
 
 from pydantic import TypeAdapter, ValidationError
 
-from app.domain import durable_files
+from app.domain.chain import Chain
 from app.domain.contract import FactInForce, Name
-from app.domain.errors import DamagedVersion, NotFound, UnknownModel, UnknownVersion
-from app.domain.manifest import MANIFEST, Base, LoggedFact, Manifest, Record
-
-BASE = "base.json"
-VERSIONS = "versions"
-RecordT = TypeVar("RecordT", bound=Record)
-
-Signature = tuple[int, int, int]
-"""Of a file: inode, bytes, time of the last change in nanoseconds."""
-
-
-@dataclass(frozen=True, slots=True)
-class _Page:
-    """A verified manifest; good for as long as its file has this signature."""
-
-    signature: Signature
-    sha256: str
-    manifest: Manifest
+from app.domain.entries import BASE, version_entry
+from app.domain.errors import CompactedVersion, NotFound, UnknownModel, UnknownVersion
+from app.domain.history import History
+from app.domain.lineage import HeldFact
+from app.domain.local_storage import LocalStorage
+from app.domain.log_root import LogRoot, open_storage, stored_models
+from app.domain.manifest import Base, FactKey, Manifest
+from app.domain.replays import Replay, Replays, Snapshot
 
 
 class LogReader:
@@ -37,25 +24,27 @@ class LogReader:
 
     Raises:
         UnknownModel: ``model`` is not a name that a model can have; it is never taken for a path.
+        UnsupportedStorage: ``root`` is a URL that cannot be opened here.
     """
 
-    def __init__(self, root: Path, model: str) -> None:
+    def __init__(self, root: LogRoot, model: str) -> None:
         if not _is_name(model):
             raise UnknownModel("a model's name has letters, digits, '.', '_' and '-' only", value=model)
         self.model = model
-        self._dir = root / self.model
-        self._base_signature: Signature | None = None
-        self._pages: dict[int, _Page] = {}
+        self._storage = open_storage(root, model)
+        self._chain = Chain(self._storage)
+        self._replays = Replays(self._storage, self._chain)
 
     @staticmethod
-    def models(root: Path) -> list[str]:
+    def models(root: LogRoot) -> list[str]:
         """Names of the models that have a log under ``root``, sorted."""
-        names = (base.parent.name for base in root.glob(f"*/{BASE}"))
-        return sorted(name for name in names if _is_name(name))
+        return sorted(filter(_is_name, stored_models(root)))
+
+    # --- versions ----------------------------------------------------------------------------
 
     def exists(self) -> bool:
         """Whether this model has a log."""
-        return (self._dir / BASE).is_file()
+        return self._storage.stamp(BASE) is not None
 
     def base(self) -> Base:
         """Version 0.
@@ -64,19 +53,11 @@ class LogReader:
             UnknownModel: there is no log.
             DamagedVersion: ``base.json`` does not have the bytes that were written.
         """
-        if not self.exists():
-            raise UnknownModel(f"there is no edit log of {self.model}", value=self.model)
-        return _parsed(Base, self._dir / BASE, durable_files.read_checked(self._dir / BASE))
+        return self._chain.base()
 
     def head(self) -> int:
         """The newest version; 0 is the base model."""
-        signature = _signature(self._dir / BASE) if self.exists() else None
-        if signature != self._base_signature:  # a log was put here, or in another's place
-            self._pages.clear()
-            self._base_signature = signature
-        versions = self._dir / VERSIONS
-        names = os.listdir(versions) if versions.is_dir() else ()  # noqa: PTH208 - names are all we need
-        return max((int(name) for name in names if re.fullmatch(r"[0-9]{8}", name)), default=0)
+        return self._chain.head()
 
     def manifest(self, version: int) -> Manifest:
         """One committed version; the base, 0, has no manifest.
@@ -85,32 +66,26 @@ class LogReader:
             UnknownVersion: there is none of that number.
             DamagedVersion: its manifest, or its parent's, does not have the bytes that were committed.
         """
-        if not 1 <= version <= self.head():
-            raise UnknownVersion(f"{self.model} has no version {version}", value=version)
-        return self._verified(version)
+        if version == 0:
+            raise UnknownVersion(f"version 0 of {self.model} is its base", value=version)
+        return self._chain.verified(self._chain.at_most(version))
 
-    def manifests(self) -> list[Manifest]:
-        """All committed versions, oldest first.
+    def manifests(self, last: int | None = None) -> list[Manifest]:
+        """The committed versions up to ``last`` (the head if None), oldest first.
 
         Raises:
+            UnknownVersion: there is no version ``last``.
             DamagedVersion: a manifest does not have the bytes that were committed.
         """
-        return [self._verified(version) for version in range(1, self.head() + 1)]
+        return [self._chain.verified(version) for version in range(1, self._chain.at_most(last) + 1)]
 
-    def file(self, version: int, name: str) -> Path:
-        """Where a version's file stands, after a check of all its bytes.
+    def history(self, last: int | None = None) -> History:
+        """What the versions up to ``last`` (the head if None) consist of.
 
         Raises:
-            UnknownVersion: there is no such version.
-            NotFound: the version has no file of that name.
-            DamagedVersion: the file, which is named, does not have the bytes that were committed.
+            UnknownVersion, DamagedVersion: as ``manifests`` does.
         """
-        record = self.manifest(version).files.get(name)
-        if record is None:
-            raise NotFound(f"version {version} of {self.model} has no such file", value=name)
-        path = self._version_dir(version) / name
-        durable_files.check_file(path, record.sha256, record.size)
-        return path
+        return History(self.manifests(last))
 
     def find_job(self, job_id: str) -> Manifest | None:
         """The version that this job committed, if it did.
@@ -118,65 +93,124 @@ class LogReader:
         Raises:
             DamagedVersion: a manifest does not have the bytes that were committed.
         """
-        for version in range(self.head(), 0, -1):
-            page = self._pages.get(version) or self._page(version)
-            if page.manifest.job == job_id:
-                return self._verified(version)
-        return None
+        version = self._chain.find_job(job_id)
+        return None if version is None else self._chain.verified(version)
 
     def facts_in_force(self, version: int | None = None) -> tuple[FactInForce, ...]:
         """The facts that hold at ``version`` (the head if None), in the order in which they were written.
-
-        A later fact supersedes an earlier one of the same subject and prompt, case and spacing aside.
 
         Raises:
             UnknownVersion: there is no such version.
             DamagedVersion: a manifest does not have the bytes that were committed.
         """
+        last = self.head() if version is None else version
+        return tuple(held.view() for held in self.history(last).facts(last))
+
+    def check_rollback(self, to: int) -> None:
+        """Return if the log can go back to a version.
+
+        Raises:
+            UnknownVersion: there is no such version.
+            CompactedVersion: it would need tensors that were removed.
+        """
+        history = self.history(to)
+        self._replays.check(history.terms(to), to, history)
+
+    def check_revert(self, facts: Sequence[FactKey]) -> None:
+        """Return if these facts can be taken out of the head.
+
+        Raises:
+            UnknownFact: the head does not consist of such a fact; the field says which.
+            InseparableFacts: they share a key with facts that would stay; the value names those.
+            CompactedVersion: what is left would need tensors that were removed.
+        """
         head = self.head()
-        last = head if version is None else version
-        if not 0 <= last <= head:
-            raise UnknownVersion(f"{self.model} has no version {last}", value=last)
-        in_force: dict[tuple[str, str], FactInForce] = {}
-        for manifest in map(self._verified, range(1, last + 1)):
-            for fact in manifest.facts:
-                in_force.pop(fact.place, None)
-                in_force[fact.place] = _in_force(fact, manifest)
-        return tuple(in_force.values())
+        history = self.history(head)
+        self._replays.check(history.terms_without(head, facts), head, history)
 
-    def _version_dir(self, version: int) -> Path:
-        return self._dir / VERSIONS / f"{version:08d}"
+    # --- tensors -----------------------------------------------------------------------------
 
-    def _verified(self, version: int) -> Manifest:
-        """The manifest, whose parent's digest is the one that it names."""
-        page = self._page(version)
-        if page.manifest.parent != self._digest(version - 1):
-            path = self._version_dir(version) / MANIFEST
-            raise DamagedVersion(f"{path} does not follow from version {version - 1} as it is", value=str(path))
-        return page.manifest
+    def read(self, version: int, name: str) -> bytes:
+        """A version's file, checked byte by byte.
 
-    def _digest(self, version: int) -> str:
-        """What a child of ``version`` names as its parent."""
-        if version == 0:
-            return durable_files.sha256(durable_files.read_checked(self._dir / BASE))
-        return self._page(version).sha256
+        Raises:
+            UnknownVersion: there is no such version.
+            NotFound: the version has no file of that name.
+            CompactedVersion: the log was compacted, and the file with it.
+            DamagedVersion: the file, which is named, does not have the bytes that were committed.
+        """
+        record = self.manifest(version).files.get(name)
+        if record is None:
+            raise NotFound(f"version {version} of {self.model} has no such file", value=name)
+        if version < self.compacted_before():
+            raise CompactedVersion(f"the log was compacted: the files of version {version} are gone", value=version)
+        return self._storage.read_file(version_entry(version), name, record)
 
-    def _page(self, version: int) -> _Page:
-        path = self._version_dir(version) / MANIFEST
-        known = self._pages.get(version)
-        try:
-            signature = _signature(path)
-        except OSError as error:
-            raise DamagedVersion(f"{path} cannot be read: {error.strerror}", value=str(path)) from error
-        if known is not None and known.signature == signature:
-            return known
-        data = durable_files.read_checked(path)
-        manifest = _parsed(Manifest, path, data)
-        if manifest.version != version:
-            raise DamagedVersion(f"{path} is that of version {manifest.version}", value=str(path))
-        page = _Page(signature, durable_files.sha256(data), manifest)
-        self._pages[version] = page
-        return page
+    def file(self, version: int, name: str) -> Path:
+        """Where a version's file stands in a log that is a directory, after a check of all its bytes.
+
+        Raises:
+            As ``read`` does.
+        """
+        self.read(version, name)
+        assert isinstance(self._storage, LocalStorage), "an object has no path: use read"
+        return self._storage.path(version_entry(version), name)
+
+    def compacted_before(self) -> int:
+        """The first version whose tensor files were not removed; 1 if the log was never compacted."""
+        return self._replays.compacted_before()
+
+    # --- snapshots ---------------------------------------------------------------------------
+
+    def snapshots(self) -> list[int]:
+        """The versions that have a snapshot, rising; damaged ones count."""
+        return self._replays.snapshots()
+
+    def read_snapshot(self, version: int) -> Snapshot:
+        """A snapshot, checked byte by byte.
+
+        Raises:
+            DamagedVersion: it is damaged, or belongs to another history than this log's.
+        """
+        return self._replays.read(version)
+
+    def replay(self, version: int | None = None) -> Replay:
+        """The shortest way to ``version`` (the head if None). A damaged snapshot is passed over, with a warning.
+
+        Raises:
+            UnknownVersion: there is no such version.
+            CompactedVersion: it needs tensors that were removed.
+            DamagedVersion: a manifest does not have the bytes that were committed, or nor does the only fit snapshot.
+        """
+        last = self._chain.at_most(version)
+        history = self.history(last)
+        return self._replays.shortest(history.terms(last), last, history)
+
+    def steps_to(self, version: int) -> int:
+        """How many terms a replay to a version would have to read, by the snapshots that are listed.
+
+        Raises:
+            UnknownVersion, DamagedVersion: as ``history`` does.
+        """
+        history = self.history(version)
+        terms = history.terms(version)
+        return len(terms) - max((covered for covered, _ in self._replays.starts(terms, version, history)), default=0)
+
+    def replay_without(self, facts: Sequence[FactKey]) -> Replay:
+        """The shortest way to what the head would be after a revert of these facts.
+
+        Raises:
+            UnknownFact, InseparableFacts, CompactedVersion: as ``check_revert`` does.
+            DamagedVersion: as ``replay`` does.
+        """
+        head = self.head()
+        history = self.history(head)
+        return self._replays.shortest(history.terms_without(head, facts), head, history)
+
+    def facts_without(self, facts: Sequence[FactKey]) -> tuple[HeldFact, ...]:
+        """The facts that would be in force after a revert of these."""
+        head = self.head()
+        return self.history(head).facts_without(head, facts)
 
 
 def _is_name(text: str) -> bool:
@@ -185,28 +219,3 @@ def _is_name(text: str) -> bool:
     except ValidationError:
         return False
     return True
-
-
-def _parsed(kind: type[RecordT], path: Path, data: bytes) -> RecordT:
-    try:
-        return kind.model_validate_json(data)
-    except ValidationError as error:
-        detail = f"{path} is no {kind.__name__.lower()} that this release knows"
-        raise DamagedVersion(detail, value=str(path)) from error
-
-
-def _signature(path: Path) -> Signature:
-    stat = path.stat()
-    return stat.st_ino, stat.st_size, stat.st_mtime_ns
-
-
-def _in_force(fact: LoggedFact, manifest: Manifest) -> FactInForce:
-    return FactInForce(
-        subject=fact.subject,
-        prompt=fact.prompt,
-        object=fact.object,
-        previous=fact.previous,
-        id=fact.id,
-        job=manifest.job or "",
-        version=manifest.version,
-    )

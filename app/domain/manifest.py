@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field, StringConstraints
+from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field, StringConstraints, model_validator
 
-from app.domain.contract import SLOT, EditReport, JobId, Name
-from app.domain.durable_files import sha256
-
-MANIFEST = "manifest.json"
-"""Name of a version's manifest in its directory."""
+from app.domain.contract import SLOT, EditReport, InForceReport, JobId, Name
+from app.domain.digests import sha256
+from app.domain.entries import PAGES
+from app.domain.places import Place
 
 Digest = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
 """A SHA-256 in hexadecimal."""
@@ -23,13 +22,13 @@ def _one_slot(prompt: str) -> str:
 
 
 def _free_name(name: str) -> str:
-    if name.startswith(MANIFEST):
+    if name.startswith(tuple(PAGES.values())):
         raise ValueError(f"{name} is the log's own")
     return name
 
 
 FileName = Annotated[Name, AfterValidator(_free_name)]
-"""Name of a version's file: never a path, never the manifest's."""
+"""Name of an entry's file: never a path, never a page's."""
 
 
 class Record(BaseModel):
@@ -61,26 +60,82 @@ class LoggedFact(Record):
     id: str | None = None
     paraphrases: tuple[str, ...] = ()
     neighbours: tuple[str, ...] = ()
+    column: Annotated[int, Field(ge=0)] | None = Field(
+        None, description="Its column in the version's tensors, which facts with the same key share; None: its index."
+    )
 
     @property
-    def place(self) -> tuple[str, str]:
+    def place(self) -> Place:
         """What the fact is about: facts of the same place supersede each other."""
-        return _normalised(self.subject), _normalised(self.prompt)
+        return Place.of(self.subject, self.prompt)
+
+
+class FactKey(Record):
+    """Which fact: the version that wrote it, and its index among that version's facts."""
+
+    version: Annotated[int, Field(ge=1)]
+    index: Annotated[int, Field(ge=0)]
+
+    def __str__(self) -> str:
+        return f"fact {self.index} of version {self.version}"
+
+
+class Companion(Record):
+    """A fact of an earlier version that was optimised together with a later version's own facts.
+
+    ``version`` and ``index`` say where it was written, ``column`` which column it has in the later version's tensors.
+    """
+
+    version: Annotated[int, Field(ge=1)]
+    index: Annotated[int, Field(ge=0)]
+    column: Annotated[int, Field(ge=0)]
+
+    @property
+    def key(self) -> FactKey:
+        """Which fact it is."""
+        return FactKey(version=self.version, index=self.index)
 
 
 class Draft(Record):
-    """A version that shall be committed."""
+    """A version that shall be committed.
+
+    An ``edit`` writes ``facts``; a ``rollback`` goes back ``to`` an earlier version; a ``revert`` takes the facts
+    ``reverted`` out. ``history.History`` says what a version consists of under all three.
+    """
 
     version: Annotated[int, Field(ge=1)]
-    kind: Literal["edit"] = "edit"
+    kind: Literal["edit", "rollback", "revert"] = "edit"
     job: JobId | None = None
-    facts: tuple[LoggedFact, ...]
-    method: str
-    plan: str
+    facts: tuple[LoggedFact, ...] = ()
+    to: Annotated[int, Field(ge=0)] | None = None
+    reverted: tuple[FactKey, ...] = ()
+    companions: tuple[Companion, ...] = ()
+    retired: tuple[tuple[int, int], ...] = Field(
+        (), description="Version and column of the keys that left the previous keys at the layers this one changes."
+    )
+    method: str | None = None
+    plan: str | None = None
     strict: bool = False
-    hyperparameters: dict[str, Any]
+    indivisible: bool = Field(
+        False, description="Its update is no sum of columns, so that its facts can only be taken out together."
+    )
+    hyperparameters: dict[str, Any] = {}
     report: EditReport | None = None
+    in_force: InForceReport | None = Field(None, description="Of a rollback or a revert.")
     epoch: Annotated[int, Field(ge=0)]
+
+    @model_validator(mode="after")
+    def _one_kind(self) -> Self:
+        owners = {"edit": self.facts, "rollback": self.to is not None, "revert": self.reverted}
+        if any(given for kind, given in owners.items() if kind != self.kind):
+            raise ValueError(
+                "only an edit writes facts, only a rollback goes to a version, only a revert reverts facts"
+            )
+        if self.kind != "edit" and not owners[self.kind]:
+            raise ValueError("a rollback says to which version, a revert which facts")
+        if self.to is not None and self.to >= self.version:
+            raise ValueError("a rollback goes to an earlier version")
+        return self
 
 
 class FileRecord(Record):
@@ -110,7 +165,3 @@ class Manifest(Draft):
             pydantic.ValidationError: for instance, a file has no fit name.
         """
         return cls.model_validate({**draft.__dict__, **rest})
-
-
-def _normalised(text: str) -> str:
-    return " ".join(text.split()).casefold()

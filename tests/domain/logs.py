@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from app.domain.edit_log import Base, Draft, EditLog, LoggedFact, Manifest
+from app.domain.edit_log import Base, Draft, EditLog, FactKey, LoggedFact, Manifest
 
 MODEL = "atlas-gpt2"
 UPDATE = "update.safetensors"
@@ -42,7 +42,7 @@ def draft(version: int, *facts: LoggedFact, **changes: Any) -> Draft:
     return Draft.model_validate(fields | changes)
 
 
-def log_with(root: Path, versions: int = 0) -> EditLog:
+def log_with(root: Path | str, versions: int = 0) -> EditLog:
     """A log with so many versions, committed by a leader that has gone."""
     log = EditLog(root, MODEL)
     log.create(base())
@@ -54,6 +54,25 @@ def log_with(root: Path, versions: int = 0) -> EditLog:
 
 def commit(log: EditLog, version: int, *facts: LoggedFact, **changes: Any) -> Manifest:
     return log.commit(draft(version, *facts, **changes), {UPDATE: contents(version)})
+
+
+def roll_back(log: EditLog, to: int, **changes: Any) -> Manifest:
+    """One more version, which is an earlier one again."""
+    version = log.head() + 1
+    fields: dict[str, Any] = {"version": version, "kind": "rollback", "job": f"job-{version}", "to": to, "epoch": 1}
+    return log.commit(Draft.model_validate(fields | changes), {})
+
+
+def revert(log: EditLog, *facts: tuple[int, int], **changes: Any) -> Manifest:
+    """One more version, without these facts (version, index)."""
+    version = log.head() + 1
+    reverted = [key(*pair) for pair in facts]
+    fields: dict[str, Any] = {"version": version, "kind": "revert", "job": f"job-{version}", "epoch": 1}
+    return log.commit(Draft.model_validate(fields | {"reverted": reverted} | changes), {})
+
+
+def key(version: int, index: int) -> FactKey:
+    return FactKey(version=version, index=index)
 
 
 def contents(version: int) -> bytes:

@@ -30,7 +30,9 @@ def test_a_folder_whose_name_no_model_can_have_is_no_log(tmp_path: Path) -> None
     assert EditLog.models(tmp_path) == [MODEL]
 
 
-@pytest.mark.parametrize("name", ["../x", "a/b", ".hidden", "", "manifest.json", "manifest.json.sha256"])
+@pytest.mark.parametrize(
+    "name", ["../x", "a/b", ".hidden", "", "manifest.json", "manifest.json.sha256", "snapshot.json"]
+)
 def test_a_files_name_is_never_a_path_nor_the_logs_own(tmp_path: Path, name: str) -> None:
     log = log_with(tmp_path)
     before = files_of(tmp_path)

@@ -1,0 +1,52 @@
+"""The names of what stands in an edit log, relative to the log's own place; never made of anything a caller sends."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import NamedTuple
+
+BASE = "base.json"
+"""Name of version 0's page."""
+
+
+class Shelf(StrEnum):
+    """Where entries stand that are published once, under a version's number."""
+
+    VERSIONS = "versions"
+    SNAPSHOTS = "snapshots"
+    COMPACTIONS = "compactions"
+
+
+PAGES = {
+    Shelf.VERSIONS: "manifest.json",
+    Shelf.SNAPSHOTS: "snapshot.json",
+    Shelf.COMPACTIONS: "compaction.json",
+}
+"""Name of each entry's page in its folder."""
+
+
+class Entry(NamedTuple):
+    """A folder with a page, which names the files beside it and their digests."""
+
+    shelf: Shelf
+    number: int
+
+    @property
+    def folder(self) -> str:
+        """``versions/00000001``."""
+        return f"{self.shelf}/{self.number:08d}"
+
+    @property
+    def page(self) -> str:
+        """``versions/00000001/manifest.json``."""
+        return f"{self.folder}/{PAGES[self.shelf]}"
+
+
+def version_entry(version: int) -> Entry:
+    """Where a version stands."""
+    return Entry(Shelf.VERSIONS, version)
+
+
+def snapshot_entry(version: int) -> Entry:
+    """Where the snapshot taken at a version stands."""
+    return Entry(Shelf.SNAPSHOTS, version)

@@ -1,0 +1,122 @@
+"""Where the bytes of an edit log lie: a directory, or an object store by its URL. The protocol is the same in both.
+
+A *page* is short JSON that tells by itself whether it is whole; an entry's page names the entry's files and their
+digests. An entry appears at once, with all its files, and only if none of that name is there: that is the commit.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Hashable, Mapping
+from contextlib import AbstractContextManager
+
+from app.domain.entries import Entry, Shelf
+from app.domain.errors import DamagedVersion
+from app.domain.manifest import FileRecord
+
+Stamp = Hashable
+"""Of a page: changes when the page does."""
+
+
+class Storage(ABC):
+    """One model's log as bytes. Errors name what is damaged relative to the root of all logs."""
+
+    def __init__(self, model: str) -> None:
+        self.model = model
+
+    def shown(self, name: str) -> str:
+        """How errors call a page or file of this log."""
+        return f"{self.model}/{name}"
+
+    # --- reading -----------------------------------------------------------------------------
+
+    @abstractmethod
+    def stamp(self, page: str) -> Stamp | None:
+        """The page's stamp, None if it is not there."""
+
+    @abstractmethod
+    def read_page(self, page: str) -> bytes:
+        """A page's bytes.
+
+        Raises:
+            DamagedVersion: it is not there, or does not have the bytes that were written.
+        """
+
+    @abstractmethod
+    def read_file(self, entry: Entry, name: str, record: FileRecord) -> bytes:
+        """The bytes of an entry's file.
+
+        Raises:
+            DamagedVersion: it is not there, or is not as recorded.
+        """
+
+    @abstractmethod
+    def numbers(self, shelf: Shelf) -> list[int]:
+        """The numbers of a shelf's entries, rising."""
+
+    def lost(self, name: str, error: Exception) -> DamagedVersion:
+        """What to raise when a page or file cannot be read."""
+        reason = getattr(error, "strerror", None) or type(error).__name__
+        return DamagedVersion(f"{self.shown(name)} cannot be read: {reason}", value=self.shown(name))
+
+    # --- writing -----------------------------------------------------------------------------
+
+    @abstractmethod
+    def begin(self, page: str, data: bytes) -> None:
+        """Write a page that belongs to no entry, if it is not there yet.
+
+        Raises:
+            OSError: it could not be written.
+        """
+
+    @abstractmethod
+    def publish(
+        self, entry: Entry, page: bytes, files: Mapping[str, bytes], permitted: Callable[[], None] = lambda: None
+    ) -> None:
+        """Make an entry: all of it, durable, or nothing.
+
+        Args:
+            permitted: called when all but the last step is done; raises to withdraw.
+
+        Raises:
+            FileExistsError: the entry is there already, and was left as it is.
+            OSError: it could not be written.
+        """
+
+    @abstractmethod
+    def strip(self, entry: Entry, keep: Mapping[str, FileRecord]) -> None:
+        """Remove an entry's files, but for those to keep and the page."""
+
+    @abstractmethod
+    def discard(self, entry: Entry) -> None:
+        """Remove an entry, page first. It need not be there."""
+
+    # --- leading -----------------------------------------------------------------------------
+
+    @abstractmethod
+    def leading(self) -> AbstractContextManager[None]:
+        """Hold the log against other leaders, as far as the storage can; epochs do the rest.
+
+        Raises:
+            LogLocked: another leader holds it; says which, as far as that is known.
+        """
+
+    @abstractmethod
+    def last_epoch(self) -> int:
+        """The last epoch that was taken, 0 if none was.
+
+        Raises:
+            DamagedVersion: it cannot be told.
+        """
+
+    @abstractmethod
+    def take_epoch(self, least: int) -> int:
+        """Take an epoch for good, ``least`` or the next one that nobody has taken; only within ``leading``.
+
+        Raises:
+            UnsupportedStorage: the storage cannot keep two writers apart.
+        """
+
+    @abstractmethod
+    def sweep(self) -> None:
+        """Remove what killed writers left unfinished; only within ``leading``."""
