@@ -15,6 +15,7 @@ from rich.console import Console
 
 from app.demo import Demo
 from app.domain.errors import EditError
+from app.log_cli import log_cli
 from app.settings import Settings
 from app.stack import Stack, StackSettings, free_port, running
 
@@ -22,6 +23,7 @@ DEFAULT_MODEL = "atlas-gpt2"
 COMMANDS = "palimpsest.commands"
 
 cli = typer.Typer(no_args_is_help=True, add_completion=False, help=__doc__, pretty_exceptions_show_locals=False)
+cli.add_typer(log_cli, name="log")
 
 
 @cli.command()

@@ -7,6 +7,7 @@ from typing import Annotated
 
 from fastapi import Depends, Path, Request
 
+from app.acceptance import Acceptance
 from app.domain.contract import Name
 from app.domain.edit_log import LogReader
 from app.domain.errors import UnknownModel
@@ -26,6 +27,7 @@ class House:
     logs: EditLogs
     jobs: Jobs
     fleet: Fleet
+    acceptance: Acceptance
 
 
 def _house(request: Request) -> House:
@@ -63,6 +65,10 @@ def _fleet(house: HouseDep) -> Fleet:
     return house.fleet
 
 
+def _acceptance(house: HouseDep) -> Acceptance:
+    return house.acceptance
+
+
 SettingsDep = Annotated[Settings, Depends(_settings)]
 MetricsDep = Annotated[Metrics, Depends(_metrics)]
 LogsDep = Annotated[EditLogs, Depends(_logs)]
@@ -70,3 +76,4 @@ LogDep = Annotated[LogReader, Depends(_log)]
 """The edit log of the model in the path."""
 JobsDep = Annotated[Jobs, Depends(_jobs)]
 FleetDep = Annotated[Fleet, Depends(_fleet)]
+AcceptanceDep = Annotated[Acceptance, Depends(_acceptance)]

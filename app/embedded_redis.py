@@ -135,6 +135,7 @@ def _launch(program: Path, data_dir: Path, address: _Address) -> subprocess.Pope
         "daemonize no",
         "appendonly yes",
         "appendfsync always",
+        "aof-load-truncated yes",  # a last record torn by a crash was never answered for
         'save ""',
         "maxmemory-policy noeviction",
         'logfile ""',  # standard output: what it says before it has read this goes to the same file

@@ -13,7 +13,6 @@ import httpx
 from pydantic import BaseModel, ValidationError
 from redis import Redis
 
-from app.domain import keyspace
 from app.domain.contract import (
     SLOT,
     EditBatch,
@@ -23,10 +22,12 @@ from app.domain.contract import (
     Prompt,
     Query,
     QueryReply,
+    Question,
     WorkerCard,
 )
 from app.domain.edit_log import LoggedFact
 from app.domain.errors import (
+    CompactedVersion,
     EditError,
     ModelUnavailable,
     PromptTooLong,
@@ -35,7 +36,9 @@ from app.domain.errors import (
     UnknownModel,
 )
 from app.domain.problems import error_of
+from app.domain.version_views import Between, UpdateNorms
 from app.edit_logs import EditLogs
+from app.roster import Roster
 from app.settings import Settings
 
 logger = logging.getLogger(__name__)
@@ -46,8 +49,6 @@ PROMPTS_AT_ONCE = 256
 """As many as one ``Query`` may carry."""
 ATTEMPTS_AT_ONE_VERSION = 3
 
-_FORGET_THE_DEAD = "if redis.call('EXISTS', KEYS[2]) == 0 then redis.call('SREM', KEYS[1], ARGV[1]) end"
-
 
 class Fleet:
     """The live workers. Asks one of a model's workers, the next one if it cannot be reached.
@@ -57,7 +58,7 @@ class Fleet:
     """
 
     def __init__(self, redis: Redis, http: httpx.Client, logs: EditLogs, settings: Settings) -> None:
-        self._redis = redis
+        self._roster = Roster(redis)
         self._http = http
         self._logs = logs
         self._default_model = settings.default_model
@@ -66,18 +67,7 @@ class Fleet:
 
     def workers(self, model: str | None = None) -> list[WorkerCard]:
         """The live workers, of one model or of all, by model and name."""
-        names = sorted(_text(name) for name in self._redis.smembers(keyspace.WORKERS))
-        cards = self._redis.mget([keyspace.worker(name) for name in names]) if names else []
-        alive: list[WorkerCard] = []
-        for name, text in zip(names, cards, strict=True):
-            if text is None:
-                self._redis.eval(_FORGET_THE_DEAD, 2, keyspace.WORKERS, keyspace.worker(name), name)
-            elif card := _card(name, text):
-                alive.append(card)
-        return sorted(
-            (card for card in alive if model in (None, card.model)),
-            key=lambda card: (card.model, card.worker),
-        )
+        return [card for card in self._roster.now() if model in (None, card.model)]
 
     def resolve(self, name: str | None) -> str:
         """The live model that a request means: the one it names, else the default, else the only one.
@@ -87,8 +77,10 @@ class Fleet:
             ModelUnavailable: it is known, but no worker serves it now.
             RequestError: several models are live and the request names none.
         """
-        live = sorted({card.model for card in self.workers()})
         wanted = name or self._default_model
+        live = sorted({card.model for card in self._roster.lately()})
+        if wanted not in live and (wanted or len(live) != 1):  # before it is refused, look again
+            live = sorted({card.model for card in self._roster.now()})
         if wanted in live:
             return wanted
         if name is not None and not self._logs.of(name).exists():
@@ -115,17 +107,27 @@ class Fleet:
         """Have the model continue prompts; one version continues all of them."""
         return _parsed(GenerateReply, self._ask(model, "/generate", request))
 
-    def recall(self, model: str, facts: Sequence[LoggedFact]) -> QueryReply:
+    def update_norms(self, model: str, old: int, new: int) -> dict[int, float] | None:
+        """Have a worker compare two versions' weights; None if none is live, or the tensors have been removed."""
+        try:
+            return _parsed(UpdateNorms, self._ask(model, "/norms", Between(old=old, new=new))).norms
+        except (CompactedVersion, Unavailable):
+            return None
+
+    def recall(self, model: str, facts: Sequence[LoggedFact], query: Query) -> QueryReply:
         """Ask for each fact whether the model gives its object, in the facts' order.
+
+        Args:
+            query: says the least version, and how long to wait for it.
 
         Raises:
             ModelUnavailable: a new version was published between the parts of a long list, again and again.
             PromptTooLong: a prompt with its subject is longer than a query may be.
         """
-        prompts = [_question(fact) for fact in facts]
+        prompts = tuple(_question(fact) for fact in facts)
         parts = [prompts[at : at + PROMPTS_AT_ONCE] for at in range(0, len(prompts), PROMPTS_AT_ONCE)]
         for _ in range(ATTEMPTS_AT_ONE_VERSION):
-            replies = [self.probe(model, Query(model=model, prompts=tuple(part))) for part in parts]
+            replies = [self.probe(model, query.model_copy(update={"prompts": part, "job": None})) for part in parts]
             if len({reply.version for reply in replies}) == 1:
                 answers = itertools.chain.from_iterable(reply.answers for reply in replies)
                 return QueryReply(model=model, version=replies[0].version, answers=tuple(answers))
@@ -134,7 +136,7 @@ class Fleet:
     def _ask(self, model: str, path: str, request: BaseModel) -> bytes:
         body = request.model_dump_json()
         with self._place():
-            for card in self._in_turn(self.workers(model)):
+            for card in self._candidates(model, request):
                 try:
                     response = self._http.post(
                         f"{card.url}{path}", content=body, headers={"Content-Type": "application/json"}
@@ -149,9 +151,16 @@ class Fleet:
                 raise _raised(response)
         raise ModelUnavailable(f"No live worker serves {model}.", field="model", value=model)
 
-    def _in_turn(self, cards: list[WorkerCard]) -> list[WorkerCard]:
-        first = next(self._turns) % len(cards) if cards else 0
-        return cards[first:] + cards[:first]
+    def _candidates(self, model: str, request: BaseModel) -> Iterator[WorkerCard]:
+        """The model's workers in the order in which to ask them; if none of them answers, who is there by now."""
+        least = request.min_version if isinstance(request, Question) else 0
+        asked: set[str] = set()
+        for read in (self._roster.lately, self._roster.now):
+            cards = [card for card in read() if card.model == model and card.url not in asked]
+            first = next(self._turns) % len(cards) if cards else 0
+            # Who has the version answers at once, who is nearest to it has to wait the least: so says the last card.
+            yield from sorted(cards[first:] + cards[:first], key=lambda card: -min(card.version, least))
+            asked.update(card.url for card in cards)
 
     @contextmanager
     def _place(self) -> Iterator[None]:
@@ -162,18 +171,6 @@ class Fleet:
             yield
         finally:
             self._places.release()
-
-
-def _text(value: bytes | str) -> str:
-    return value if isinstance(value, str) else value.decode()
-
-
-def _card(name: str, text: bytes | str) -> WorkerCard | None:
-    try:
-        return WorkerCard.model_validate_json(text)
-    except ValidationError as error:
-        logger.warning("worker %s has a card that cannot be read: %s", name, error)
-        return None
 
 
 def _question(fact: LoggedFact) -> Prompt:

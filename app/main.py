@@ -15,13 +15,16 @@ from redis.backoff import NoBackoff
 from redis.retry import Retry
 
 from app import error_handlers
+from app.acceptance import Acceptance
 from app.body_limit import BodyLimit
 from app.dependencies import House
 from app.edit_logs import EditLogs
 from app.fleet import Fleet
+from app.idempotency import IdempotencyKeys
 from app.jobs import Jobs
 from app.metrics import Metrics, RequestMetrics
-from app.routes import edits, generate, health, jobs, models, query, versions
+from app.recovery import Recovery
+from app.routes import edits, generate, health, jobs, models, query, taking_back, versions
 from app.settings import Settings
 
 SPARE_THREADS = 40
@@ -58,7 +61,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     app.add_middleware(BodyLimit, limit=settings.max_body_bytes)
     app.add_middleware(RequestMetrics, metrics=metrics)
     error_handlers.install(app)
-    for room in (edits, jobs, query, generate, models, versions, health):
+    for room in (edits, jobs, query, generate, models, versions, taking_back, health):
         app.include_router(room.router)
     return app
 
@@ -69,7 +72,10 @@ async def _connected(redis_url: str, settings: Settings, metrics: Metrics) -> As
     logs = EditLogs(settings.log_dir)
     with _redis(redis_url, settings) as redis, _http(settings) as http:
         fleet = Fleet(redis, http, logs, settings)
-        yield {"house": House(settings, metrics, logs, Jobs(redis, logs, settings), fleet)}
+        jobs = Jobs(redis, logs, settings)
+        acceptance = Acceptance(jobs, fleet, logs, IdempotencyKeys(redis, settings), settings)
+        with Recovery(jobs, settings.recovery_interval_s):
+            yield {"house": House(settings, metrics, logs, jobs, fleet, acceptance)}
 
 
 def _redis(url: str, settings: Settings) -> Redis:

@@ -31,6 +31,9 @@ class Settings(BaseSettings):
     redis_timeout_s: Seconds = 5.0
     data_dir: Path = DATA_DIR
     log_dir: Path = Field(DATA_DIR / "log", description="Root of the edit logs; by default <data_dir>/log.")
+    accepted_dir: Path = Field(
+        DATA_DIR / "accepted", description="What was accepted and has not ended; by default <data_dir>/accepted."
+    )
     host: str = "127.0.0.1"
     port: Annotated[int, Field(ge=0, le=65535)] = 8000
 
@@ -43,15 +46,26 @@ class Settings(BaseSettings):
     result_ttl_s: WholeSeconds = Field(30 * 24 * 3600, description="How long an ended job is remembered.")
     job_timeout_s: WholeSeconds = Field(24 * 3600, description="Last resort; workers have their own deadline.")
     job_retries: Count = Field(3, description="How often a job is tried again when its worker died.")
+    idempotency_ttl_s: WholeSeconds = Field(
+        24 * 3600, description="How long an Idempotency-Key is remembered; at most as long as an ended job."
+    )
+    recovery_interval_s: Seconds = Field(5.0, description="How often to look for accepted jobs that Redis has lost.")
     connect_timeout_s: Seconds = 2.0
     question_timeout_s: Seconds = 120.0
 
     @model_validator(mode="before")
     @classmethod
-    def _log_under_data(cls, values: dict[str, Any]) -> dict[str, Any]:
-        if "log_dir" not in values and "data_dir" in values:
-            return {**values, "log_dir": Path(values["data_dir"]) / "log"}
+    def _under_data(cls, values: dict[str, Any]) -> dict[str, Any]:
+        if "data_dir" in values:
+            below = {f"{name}_dir": Path(values["data_dir"]) / name for name in ("log", "accepted")}
+            return {**below, **values}
         return values
+
+    @model_validator(mode="after")
+    def _keys_end_before_jobs(self) -> Settings:
+        if self.idempotency_ttl_s > self.result_ttl_s:
+            raise ValueError("idempotency_ttl_s: a key may not be remembered longer than its job (result_ttl_s)")
+        return self
 
     @field_validator("redis_url")
     @classmethod

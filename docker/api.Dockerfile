@@ -13,6 +13,7 @@ WORKDIR /srv/palimpsest
 
 # The same user in both images: they share the volume of the edit log.
 RUN useradd --system --uid 10001 --user-group --home-dir /var/lib/palimpsest --create-home palimpsest \
+    && install --directory --owner=palimpsest --group=palimpsest /var/lib/palimpsest-accepted \
     && python3.11 -m venv /opt/venv
 
 COPY pyproject.toml constraints.txt README.md LICENSE ./

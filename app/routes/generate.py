@@ -6,7 +6,7 @@ from fastapi import APIRouter, Response
 
 from app.dependencies import FleetDep
 from app.domain.contract import Generate, GenerateReply
-from app.domain.errors import ModelUnavailable, PromptTooLong, Unavailable, UnknownModel
+from app.domain.errors import ModelUnavailable, PromptTooLong, Unavailable, UnknownModel, VersionNotReached
 from app.error_handlers import problems
 
 VERSION_HEADER = "X-Model-Version"
@@ -14,7 +14,10 @@ VERSION_HEADER = "X-Model-Version"
 router = APIRouter(tags=["questions"])
 
 
-@router.post("/generate", responses=problems(ModelUnavailable, PromptTooLong, Unavailable, UnknownModel))
+@router.post(
+    "/generate",
+    responses=problems(ModelUnavailable, PromptTooLong, Unavailable, UnknownModel, VersionNotReached),
+)
 def generate(request: Generate, fleet: FleetDep, response: Response) -> GenerateReply:
     """Continue prompts; ``X-Model-Version`` and the body say which version wrote."""
     reply = fleet.generate(fleet.resolve(request.model), request)

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from fastapi import APIRouter, Query
+from fastapi import APIRouter, Query, Response, status
 
 from app.dependencies import JobsDep
 from app.domain.contract import Job, JobId, JobList, JobStatus, Name
-from app.domain.errors import UnknownJob
+from app.domain.errors import Conflict, UnknownJob
 from app.error_handlers import problems
 
 router = APIRouter(tags=["jobs"])
@@ -18,6 +18,26 @@ router = APIRouter(tags=["jobs"])
 def show_job(job: JobId, jobs: JobsDep) -> Job:
     """One job: its status, place in the queue, progress; at its end the version and report, or the error."""
     return jobs.view(job)
+
+
+@router.post(
+    "/jobs/{job}/cancel",
+    status_code=status.HTTP_202_ACCEPTED,
+    responses={
+        status.HTTP_200_OK: {"model": Job, "description": "The job is cancelled."},
+        status.HTTP_202_ACCEPTED: {"description": "The job has begun, and stops at its next step; follow it."},
+        **problems(Conflict, UnknownJob),
+    },
+)
+def cancel_job(job: JobId, jobs: JobsDep, response: Response) -> Job:
+    """Cancel a job: one that waits at once, one that runs at its next step. Nothing of it stays.
+
+    A job that has come to its commit can no longer be stopped; it succeeds.
+    """
+    cancelled = jobs.cancel(job)
+    if cancelled.status.final:
+        response.status_code = status.HTTP_200_OK
+    return cancelled
 
 
 @router.get("/jobs", responses=problems())

@@ -1,4 +1,4 @@
-"""Questions for the live model: probes with expected objects, and the facts of an earlier edit."""
+"""Questions for the live model and earlier versions: probes with expected objects, and the facts of an edit."""
 
 from __future__ import annotations
 
@@ -7,13 +7,17 @@ from fastapi import APIRouter, Response
 from app.dependencies import FleetDep, JobsDep
 from app.domain.contract import Query, QueryReply
 from app.domain.errors import (
+    CompactedVersion,
     Conflict,
+    DamagedVersion,
     ModelUnavailable,
     PromptTooLong,
     RequestError,
     Unavailable,
     UnknownJob,
     UnknownModel,
+    UnknownVersion,
+    VersionNotReached,
 )
 from app.error_handlers import problems
 from app.routes.generate import VERSION_HEADER
@@ -23,10 +27,21 @@ router = APIRouter(tags=["questions"])
 
 @router.post(
     "/query",
-    responses=problems(Conflict, ModelUnavailable, PromptTooLong, Unavailable, UnknownJob, UnknownModel),
+    responses=problems(
+        CompactedVersion,
+        Conflict,
+        DamagedVersion,
+        ModelUnavailable,
+        PromptTooLong,
+        Unavailable,
+        UnknownJob,
+        UnknownModel,
+        UnknownVersion,
+        VersionNotReached,
+    ),
 )
 def query(query: Query, jobs: JobsDep, fleet: FleetDep, response: Response) -> QueryReply:
-    """Ask the live model; ``X-Model-Version`` and the body say which version answered."""
+    """Ask the live model, or an earlier version of it; ``X-Model-Version`` and the body say which version answered."""
     reply = _recall(query, query.job, jobs, fleet) if query.job else fleet.probe(fleet.resolve(query.model), query)
     response.headers[VERSION_HEADER] = str(reply.version)
     return reply
@@ -36,4 +51,5 @@ def _recall(query: Query, job: str, jobs: JobsDep, fleet: FleetDep) -> QueryRepl
     model, manifest = jobs.committed(job)
     if query.model not in (None, model):
         raise RequestError(f"Job {job} edited {model}.", field="model", value=query.model)
-    return fleet.recall(fleet.resolve(model), manifest.facts)
+    least = max(query.min_version, manifest.version)  # an earlier version does not know the job's facts
+    return fleet.recall(fleet.resolve(model), manifest.facts, query.model_copy(update={"min_version": least}))

@@ -1,37 +1,88 @@
-"""A model's history and the facts in force."""
+"""A model's history: its versions, what lies between them, and the facts in force."""
 
 from __future__ import annotations
 
 from typing import Annotated
 
-from fastapi import APIRouter, Query
+from fastapi import APIRouter, Path, Query, Response
 
-from app.dependencies import LogDep
+from app.dependencies import FleetDep, LogDep
 from app.domain.contract import FactList, Version, VersionList
-from app.domain.edit_log import Manifest
+from app.domain.edit_log import LogReader, Manifest
 from app.domain.errors import DamagedVersion, UnknownModel, UnknownVersion
+from app.domain.history import FactChanges
+from app.domain.version_views import ChangedFact, FactDiff, VersionDetail, VersionDiff
+from app.entity_tags import ETAG, entity_tag
 from app.error_handlers import problems
 
 router = APIRouter(tags=["models"])
 
+REFUSALS = problems(DamagedVersion, UnknownModel, UnknownVersion)
+
 
 @router.get("/models/{model}/versions", responses=problems(DamagedVersion, UnknownModel))
-def list_versions(log: LogDep) -> VersionList:
-    """The model's history, from its base, version 0, to the newest version."""
-    edits = [_version(manifest) for manifest in log.manifests()]
-    base = Version(version=0, kind="base", created=log.base().created)
-    return VersionList(model=log.model, head=len(edits), versions=(base, *edits))
+def list_versions(log: LogDep, response: Response) -> VersionList:
+    """The model's history, from its base, version 0, to the newest version, which is its ``ETag``."""
+    versions = [_version(manifest) for manifest in log.manifests()]
+    response.headers[ETAG] = entity_tag(len(versions))
+    return VersionList(model=log.model, head=len(versions), versions=(_base(log), *versions))
 
 
-@router.get("/models/{model}/facts", responses=problems(DamagedVersion, UnknownModel, UnknownVersion))
-def list_facts(log: LogDep, version: Annotated[int | None, Query(ge=0)] = None) -> FactList:
-    """The facts in force at a version, by default the newest, in the order in which they were written."""
+@router.get("/models/{model}/diff", responses=REFUSALS, include_in_schema=False)
+@router.get("/models/{model}/versions/diff", responses=REFUSALS)
+def show_diff(
+    log: LogDep,
+    fleet: FleetDep,
+    old: Annotated[int, Query(ge=0, alias="from")],
+    new: Annotated[int, Query(ge=0, alias="to")],
+) -> VersionDiff:
+    """What lies between two versions, in either order: facts added, changed, taken out; norms of the change."""
+    history = log.history(max(old, new))
+    facts, norms = _diff(history.changes(old, new)), history.update_norms(old, new)
+    if norms is None:
+        norms = fleet.update_norms(log.model, old, new)
+    return VersionDiff(model=log.model, old=old, new=new, facts=facts, update_norms=norms)
+
+
+@router.get("/models/{model}/versions/{version}", responses=REFUSALS)
+def show_version(log: LogDep, version: Annotated[int, Path(ge=0)]) -> VersionDetail:
+    """One version: its kind and job, what it changed, its report."""
+    if version == 0:
+        return VersionDetail(**_base(log).model_dump())
+    manifest, history = log.manifest(version), log.history(version)
+    return VersionDetail(
+        **_version(manifest).model_dump(),
+        to=manifest.to,
+        facts_in_force=len(history.facts(version)),
+        changes=_diff(history.changes(version - 1, version)),
+        strict=manifest.strict,
+        hyperparameters=manifest.hyperparameters,
+        report=manifest.report,
+        in_force=manifest.in_force,
+        epoch=manifest.epoch,
+        parent=manifest.parent,
+        bytes=sum(record.size for record in manifest.files.values()),
+        compacted=version < log.compacted_before(),
+    )
+
+
+@router.get("/models/{model}/facts", responses=REFUSALS)
+def list_facts(log: LogDep, response: Response, version: Annotated[int | None, Query(ge=0)] = None) -> FactList:
+    """The facts in force at a version, by default the newest, in the order in which they were written.
+
+    ``ETag`` is the version.
+    """
     at = log.head() if version is None else version
+    response.headers[ETAG] = entity_tag(at)
     return FactList(model=log.model, version=at, facts=log.facts_in_force(at))
 
 
+def _base(log: LogReader) -> Version:
+    return Version(version=0, kind="base", created=log.base().created)
+
+
 def _version(manifest: Manifest) -> Version:
-    report = manifest.report
+    told = manifest.report or manifest.in_force
     return Version(
         version=manifest.version,
         kind=manifest.kind,
@@ -40,6 +91,14 @@ def _version(manifest: Manifest) -> Version:
         method=manifest.method,
         plan=manifest.plan,
         facts=len(manifest.facts),
-        facts_hold=report.facts_hold if report else None,
-        update_norms=report.update_norms if report else {},
+        facts_hold=told.facts_hold if told else None,
+        update_norms=told.update_norms if told else {},
+    )
+
+
+def _diff(changes: FactChanges) -> FactDiff:
+    return FactDiff(
+        added=tuple(held.view() for held in changes.added),
+        changed=tuple(ChangedFact(before=before.view(), after=after.view()) for before, after in changes.changed),
+        taken_out=tuple(held.view() for held in changes.taken_out),
     )

@@ -26,7 +26,14 @@ def redis(redis_url: str) -> Iterator[Redis]:
 
 @pytest.fixture
 def settings(redis_url: str, tmp_path: Path) -> Settings:
-    return Settings(redis_url=redis_url, data_dir=tmp_path, max_facts=3, max_body_bytes=8000, max_queued=3)
+    return Settings(
+        redis_url=redis_url,
+        data_dir=tmp_path,
+        max_facts=3,
+        max_body_bytes=8000,
+        max_queued=3,
+        recovery_interval_s=3600,  # tests look after lost jobs themselves
+    )
 
 
 @pytest.fixture

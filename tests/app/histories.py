@@ -1,9 +1,12 @@
-"""Edit logs with real versions."""
+"""Edit logs with real versions, and edits to be accepted."""
 
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from secrets import token_hex
+from typing import Any
 
+from app.domain.accepted import AcceptedEdit
 from app.domain.contract import EditBatch, EditReport, Fact
 from app.domain.edit_log import Base, Draft, EditLog, LoggedFact, Manifest
 from app.settings import Settings
@@ -24,6 +27,13 @@ REPORT = EditReport(
     update_norms={2: 0.5, 5: 0.25},
     seconds=1.5,
 )
+
+
+def accepted(model: str = "atlas", **more: Any) -> AcceptedEdit:
+    """The batch, for a model, as a job with an id of its own."""
+    batch = BATCH.model_copy(update={"model": model})
+    fields = {"job": token_hex(8), "model": model, "change": batch, "accepted": datetime.now(UTC)}
+    return AcceptedEdit(**{**fields, **more})
 
 
 def begin(settings: Settings, model: str = "atlas") -> EditLog:

@@ -12,9 +12,9 @@ from rq import Queue
 
 from app.domain import keyspace
 from app.domain.contract import EditBatch, Job, JobStatus
-from app.domain.errors import AmbiguousSubject, LayerOutOfRange
+from app.domain.errors import AmbiguousSubject, ContradictoryFacts, EditError, LayerOutOfRange
 from app.domain.problems import problem_of
-from app.jobs import APPLY_EDITS
+from app.job_queue import APPLY_EDITS
 from app.main import create_app
 from app.settings import Settings
 from tests.app.histories import begin
@@ -166,11 +166,12 @@ class TestWorkersRefusal:
         [
             AmbiguousSubject("Lyon stands there twice.", field="facts.1.prompt", value="Lyon is not Lyon"),
             LayerOutOfRange("The model has 8 layers.", field="hyperparameters.layers.0", value=9),
+            ContradictoryFacts("Facts 0 and 1 contradict each other.", field="facts.1.object", value=[0, 1]),
         ],
         ids=lambda error: error.code,
     )
     def test_reaches_the_caller_whole(
-        self, client: TestClient, worker: WorkerEnd, redis: Redis, error: AmbiguousSubject | LayerOutOfRange
+        self, client: TestClient, worker: WorkerEnd, redis: Redis, error: EditError
     ) -> None:
         worker.refuses("/check", problem_of(error))
         response = client.post("/edits", json=facts())

@@ -22,7 +22,7 @@ from app.domain.errors import EditFailed
 from app.domain.problems import problem_of
 from app.jobs import Jobs
 from app.settings import Settings
-from tests.app.histories import BATCH, LYON, REPORT, begin, commit
+from tests.app.histories import BATCH, LYON, REPORT, accepted, begin, commit
 
 WORK_FOREVER = """
 import sys
@@ -128,7 +128,7 @@ class TestTheLogDecides:
         assert (show(client, job_id).status, show(client, job_id).error) == (JobStatus.SUCCEEDED, None)
 
     def test_when_the_queue_would_run_it_again(self, client: TestClient, jobs: Jobs, settings: Settings) -> None:
-        job_id = jobs.submit("atlas", BATCH).id
+        job_id = jobs.submit(accepted()).id
         commit(begin(settings), job_id, LYON)
         job = show(client, job_id)
         assert (job.status, job.version, job.position) == (JobStatus.SUCCEEDED, 1, None)
@@ -147,7 +147,7 @@ class TestAWorkerThatDies:
     def test_leaves_its_job_to_be_tried_again_before_all_others(
         self, client: TestClient, jobs: Jobs, redis: Redis, redis_url: str
     ) -> None:
-        first, second = (jobs.submit("atlas", BATCH).id for _ in range(2))
+        first, second = (jobs.submit(accepted()).id for _ in range(2))
         queued = QueuedJob.fetch(first, connection=redis, serializer=JSONSerializer)
         queued.func_name, queued.args = "tests.app.job_functions.sleep", (60,)
         queued.save()
@@ -164,7 +164,7 @@ class TestAWorkerThatDies:
         assert show(client, second).position == 1
 
     def test_again_and_again_makes_it_fail(self, client: TestClient, jobs: Jobs, redis: Redis) -> None:
-        job_id = jobs.submit("atlas", BATCH).id
+        job_id = jobs.submit(accepted()).id
         for _ in range(4):
             worker = SimpleWorker([queue_of(redis)], connection=redis, serializer=JSONSerializer)
             queued, queue = worker.dequeue_job_and_maintain_ttl(1) or pytest.fail("it was not queued again")
@@ -181,7 +181,7 @@ class TestListOfJobs:
     def test_newest_first_over_all_models_without_reports(self, client: TestClient, jobs: Jobs, redis: Redis) -> None:
         outcome = JobOutcome(status=JobStatus.SUCCEEDED, version=1, report=REPORT)
         done = run(redis, "hand_back", outcome.model_dump_json())
-        waiting = [jobs.submit(model, BATCH).id for model in ("atlas", "globe", "atlas")]
+        waiting = [jobs.submit(accepted(model)).id for model in ("atlas", "globe", "atlas")]
         listed = client.get("/jobs").json()["jobs"]
         assert [job["id"] for job in listed] == [*reversed(waiting), done]
         assert listed[-1]["version"] == 1
@@ -189,7 +189,7 @@ class TestListOfJobs:
 
     def test_of_one_model_in_one_state_up_to_a_limit(self, client: TestClient, jobs: Jobs, redis: Redis) -> None:
         done = run(redis, "hand_back", JobOutcome(status=JobStatus.REJECTED).model_dump_json())
-        atlas, globe, newest = (jobs.submit(model, BATCH).id for model in ("atlas", "globe", "atlas"))
+        atlas, globe, newest = (jobs.submit(accepted(model)).id for model in ("atlas", "globe", "atlas"))
 
         def ids(**parameters: str | int) -> list[str]:
             return [job["id"] for job in client.get("/jobs", params=parameters).json()["jobs"]]
@@ -207,6 +207,7 @@ class TestListOfJobs:
         assert response.json()["value"] == value
 
     def test_what_was_forgotten_is_left_out(self, client: TestClient, jobs: Jobs, redis: Redis) -> None:
-        old, new = (jobs.submit("atlas", BATCH).id for _ in range(2))
+        old = run(redis, "hand_back", JobOutcome(status=JobStatus.REJECTED).model_dump_json())
+        new = jobs.submit(accepted()).id
         redis.delete(QueuedJob.key_for(old))
         assert [job["id"] for job in client.get("/jobs").json()["jobs"]] == [new]

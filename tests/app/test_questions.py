@@ -19,12 +19,12 @@ from app.domain.contract import (
     Query,
     QueryReply,
 )
-from app.domain.errors import PromptTooLong
+from app.domain.errors import PromptTooLong, VersionNotReached
 from app.domain.problems import problem_of
 from app.jobs import Jobs
 from app.main import create_app
 from app.settings import Settings
-from tests.app.histories import BATCH, LYON, OSLO, begin, commit
+from tests.app.histories import LYON, OSLO, accepted, begin, commit
 from tests.app.worker_end import WorkerEnd, card, join
 
 QUESTION = {"prompts": [{"prompt": "Lyon is in", "expected": "France"}]}
@@ -51,6 +51,13 @@ class TestQuery:
         join(redis, card("atlas", worker="gone"))
         worker.gives("/probe", REPLY)
         assert [client.post("/query", json=QUESTION).status_code for _ in range(4)] == [200] * 4
+
+    def test_a_worker_that_comes_back_elsewhere_is_found_there(self, client: TestClient, redis: Redis) -> None:
+        for _ in range(2):
+            with WorkerEnd() as end:
+                end.join(redis, "atlas", worker="w1")
+                end.gives("/probe", REPLY)
+                assert client.post("/query", json=QUESTION).status_code == 200
 
     def test_a_workers_refusal_reaches_the_caller(self, client: TestClient, worker: WorkerEnd) -> None:
         problem = problem_of(PromptTooLong("128 tokens at most.", field="prompts.0.prompt", value="Lyon"))
@@ -85,6 +92,37 @@ class TestQuery:
         assert "too long" in response.json()["detail"]
 
 
+class TestLeastVersion:
+    @pytest.mark.parametrize(
+        ("path", "end", "question"),
+        [("/query", "/probe", QUESTION), ("/generate", "/generate", {"prompts": ["Oslo"]})],
+    )
+    def test_that_does_not_come_in_time_is_unavailable_for_a_while(
+        self, client: TestClient, worker: WorkerEnd, path: str, end: str, question: dict[str, object]
+    ) -> None:
+        worker.refuses(end, problem_of(VersionNotReached("It is 3.", field="min_version", value=9)))
+        response = client.post(path, json={**question, "min_version": 9, "wait_seconds": 0.5})
+        assert (response.status_code, response.json()["code"]) == (503, "version_not_reached")
+        assert response.headers["retry-after"] == "1"
+        [(_, body)] = worker.asked
+        assert {"min_version": 9, "wait_seconds": 0.5}.items() <= json.loads(body).items()
+
+    def test_is_asked_of_a_worker_that_has_it(self, client: TestClient, worker: WorkerEnd, redis: Redis) -> None:
+        worker.gives("/probe", REPLY)
+        join(redis, card("atlas", worker="w1", url=worker.url).model_copy(update={"version": 3}))
+        with WorkerEnd() as behind:
+            behind.join(redis, "atlas", worker="w2")
+            for least in (1, 3, 5):
+                for _ in range(4):
+                    client.post("/query", json={**QUESTION, "min_version": least})
+            assert (len(worker.asked), len(behind.asked)) == (12, 0)
+
+    @pytest.mark.parametrize("wrong", [{"min_version": -1}, {"wait_seconds": 61}])
+    def test_is_a_version_and_the_wait_is_bounded(self, client: TestClient, wrong: dict[str, object]) -> None:
+        response = client.post("/query", json={**QUESTION, **wrong})
+        assert (response.status_code, response.json()["field"]) == (422, *wrong)
+
+
 class TestFactsOfAJob:
     def test_are_asked_as_they_were_written(self, client: TestClient, worker: WorkerEnd, settings: Settings) -> None:
         braces = Fact(subject="C{0}", prompt="The set {} has", object="{x}")
@@ -99,6 +137,18 @@ class TestFactsOfAJob:
             ("Lyon is located in the country of", "Japan"),
             ("The set C{0} has", "{x}"),
         ]
+
+    def test_are_asked_of_no_earlier_version_than_the_jobs_own(
+        self, client: TestClient, worker: WorkerEnd, settings: Settings
+    ) -> None:
+        log = begin(settings)
+        commit(log, "job1", OSLO)
+        commit(log, "job2", LYON)
+        worker.gives("/probe", REPLY)
+        client.post("/query", json={"job": "job2"})
+        client.post("/query", json={"job": "job1", "min_version": 7, "wait_seconds": 1})
+        asked = [Query.model_validate_json(body) for _, body in worker.asked]
+        assert [(query.min_version, query.wait_seconds) for query in asked] == [(2, 10), (7, 1)]
 
     def test_of_a_large_batch_are_asked_in_parts(
         self, client: TestClient, worker: WorkerEnd, settings: Settings
@@ -134,7 +184,7 @@ class TestFactsOfAJob:
     def test_of_a_job_that_has_not_committed_are_a_conflict(
         self, client: TestClient, worker: WorkerEnd, jobs: Jobs
     ) -> None:
-        job_id = jobs.submit("atlas", BATCH).id
+        job_id = jobs.submit(accepted()).id
         response = client.post("/query", json={"job": job_id})
         assert (response.status_code, response.json()["code"]) == (409, "conflict")
         assert "queued" in response.json()["detail"]

@@ -22,11 +22,13 @@ def test_everything_has_a_default() -> None:
     assert settings.log_dir == settings.data_dir / "log"
 
 
-def test_the_log_is_kept_with_the_data_unless_told_otherwise(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_logs_and_accepted_jobs_are_kept_with_the_data_unless_told_otherwise(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PALIMPSEST_DATA_DIR", "/data")
     assert Settings().log_dir == Path("/data/log")
+    assert Settings().accepted_dir == Path("/data/accepted")
     monkeypatch.setenv("PALIMPSEST_LOG_DIR", "/log")
-    assert Settings().log_dir == Path("/log")
+    monkeypatch.setenv("PALIMPSEST_ACCEPTED_DIR", "/accepted")
+    assert (Settings().log_dir, Settings().accepted_dir) == (Path("/log"), Path("/accepted"))
 
 
 @pytest.mark.parametrize(
@@ -42,6 +44,7 @@ def test_the_log_is_kept_with_the_data_unless_told_otherwise(monkeypatch: pytest
         ("MAX_BODY_BYTES", "-1"),
         ("QUESTION_TIMEOUT_S", "inf"),
         ("RESULT_TTL_S", "0.5"),
+        ("IDEMPOTENCY_TTL_S", str(31 * 24 * 3600)),  # longer than the job is remembered
     ],
 )
 def test_an_invalid_value_is_named(monkeypatch: pytest.MonkeyPatch, name: str, value: str) -> None:

@@ -104,8 +104,16 @@ def test_the_worker_is_found_where_it_says_it_is(compose: Compose) -> None:
 
 def test_the_edit_log_is_shared_and_the_front_end_only_reads_it(compose: Compose) -> None:
     assert compose["services"]["worker"]["volumes"] == ["data:/var/lib/palimpsest"]
-    assert compose["services"]["api"]["volumes"] == ["data:/var/lib/palimpsest:ro"]
-    assert set(compose["volumes"]) == {"data", "redis"}
+    assert "data:/var/lib/palimpsest:ro" in compose["services"]["api"]["volumes"]
+
+
+def test_what_was_accepted_is_kept_where_the_front_end_may_write(compose: Compose) -> None:
+    api = compose["services"]["api"]
+    directory = api["environment"]["PALIMPSEST_ACCEPTED_DIR"]
+    assert f"accepted:{directory}" in api["volumes"]
+    [setup] = [line for line in all_of("api", "RUN") if "useradd" in line]
+    assert f"install --directory --owner=palimpsest --group=palimpsest {directory}" in setup
+    assert set(compose["volumes"]) == {"accepted", "data", "redis"}
 
 
 def test_what_is_built_is_there(compose: Compose) -> None:
