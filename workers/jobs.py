@@ -11,18 +11,22 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 import torch
 from pydantic import ValidationError
 from rq import Retry
 
-from app.domain.contract import EditBatch, JobOutcome, JobStatus, Progress
+from app.domain.contract import EditBatch, JobOutcome, JobStatus, Progress, Request
 from app.domain.errors import EditError, EditFailed, JobCancelled, RequestError, StaleEpoch, VersionExists
+from app.domain.failpoints import Point, failpoint
 from app.domain.problems import problem_of
+from app.domain.version_views import Revert, Rollback
 from workers.watch import LeaveJob
 
 log = logging.getLogger(__name__)
+
+RequestT = TypeVar("RequestT", bound=Request)
 
 MOST_HANDOVERS = 100
 """How often a job may be left to the next worker before it is given up."""
@@ -45,12 +49,24 @@ class Editor(Protocol):
         batch: EditBatch,
         on_progress: Callable[[Progress], None],
         should_stop: Callable[[], None],
+        expected_version: int | None = None,
     ) -> JobOutcome:
         """Apply the batch, or return the outcome that the log already has for the job.
 
         Raises:
+            PreconditionFailed: the model is at another version than ``expected_version``, if that is given.
             EditError: why not. Whatever ``should_stop`` raises passes through.
         """
+
+    def take_back(
+        self,
+        job_id: str,
+        change: Rollback | Revert,
+        on_progress: Callable[[Progress], None],
+        should_stop: Callable[[], None],
+        expected_version: int | None = None,
+    ) -> JobOutcome:
+        """Go back to a version, or take facts out; all else as ``edit``."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,18 +81,56 @@ class JobRun:
     lead_lost: Callable[[EditError], None]
 
 
-JobFunction = Callable[[JobRun, str], "str | Retry"]
+class JobFunction(Protocol):
+    """What the queue may run."""
+
+    def __call__(self, run: JobRun, request_json: str, *, expected_version: int | None = None) -> str | Retry:
+        """Do the job and return its outcome (JSON), or put it back."""
 
 
-def apply_edits(run: JobRun, batch_json: str) -> str | Retry:
-    """Apply an ``EditBatch`` (JSON) and return its ``JobOutcome`` (JSON).
+def apply_edits(run: JobRun, request_json: str, *, expected_version: int | None = None) -> str | Retry:
+    """Apply an ``EditBatch``, to ``expected_version`` if that is given; see ``_ran``."""
+
+    def edit() -> JobOutcome:
+        batch = _parse(EditBatch, request_json)
+        return run.editor.edit(run.job_id, batch, run.on_progress, run.should_stop, expected_version)
+
+    return _ran(run, edit)
+
+
+def rollback(run: JobRun, request_json: str, *, expected_version: int | None = None) -> str | Retry:
+    """Do a ``Rollback``, from ``expected_version`` if that is given; see ``_ran``."""
+    return _ran(run, lambda: _taken_back(run, _parse(Rollback, request_json), expected_version))
+
+
+def revert(run: JobRun, request_json: str, *, expected_version: int | None = None) -> str | Retry:
+    """Do a ``Revert``, of ``expected_version`` if that is given; see ``_ran``."""
+    return _ran(run, lambda: _taken_back(run, _parse(Revert, request_json), expected_version))
+
+
+FUNCTIONS: Mapping[str, JobFunction] = MappingProxyType(
+    {
+        "workers.jobs.apply_edits": apply_edits,
+        "workers.jobs.rollback": rollback,
+        "workers.jobs.revert": revert,
+    }
+)
+"""By the names that the front end queues. Each takes its request as JSON."""
+
+
+def _taken_back(run: JobRun, change: Rollback | Revert, expected_version: int | None) -> JobOutcome:
+    return run.editor.take_back(run.job_id, change, run.on_progress, run.should_stop, expected_version)
+
+
+def _ran(run: JobRun, work: Callable[[], JobOutcome]) -> str | Retry:
+    """Do the job's work and return its ``JobOutcome`` (JSON).
 
     Or a ``Retry`` that puts the job back to the front of its queue, where it was not this job's fault: the
     worker is leaving, or it has lost the lead.
     """
     started = time.monotonic()
     try:
-        outcome = run.editor.edit(run.job_id, _parse(batch_json), run.on_progress, run.should_stop)
+        outcome = work()
     except LeaveJob:
         log.info("job left to the next worker", extra={"job_id": run.job_id})
         return Retry(max=MOST_HANDOVERS, enqueue_at_front=True)
@@ -91,20 +145,17 @@ def apply_edits(run: JobRun, batch_json: str) -> str | Retry:
     except Exception as error:  # the job's edge: whatever went wrong, the queue goes on
         outcome = JobOutcome(status=JobStatus.FAILED, error=problem_of(_unforeseen(run.job_id, error)))
     _ended(run, outcome, time.monotonic() - started)
+    failpoint(Point.RESULT_BEFORE)
     return outcome.model_dump_json()
 
 
-FUNCTIONS: Mapping[str, JobFunction] = MappingProxyType({"workers.jobs.apply_edits": apply_edits})
-"""By the names that the front end queues."""
-
-
-def _parse(batch_json: str) -> EditBatch:
+def _parse(kind: type[RequestT], request_json: str) -> RequestT:
     try:
-        return EditBatch.model_validate_json(batch_json)
+        return kind.model_validate_json(request_json)
     except ValidationError as error:
         place = error.errors(include_input=False, include_url=False)[0]
         field = ".".join(map(str, place["loc"])) or None
-        raise RequestError(f"the queued batch is not valid: {place['msg']}", field=field) from None
+        raise RequestError(f"the queued request is not valid: {place['msg']}", field=field) from None
 
 
 def _unforeseen(job_id: str, error: Exception) -> EditError:

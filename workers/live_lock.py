@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 
@@ -15,6 +16,13 @@ class LiveLock:
         self._readers = 0
         self._writers_waiting = 0
         self._writing = False
+        self.on_written: Callable[[float, float], None] = _unwatched
+        """Told after every write how long it waited for readers to end, and then held all readers up; seconds."""
+
+    @property
+    def writer_waits(self) -> bool:
+        """Whether somebody waits to write: a reader that takes long may want to give way."""
+        return self._writers_waiting > 0
 
     @contextmanager
     def reading(self) -> Iterator[None]:
@@ -32,6 +40,7 @@ class LiveLock:
     @contextmanager
     def writing(self) -> Iterator[None]:
         """Change the weights, when nobody reads them."""
+        asked = time.perf_counter()
         with self._condition:
             self._writers_waiting += 1
             try:
@@ -39,9 +48,15 @@ class LiveLock:
                 self._writing = True
             finally:
                 self._writers_waiting -= 1
+        started = time.perf_counter()
         try:
             yield
         finally:
             with self._condition:
                 self._writing = False
                 self._condition.notify_all()
+            self.on_written(started - asked, time.perf_counter() - started)
+
+
+def _unwatched(_waited: float, _held: float) -> None:
+    """Nobody asked."""

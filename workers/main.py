@@ -30,7 +30,9 @@ from workers.jobs import JobRun
 from workers.logs import set_up_logging
 from workers.metrics import Metrics
 from workers.model_host import HostSettings, ModelHost
+from workers.priority import SWITCH_INTERVAL_S, compute_threads, stand_back
 from workers.progress import ProgressStream
+from workers.question_batches import QuestionBatches
 from workers.redis_clients import queue_client, side_client, wait_for
 from workers.registration import Registration
 from workers.rq_worker import ModelWorker, work_until_stopped
@@ -63,6 +65,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run a worker until it is told to stop; return the exit status."""
     settings = read_settings(arguments)
     set_up_logging(settings.log_level)
+    sys.setswitchinterval(SWITCH_INTERVAL_S)
     signal.signal(signal.SIGTERM, _exit)
     signal.signal(signal.SIGINT, _exit)
     try:
@@ -102,19 +105,22 @@ def _run(settings: WorkerSettings) -> int:
         stack.callback(http.close)
         host = ModelHost.open(_host_settings(settings, side))
         stack.callback(host.close)
+        editing_threads = compute_threads()
         card = partial(_card, host, settings.url(http.port), _worker_id(settings.name), datetime.now(UTC))
         metrics = Metrics(lambda: host.version)
-        http.serve(
-            create_server(
-                host,
-                card,
-                metrics,
-                max_questions=settings.max_questions,
-                max_batch_tokens=settings.max_batch_tokens,
-            )
+        host.watch_publishes(metrics.published)
+        batches = QuestionBatches(
+            host,
+            max_batch_tokens=settings.max_batch_tokens,
+            threads=settings.question_threads or max(1, torch.get_num_threads() // 2),
+            max_waiting=settings.max_questions,
         )
+        stack.callback(batches.close)
+        stack.callback(http.close)  # goes first: who was asked answers to the end
+        http.serve(create_server(host, card, metrics, batches))
         registration = stack.enter_context(Registration(side, card))
         stack.callback(_ignore_signals)
+        stand_back(editing_threads, settings.edit_nice)
         log.info("serving at %s", card().url, extra={"model": host.name, "version": host.version})
         return _take_jobs(settings, host, side, registration, metrics)
 
@@ -161,6 +167,8 @@ def _host_settings(settings: WorkerSettings, redis: Redis) -> HostSettings:
         preset=settings.preset,
         statistics=settings.statistics,
         max_batch_tokens=settings.max_batch_tokens,
+        snapshot_every=settings.snapshot_every,
+        earlier_versions=settings.earlier_versions,
     )
 
 

@@ -1,4 +1,4 @@
-"""What a worker counts, for Prometheus: questions, edits, their seconds, and the version it is at."""
+"""What a worker counts, for Prometheus: questions, edits, publishes, their seconds, and the version it is at."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 
 QUESTION_SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60)
+PUBLISH_SECONDS = (0.0001, 0.0003, 0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1, 3, 10)
 EDIT_SECONDS = (0.1, 0.5, 1, 5, 10, 30, 60, 300, 900, 3600, 14400)
 
 
@@ -34,6 +35,18 @@ class Metrics:
             registry=self._registry,
             buckets=EDIT_SECONDS,
         )
+        self._publish_block_seconds = Histogram(
+            "palimpsest_publish_block_seconds",
+            "Time for which a publish held up all questions.",
+            registry=self._registry,
+            buckets=PUBLISH_SECONDS,
+        )
+        self._publish_wait_seconds = Histogram(
+            "palimpsest_publish_wait_seconds",
+            "Time for which a publish waited for running questions, while none that came later could begin.",
+            registry=self._registry,
+            buckets=PUBLISH_SECONDS,
+        )
         gauge = Gauge("palimpsest_worker_version", "Version of the weights in service.", registry=self._registry)
         gauge.set_function(lambda: float(version()))
 
@@ -51,6 +64,11 @@ class Metrics:
         """Count an edit job by how it ended."""
         self._edits.labels(status).inc()
         self._edit_seconds.labels(status).observe(seconds)
+
+    def published(self, waited: float, held: float) -> None:
+        """Time a publish: seconds it waited for running questions, then seconds it held up all of them."""
+        self._publish_wait_seconds.observe(waited)
+        self._publish_block_seconds.observe(held)
 
     def exposition(self) -> bytes:
         """All measurements in Prometheus' text format."""

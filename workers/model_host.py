@@ -1,4 +1,4 @@
-"""The live model, its version and its previous keys: opened from the edit log, changed by commits alone.
+"""The live model, its version and what it was taught: opened from the edit log, changed by commits alone.
 
 Questions read the live model and see one version each. An edit is proposed on a shadow, verified there, committed to
 the log, and only then published: the live model takes all edited layers at once, when nobody reads it.
@@ -11,51 +11,35 @@ import logging
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
-from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any
 
-import torch
-from torch import Tensor
 from transformers import PreTrainedModel, PreTrainedTokenizerFast
 
 from app.domain.contract import EditBatch, JobOutcome, JobStatus, Progress
-from app.domain.edit_log import Base, EditLog
-from app.domain.errors import EditError, LayerOutOfRange, RequestError, StatisticsMismatch
+from app.domain.edit_log import EditLog, Manifest
+from app.domain.errors import EditError, LayerOutOfRange, PreconditionFailed, RequestError, StatisticsMismatch
+from app.domain.version_views import Revert, Rollback
+from workers.earlier_versions import EarlierVersions
 from workers.editing.architectures import EditableModel
-from workers.editing.contexts import checked_contexts, contexts_of
 from workers.editing.editor import tokenise_batch
+from workers.editing.knowledge import KnowledgeBase
 from workers.editing.layer_plans import PLANS
 from workers.editing.loading import load
 from workers.editing.methods import METHODS
 from workers.editing.preset import Preset
-from workers.editing.presets import choose_preset
-from workers.editing.priors import PriorSource, plan_layers
+from workers.editing.priors import PriorSource
 from workers.editing.statistics import Statistics
-from workers.editing.types import Priors, WeightUpdate
+from workers.host_settings import HostSettings, base_of, bytes_of, log_contexts, preset_of
 from workers.live_lock import LiveLock
-from workers.proposal import Proposal, as_facts, as_sent, logged_facts
+from workers.logged_facts import as_facts, as_sent, logged_facts
+from workers.proposal import Proposal
+from workers.restoration import restore
+from workers.snapshots import Snapshots, state_at
 from workers.statistics_store import find_statistics
-from workers.update_files import UPDATE_FILE, unpack
+
+__all__ = ["HostSettings", "LiveModel", "ModelHost"]
 
 log = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True, slots=True)
-class HostSettings:
-    """What a host is opened with. ``epoch_hint`` gives the least epoch to lead under (a counter in Redis)."""
-
-    source: str
-    name: str
-    log_root: Path
-    data_dir: Path
-    epoch_hint: Callable[[], int]
-    revision: str | None = None
-    device: str = "cpu"
-    dtype: str = "float32"
-    preset: Path | None = None
-    statistics: Path | None = None
-    max_batch_tokens: int = 16384
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,8 +66,10 @@ class ModelHost:
         self.name, self.version, self.epoch = settings.name, 0, epoch
         self.settings, self.live, self.log, self.contexts = settings, live, edit_log, contexts
         self._priors = PriorSource(live, statistics)
-        self._previous_keys: dict[int, Tensor] = {}
+        self.knowledge = KnowledgeBase()
         self._lock = LiveLock()
+        self._earlier = EarlierVersions(live, edit_log, settings.earlier_versions)
+        self._snapshots = Snapshots(edit_log, settings.snapshot_every)
         self._leadership = ExitStack()
 
     @classmethod
@@ -98,14 +84,14 @@ class ModelHost:
         live = load(settings.source, revision=settings.revision, device=settings.device, dtype=settings.dtype)
         with ExitStack() as stack:
             edit_log = EditLog(settings.log_root, settings.name)
-            preset = _preset(settings, live)
-            contexts = _contexts(settings, live, edit_log)
-            base = edit_log.create(_base(settings, live, contexts, preset))
+            preset = preset_of(settings, live)
+            contexts = log_contexts(settings, live, edit_log)
+            base = edit_log.create(base_of(settings, live, contexts, preset))
             epoch = stack.enter_context(edit_log.lead(settings.epoch_hint()))
             directory = settings.data_dir / "statistics"
             statistics = find_statistics(live, settings.source, preset.layers, directory, settings.statistics)
             host = cls(settings, live, statistics, edit_log, base.contexts, epoch)
-            host._replay()
+            host._catch_up()
             host._leadership = stack.pop_all()
         return host
 
@@ -116,22 +102,48 @@ class ModelHost:
     # --- asking ------------------------------------------------------------------------------
 
     @contextmanager
-    def questions(self) -> Iterator[LiveModel]:
-        """Hold one version still for as long as the block runs."""
-        with self._lock.reading():
-            yield LiveModel(self.live.model, self.live.tokenizer, self.version)
+    def questions(self, version: int | None = None) -> Iterator[LiveModel]:
+        """Hold one version still for as long as the block runs: the live one, or an earlier one beside it.
+
+        Raises:
+            UnknownVersion: there is no such version. CompactedVersion: its tensors were removed.
+            DamagedVersion: a version does not have the bytes that were committed.
+        """
+        earlier = None
+        while True:
+            with self._lock.reading():
+                if version in (None, self.version):
+                    yield LiveModel(self.live.model, self.live.tokenizer, self.version)
+                    return
+                if earlier is not None and self._earlier.apart(earlier):
+                    yield LiveModel(earlier.model, self.live.tokenizer, earlier.version)
+                    return
+            earlier = self._earlier.at(version)  # put together while others ask and edit
+
+    @property
+    def publish_waits(self) -> bool:
+        """Whether a new version waits for questions to end."""
+        return self._lock.writer_waits
+
+    def watch_publishes(self, watch: Callable[[float, float], None]) -> None:
+        """Have every publish reported: seconds it waited for questions, and seconds it then held them up."""
+        self._lock.on_written = watch
 
     def digest(self) -> str:
-        """sha256 over the masters of all layers that were ever edited: the same log gives the same digest."""
+        """sha256 over the float32 weights of all layers that were ever edited: the same log gives the same digest."""
         digest = hashlib.sha256()
         with self._lock.reading():
-            for layer in sorted(self._previous_keys):
-                digest.update(_bytes(self.live.master(layer)))
+            for layer in sorted(self.knowledge.layers):
+                digest.update(bytes_of(self.live.weights(layer).applied))
         return digest.hexdigest()
+
+    def update_norms(self, old: int, new: int) -> dict[int, float]:
+        """Frobenius norm of the difference between two versions' weights, of each layer that differs."""
+        return self._earlier.norms_between(old, new)
 
     def card_fields(self) -> dict[str, Any]:
         """What the worker's card says of this model."""
-        preset = _preset(self.settings, self.live)
+        preset = preset_of(self.settings, self.live)
         return {
             "source": self.settings.source,
             "revision": self.settings.revision,
@@ -165,7 +177,7 @@ class ModelHost:
         Raises:
             UnknownMethod, UnknownPlan, InvalidHyperparameter, LayerOutOfRange.
         """
-        preset = _preset(self.settings, self.live, batch.method, batch.plan)
+        preset = preset_of(self.settings, self.live, batch.method, batch.plan)
         self._priors.check(preset)
         try:
             preset = preset.with_overrides(batch.hyperparameters.model_dump(exclude_none=True))
@@ -183,84 +195,95 @@ class ModelHost:
         batch: EditBatch,
         on_progress: Callable[[Progress], None],
         should_stop: Callable[[], None],
+        expected_version: int | None = None,
     ) -> JobOutcome:
         """Apply a batch: propose on a shadow, verify, commit, publish. A job that was committed is not applied again.
 
         Args:
             should_stop: called between steps; raises JobCancelled or DeadlineExceeded to end the job without a trace.
+            expected_version: the version that the batch was meant for; None: any.
 
         Raises:
-            EditError: weights, previous keys and log are as before.
+            PreconditionFailed: the model is at another version than ``expected_version``.
+            EditError: weights, knowledge and log are as before.
         """
-        done = self.log.find_job(job_id)
-        if done is not None:
-            return JobOutcome(status=JobStatus.SUCCEEDED, version=done.version, report=done.report)
+        if done := self._done(job_id, expected_version):
+            return done
         preset = self.preset_for(batch)
-        proposal = Proposal(self.live, batch, preset, self.contexts, on_progress, should_stop)
-        report = proposal.compute(self.priors(preset))
+        proposal = Proposal(self.live, batch, preset, self.contexts, self.knowledge, on_progress, should_stop)
+        report = proposal.compute(self._priors)
         if not proposal.satisfies():
             return JobOutcome(status=JobStatus.REJECTED, report=report)
         should_stop()
         on_progress(Progress(stage="commit", share=0.98))
-        keys = {update.layer: self._grown(update) for update in proposal.updates}
+        knowledge = proposal.knowledge_as(self.version + 1)
         manifest = self.log.commit(proposal.draft(job_id, self.version + 1, self.epoch), proposal.files())
-        self._publish(proposal.shadow, keys, manifest.version)
+        self._publish(proposal.shadow, knowledge, manifest.version)
         on_progress(Progress(stage="publish", share=1.0))
+        self._snapshots.stepped(self.live, self.version)
+        return self._committed(job_id, manifest)
+
+    def take_back(
+        self,
+        job_id: str,
+        change: Rollback | Revert,
+        on_progress: Callable[[Progress], None],
+        should_stop: Callable[[], None],
+        expected_version: int | None = None,
+    ) -> JobOutcome:
+        """Go back to a version, or take facts out: sum anew on a shadow, verify, commit, publish. Else as ``edit``.
+
+        Raises:
+            UnknownVersion, UnknownFact, InseparableFacts, CompactedVersion: it cannot be done.
+            PreconditionFailed, EditError: as ``edit`` does.
+        """
+        if done := self._done(job_id, expected_version):
+            return done
+        restored = restore(self.live, self.log, change, on_progress, should_stop)
+        on_progress(Progress(stage="commit", share=0.98))
+        draft = restored.draft(change, job_id, self.version + 1, self.epoch)
+        manifest = self.log.commit(draft, restored.files)
+        self._publish(restored.shadow, restored.knowledge, manifest.version)
+        on_progress(Progress(stage="publish", share=1.0))
+        self._snapshots.jumped(self.live, self.version)
+        return self._committed(job_id, manifest)
+
+    def _done(self, job_id: str, expected_version: int | None) -> JobOutcome | None:
+        """What became of the job, if it has committed.
+
+        Raises:
+            PreconditionFailed: it has not, and the model is at another version than the job was meant for.
+        """
+        if (done := self.log.find_job(job_id)) is not None:
+            return outcome_of(done)
+        if expected_version not in (None, self.version):
+            detail = f"{self.name} was at version {self.version} when the job's turn came"
+            raise PreconditionFailed(detail, field="If-Match", value=expected_version)
+        return None
+
+    def _committed(self, job_id: str, manifest: Manifest) -> JobOutcome:
+        """The outcome of a job whose version is in service."""
         log.info("published", extra={"job_id": job_id, "model": self.name, "version": self.version})
-        return JobOutcome(status=JobStatus.SUCCEEDED, version=manifest.version, report=report)
+        return outcome_of(manifest)
 
-    def priors(self, preset: Preset) -> Priors:
-        """What a solve must respect at each layer of the preset's plan, under the live version."""
-        return {layer: self._priors.at(layer, preset, self._previous_keys.get(layer)) for layer in plan_layers(preset)}
-
-    def _publish(self, edited: EditableModel, previous_keys: dict[int, Tensor], version: int) -> None:
+    def _publish(self, edited: EditableModel, knowledge: KnowledgeBase, version: int) -> None:
         """Put a committed version in service. Whatever could fail was done before the commit: this only copies."""
         with self._lock.writing():
-            for layer in previous_keys:
-                self.live.set_master(layer, edited.masters[layer])
-            self._previous_keys.update(previous_keys)
-            self.version = version
+            self.live.adopt(edited, edited.masters)
+            self.knowledge, self.version = knowledge, version
 
-    def _grown(self, update: WeightUpdate) -> Tensor:
-        """K_p of the update's layer with the update's keys."""
-        previous = self._previous_keys.get(update.layer)
-        return update.keys if previous is None else torch.cat([previous, update.keys], dim=1)
-
-    def _replay(self) -> None:
-        """Bring the base model to the log's head: the same updates, in order, by the same additions."""
-        for manifest in self.log.manifests():
-            for update in unpack(self.log.file(manifest.version, UPDATE_FILE), self.live.device):
-                self.live.add(update)
-                self._previous_keys[update.layer] = self._grown(update)
-            self.version = manifest.version
+    def _catch_up(self) -> None:
+        """Bring the base model to the log's head."""
+        self.version = self.log.head()
+        state = state_at(self.live, self.log, self.log.replay(self.version))
+        state.put_on(self.live)
+        self.knowledge = state.knowledge
         log.info("replayed", extra={"model": self.name, "version": self.version})
+        self._snapshots.jumped(self.live, self.version)
 
 
-def _preset(settings: HostSettings, live: EditableModel, method: str | None = None, plan: str | None = None) -> Preset:
-    chosen = choose_preset(settings.source, live.depth, settings.preset, method, plan)
-    return chosen.with_overrides({"max_batch_tokens": settings.max_batch_tokens})
-
-
-def _contexts(settings: HostSettings, live: EditableModel, edit_log: EditLog) -> tuple[str, ...]:
-    """The log's own contexts; for a new log the model's."""
-    if edit_log.exists():
-        return checked_contexts(edit_log.base().contexts)
-    return contexts_of(live, settings.source)
-
-
-def _base(settings: HostSettings, live: EditableModel, contexts: tuple[str, ...], preset: Preset) -> Base:
-    return Base(
-        model=settings.name,
-        source=settings.source,
-        revision=settings.revision,
-        modules=dict(enumerate(live.anatomy.projections)),
-        weights_sha256={layer: hashlib.sha256(_bytes(live.weight(layer))).hexdigest() for layer in range(live.depth)},
-        contexts=contexts,
-        preset=preset.as_dict(),
-        created=datetime.now(UTC),
+def outcome_of(manifest: Manifest) -> JobOutcome:
+    """The outcome of the job that committed this version."""
+    return JobOutcome(
+        status=JobStatus.SUCCEEDED, version=manifest.version, report=manifest.report, in_force=manifest.in_force
     )
-
-
-def _bytes(weight: Tensor) -> bytes:
-    """The weight's bytes in (d_out, d_in) order, whatever its dtype."""
-    return weight.detach().cpu().contiguous().view(torch.uint8).numpy().tobytes()

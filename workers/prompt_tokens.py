@@ -14,9 +14,6 @@ from workers.editing import lookup
 UNBOUNDED = 1 << 30
 """The window of a model whose configuration names none."""
 
-PADDING = 0
-"""Any id that every vocabulary has: what it stands for is masked out."""
-
 
 def window(model: PreTrainedModel) -> int:
     """The longest sequence the model takes, in tokens."""
@@ -63,8 +60,11 @@ def object_ids(tokenizer: PreTrainedTokenizerFast, text: str, field: str) -> lis
 
 
 def left_padded(rows: Sequence[Sequence[int]], device: torch.device) -> tuple[Tensor, Tensor]:
-    """Ids and attention mask, both (rows, longest), int64; every row ends at the last column."""
+    """Ids and attention mask, both (rows, longest), int64; every row ends at the last column.
+
+    A row is padded with its own first id: masked out for the model, and nothing new to a repetition penalty.
+    """
     longest = max(len(row) for row in rows)
-    ids = [[*[PADDING] * (longest - len(row)), *row] for row in rows]
+    ids = [[*[row[0]] * (longest - len(row)), *row] for row in rows]
     mask = [[0] * (longest - len(row)) + [1] * len(row) for row in rows]
     return torch.tensor(ids, device=device), torch.tensor(mask, device=device)

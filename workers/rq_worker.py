@@ -21,7 +21,7 @@ from redis.exceptions import RedisError
 from rq import SimpleWorker
 from rq.exceptions import StopRequested
 from rq.executions import Execution
-from rq.job import Job
+from rq.job import Job, JobStatus
 from rq.queue import Queue
 from rq.serializers import JSONSerializer
 from rq.utils import now
@@ -29,6 +29,7 @@ from rq.worker import WorkerStatus
 from rq.worker_registration import clean_worker_registry
 
 from app.domain.errors import EditError
+from app.domain.failpoints import Point, failpoint
 from workers.abandoned import requeue_abandoned
 from workers.jobs import JobRun
 from workers.listed_job import ListedJob, NoAlarm
@@ -41,6 +42,7 @@ WORKER_TTL_S = 60
 MAINTENANCE_INTERVAL_S = 60
 PAUSE_BETWEEN_TURNS_S = 0.5
 RESULT_TTL_S = 30 * 24 * 3600
+ENDED = (JobStatus.FINISHED, JobStatus.FAILED, JobStatus.CANCELED, JobStatus.STOPPED)
 
 
 class ModelWorker(SimpleWorker):
@@ -110,13 +112,21 @@ class ModelWorker(SimpleWorker):
         return HEARTBEAT_TTL_S
 
     def execute_job(self, job: Job, queue: Queue) -> None:
-        """Run the job in this process, with heartbeats from a thread.
+        """Run the job in this process, with heartbeats from a thread; unless it has ended already.
+
+        A job that was running when Redis lost its data is queued again by the front end, and may have come to its
+        end since.
 
         Raises:
             StopRequested: Redis was away when the job's start or end was to be recorded. This ends the turn; the
                 next one finds the job abandoned, and the edit log tells what became of it.
         """
         try:
+            if job.get_status(refresh=False) in ENDED:
+                self.connection.lrem(queue.intermediate_queue_key, 0, job.id)
+                log.info("job had ended already", extra={"job_id": job.id})
+                return
+            failpoint(Point.QUEUE_POPPED)
             execution = self.prepare_execution(job)
             with self._heartbeats(job, execution):
                 self.perform_job(job, queue, execution)

@@ -1,21 +1,60 @@
-"""Sampling that depends on the seed and the prompt alone: not on the batch, nor on other threads."""
+"""How next tokens are chosen. A sample depends on the seed and the prompt alone: not on the batch, nor on threads."""
 
 from __future__ import annotations
 
 import secrets
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
+from torch.nn.utils.rnn import pad_sequence
 from transformers import (
     LogitsProcessor,
     LogitsProcessorList,
+    RepetitionPenaltyLogitsProcessor,
     TemperatureLogitsWarper,
     TopKLogitsWarper,
     TopPLogitsWarper,
 )
 
 from app.domain.contract import Generate
+
+
+@dataclass(frozen=True, slots=True)
+class Manner:
+    """How the next token is chosen; what is chosen in one manner can be decoded together."""
+
+    do_sample: bool = False
+    temperature: float = 1.0
+    top_k: int = 0
+    top_p: float = 1.0
+    repetition_penalty: float = 1.0
+
+    @classmethod
+    def of(cls, request: Generate) -> Manner:
+        """The request's own; greedy decoding has no temperature, top-k or top-p."""
+        if not request.do_sample:
+            return cls(repetition_penalty=request.repetition_penalty)
+        return cls(True, request.temperature, request.top_k, request.top_p, request.repetition_penalty)
+
+    def processors(self, numbers: Sequence[Tensor]) -> LogitsProcessorList:
+        """Penalty, temperature, top-k and top-p, then the draw. numbers: one (steps,) per row."""
+        processors: list[LogitsProcessor] = []
+        if self.repetition_penalty != 1.0:
+            processors.append(RepetitionPenaltyLogitsProcessor(self.repetition_penalty))
+        if self.temperature != 1.0:
+            processors.append(TemperatureLogitsWarper(self.temperature))
+        if self.top_k:
+            processors.append(TopKLogitsWarper(self.top_k))
+        if self.top_p < 1.0:
+            processors.append(TopPLogitsWarper(self.top_p))
+        if self.do_sample:
+            processors.append(Draws(pad_sequence(list(numbers), batch_first=True)))
+        return LogitsProcessorList(processors)
+
+
+GREEDY = Manner()
 
 
 class Draws(LogitsProcessor):
@@ -43,16 +82,3 @@ def draws(seed: int | None, sequences: int, steps: int) -> Tensor:
     """Numbers for one prompt, (sequences, steps): the same for every prompt of a request with a seed."""
     generator = torch.Generator().manual_seed(secrets.randbits(63) if seed is None else seed)
     return torch.rand((sequences, steps), generator=generator, dtype=torch.float32).double()
-
-
-def sampler(request: Generate, numbers: Sequence[Tensor]) -> LogitsProcessorList:
-    """The request's temperature, top-k and top-p, then the draw; ``numbers``: one (steps,) per row."""
-    processors: list[LogitsProcessor] = []
-    if request.temperature != 1.0:
-        processors.append(TemperatureLogitsWarper(request.temperature))
-    if request.top_k:
-        processors.append(TopKLogitsWarper(request.top_k))
-    if request.top_p < 1.0:
-        processors.append(TopPLogitsWarper(request.top_p))
-    processors.append(Draws(torch.stack(list(numbers))))
-    return LogitsProcessorList(processors)

@@ -1,4 +1,4 @@
-"""How objects stand as continuations, teacher forced, and which tokens come next."""
+"""How objects stand as continuations, teacher forced."""
 
 from __future__ import annotations
 
@@ -8,8 +8,9 @@ import torch
 from torch import Tensor
 from transformers import PreTrainedModel, PreTrainedTokenizerFast
 
-from app.domain.contract import Standing, TopToken
+from app.domain.contract import Standing
 from app.domain.errors import PromptTooLong
+from workers.decoding import BeforePass, proceed
 from workers.editing.keys import by_length, right_padded
 from workers.prompt_tokens import device_of, object_ids, prompt_ids, window
 
@@ -54,13 +55,16 @@ def object_row(model: PreTrainedModel, tokenizer: PreTrainedTokenizerFast, promp
 
 @torch.inference_mode()
 def standings_of_rows(
-    model: PreTrainedModel, rows: Sequence[Row], max_batch_tokens: int = MAX_BATCH_TOKENS
+    model: PreTrainedModel,
+    rows: Sequence[Row],
+    max_batch_tokens: int = MAX_BATCH_TOKENS,
+    before_pass: BeforePass = proceed,
 ) -> list[Standing]:
     """``standings`` of what is already tokenised."""
     whole = [prompt + wanted for prompt, wanted in rows]
     spans = [(len(prompt) - 1, len(prompt) + len(wanted) - 1) for prompt, wanted in rows]
     found: dict[int, Standing] = {}
-    for index, logits in _logits_of_spans(model, whole, spans, max_batch_tokens):
+    for index, logits in _logits_of_spans(model, whole, spans, max_batch_tokens, before_pass):
         found[index] = _standing(logits, torch.tensor(rows[index][1], device=logits.device))
     return [found[index] for index in range(len(rows))]
 
@@ -74,34 +78,12 @@ def _standing(logits: Tensor, wanted: Tensor) -> Standing:
     return Standing(probability=float(log_probability.exp()), rank=1 + int(before.sum(-1).max()))
 
 
-@torch.inference_mode()
-def top_tokens(
-    model: PreTrainedModel,
-    tokenizer: PreTrainedTokenizerFast,
-    rows: Sequence[list[int]],
-    counts: Sequence[int],
-    max_batch_tokens: int = MAX_BATCH_TOKENS,
-) -> list[tuple[TopToken, ...]]:
-    """The ``counts[i]`` most probable next tokens after row i, most probable first."""
-    found: list[tuple[TopToken, ...]] = [() for _ in rows]
-    asked = [index for index, count in enumerate(counts) if count]
-    chosen = [rows[index] for index in asked]
-    spans = [(len(row) - 1, len(row)) for row in chosen]
-    for place, logits in _logits_of_spans(model, chosen, spans, max_batch_tokens):
-        index = asked[place]
-        best = logits[0].softmax(-1).topk(min(counts[index], logits.shape[-1]))
-        found[index] = tuple(
-            TopToken(token=str(tokenizer.decode([token])), probability=probability)
-            for probability, token in zip(best.values.tolist(), best.indices.tolist(), strict=True)
-        )
-    return found
-
-
 def _logits_of_spans(
     model: PreTrainedModel,
     rows: Sequence[list[int]],
     spans: Sequence[tuple[int, int]],
     max_batch_tokens: int,
+    before_pass: BeforePass,
 ) -> Iterator[tuple[int, Tensor]]:
     """Each row's index with its logits at its span, (positions, vocabulary), float32 or wider.
 
@@ -113,6 +95,7 @@ def _logits_of_spans(
         first = min(spans[index][0] for index in batch)
         last = max(spans[index][1] for index in batch)
         keep = torch.arange(first, last, device=ids.device)
+        before_pass()
         logits = model(input_ids=ids, attention_mask=mask, use_cache=False, logits_to_keep=keep).logits
         logits = logits.to(torch.promote_types(logits.dtype, torch.float32))
         for place, index in enumerate(batch):

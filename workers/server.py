@@ -5,9 +5,9 @@ No access control: it is for the front end, on the loopback interface or a priva
 
 from __future__ import annotations
 
-import threading
+import asyncio
+import time
 from collections.abc import Callable
-from contextlib import AbstractContextManager
 from typing import Protocol
 
 from fastapi import FastAPI, Request, Response
@@ -17,77 +17,69 @@ from starlette.exceptions import HTTPException
 from app.domain.contract import (
     EditBatch,
     Generate,
-    GenerateReply,
     Health,
     Problem,
     Query,
-    QueryReply,
     WorkerCard,
 )
-from app.domain.errors import EditError, RequestError
+from app.domain.errors import EditError, RequestError, VersionNotReached
 from app.domain.problems import problem_of
-from workers.inference import Live, generate, probe
+from app.domain.version_views import Between, UpdateNorms
 from workers.metrics import Metrics
+from workers.question_batches import QuestionBatches
+from workers.question_lane import QuestionReply
 
 VERSION_HEADER = "X-Model-Version"
+VERSION_POLL_S = 0.02
 
 
-class Questioned(Protocol):
+class Held(Protocol):
     """Whoever holds the live model."""
-
-    @property
-    def name(self) -> str:
-        """The model's name."""
 
     @property
     def version(self) -> int:
         """The version in service."""
 
-    def questions(self) -> AbstractContextManager[Live]:
-        """Hold one version still."""
-
     def check(self, batch: EditBatch) -> None:
         """Raise what is wrong with a batch."""
 
+    def update_norms(self, old: int, new: int) -> dict[int, float]:
+        """Frobenius norm of the difference between two versions' weights, of each layer that differs."""
 
-def create_server(
-    host: Questioned,
-    card: Callable[[], WorkerCard],
-    metrics: Metrics,
-    *,
-    max_questions: int,
-    max_batch_tokens: int,
-) -> FastAPI:
-    """The worker's application. At most ``max_questions`` run at the same time; the others wait."""
+
+def create_server(host: Held, card: Callable[[], WorkerCard], metrics: Metrics, batches: QuestionBatches) -> FastAPI:
+    """The worker's application."""
     server = FastAPI(title="palimpsest worker", openapi_url=None)
-    places = threading.BoundedSemaphore(max_questions)
     _handle_errors(server)
 
-    @server.post("/probe")
-    def probe_prompts(query: Query, response: Response) -> QueryReply:
+    async def ask(kind: str, request: Query | Generate) -> Response:
+        with metrics.question(kind):
+            await _reached(host, request)
+            return _versioned(await asyncio.wrap_future(batches.ask(request)))
+
+    @server.post("/probe", response_model=None)
+    async def probe_prompts(query: Query) -> Response:
         """Answer prompts from one version."""
         if not query.prompts:
             raise RequestError("a worker answers prompts, not jobs", field="job", value=query.job)
-        with metrics.question("probe"), places, host.questions() as live:
-            answers = probe(live, query.prompts, max_batch_tokens)
-            reply = QueryReply(model=host.name, version=live.version, answers=answers)
-        response.headers[VERSION_HEADER] = str(reply.version)
-        return reply
+        return await ask("probe", query)
 
-    @server.post("/generate")
-    def generate_freely(request: Generate, response: Response) -> GenerateReply:
+    @server.post("/generate", response_model=None)
+    async def generate_freely(request: Generate) -> Response:
         """Continue prompts from one version."""
-        with metrics.question("generate"), places, host.questions() as live:
-            generations = generate(live, request, max_batch_tokens)
-            reply = GenerateReply(model=host.name, version=live.version, generations=generations)
-        response.headers[VERSION_HEADER] = str(reply.version)
-        return reply
+        return await ask("generate", request)
 
     @server.post("/check", status_code=204)
     def check(batch: EditBatch) -> None:
         """Say whether the batch could be edited."""
         with metrics.question("check"):
             host.check(batch)
+
+    @server.post("/norms")
+    def compare(between: Between) -> UpdateNorms:
+        """How far two versions' weights are apart."""
+        with metrics.question("norms"):
+            return UpdateNorms(norms=host.update_norms(between.old, between.new))
 
     @server.get("/state")
     def state(response: Response) -> WorkerCard:
@@ -107,6 +99,25 @@ def create_server(
         return Response(metrics.exposition(), media_type="text/plain; version=0.0.4; charset=utf-8")
 
     return server
+
+
+async def _reached(host: Held, request: Query | Generate) -> None:
+    """Wait until the version that the request wants is in service, as long as the request allows.
+
+    Raises:
+        VersionNotReached: it did not come in time.
+    """
+    deadline = time.monotonic() + request.wait_seconds
+    while host.version < request.min_version:
+        if time.monotonic() >= deadline:
+            detail = f"version {request.min_version} was not in service after {request.wait_seconds:g} s"
+            raise VersionNotReached(f"{detail}; it is {host.version}", field="min_version", value=request.min_version)
+        await asyncio.sleep(VERSION_POLL_S)
+
+
+def _versioned(reply: QuestionReply) -> Response:
+    headers = {VERSION_HEADER: str(reply.version)}
+    return Response(reply.model_dump_json(), headers=headers, media_type="application/json")
 
 
 # --- errors ------------------------------------------------------------------------------------

@@ -13,6 +13,8 @@ from app.domain.errors import Unavailable
 
 START_TIMEOUT_S = 15.0
 STOP_TIMEOUT_S = 5.0
+KEEP_ALIVE_S = 75
+"""Longer than the front end keeps an idle connection: the side that asks must be the one that lets go."""
 
 
 class ServerThread:
@@ -36,7 +38,14 @@ class ServerThread:
         Raises:
             Unavailable: it did not come up in time.
         """
-        config = uvicorn.Config(server, log_config=None, access_log=False, lifespan="off", timeout_graceful_shutdown=3)
+        config = uvicorn.Config(
+            server,
+            log_config=None,
+            access_log=False,
+            lifespan="off",
+            timeout_graceful_shutdown=3,
+            timeout_keep_alive=KEEP_ALIVE_S,
+        )
         self._server = uvicorn.Server(config)
         run = self._server.run
         self._thread = threading.Thread(target=run, kwargs={"sockets": [self._socket]}, name="http", daemon=True)

@@ -46,7 +46,19 @@ class WorkerSettings(BaseSettings):
     advertise_url: str | None = Field(None, description="How the front end reaches this worker, if not by host.")
 
     max_batch_tokens: Annotated[int, Field(ge=1)] = 16384
-    max_questions: Annotated[int, Field(ge=1)] = Field(4, description="Answered at the same time.")
+    max_questions: Annotated[int, Field(ge=1)] = Field(256, description="May wait for an answer at the same time.")
+    question_threads: Annotated[int, Field(ge=1)] | None = Field(
+        None, description="Cores that a batch of questions uses; by default half of them."
+    )
+    edit_nice: Annotated[int, Field(ge=0, le=19)] = Field(
+        5, description="How far edits stand back behind questions on a busy processor; 0 for not at all."
+    )
+    earlier_versions: Annotated[int, Field(ge=1)] = Field(
+        4, description="Earlier versions kept at hand for questions, each as large as the edited matrices."
+    )
+    snapshot_every: Annotated[int, Field(ge=1)] = Field(
+        64, description="A start replays about so many versions at most; the others it reads from a snapshot."
+    )
     deadline_s: Seconds = Field(4 * 3600.0, description="Longest time that one edit may take.")
     stop_grace_s: Annotated[float, Field(ge=0)] = Field(5.0, description="What a stop leaves a running job.")
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"

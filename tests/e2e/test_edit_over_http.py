@@ -114,6 +114,7 @@ BAD_FACTS: list[tuple[dict[str, Any], str, str]] = [
     ({"subject": " ", "relation": "is in", "object": "Japan"}, "empty_text", "facts.1.subject"),
     ({"subject": "Lyon", "relation": "is " * 200 + "in", "object": "Japan"}, "prompt_too_long", "facts.1.relation"),
     ({"subject": "Lyon", "object": "Japan"}, "invalid_request", "facts.1"),
+    ({**LYON, "subject": "LYON", "object": "Peru"}, "contradictory_facts", "facts.1.object"),
 ]
 
 

@@ -88,7 +88,7 @@ class Bench:
 
 
 @contextmanager
-def opened(model: Path, data: Path, epoch: int = 1) -> Iterator[ModelHost]:
+def opened(model: Path, data: Path, epoch: int = 1, **more: Any) -> Iterator[ModelHost]:
     host = ModelHost.open(
         HostSettings(
             source=str(model),
@@ -97,6 +97,7 @@ def opened(model: Path, data: Path, epoch: int = 1) -> Iterator[ModelHost]:
             data_dir=data,
             epoch_hint=lambda: epoch,
             preset=model / "preset.json",
+            **more,
         )
     )
     yield host

@@ -9,9 +9,13 @@ import pytest
 
 from app.domain import keyspace
 from app.domain.contract import JobStatus, Progress
+from app.domain.edit_log import FactKey
 from app.domain.errors import EditError
+from app.domain.version_views import Revert
 from tests.workers.bench import Bench, batch, opened
 from workers.proposal import Proposal
+
+ROLL_BACK, REVERT = "workers.jobs.rollback", "workers.jobs.revert"
 
 
 class TestEdits:
@@ -54,6 +58,29 @@ class TestEdits:
         bench.host.close()
         with opened(model, tmp_path, epoch=2) as again:
             assert (again.version, again.digest()) == (2, digest)
+
+
+class TestExpectedVersion:
+    def test_a_batch_for_the_version_in_service_is_applied(self, bench: Bench) -> None:
+        bench.enqueue("one", kwargs={"expected_version": 0})
+        bench.enqueue("two", kwargs={"expected_version": 1})
+        bench.work()
+        assert [bench.outcome(name).version for name in ("one", "two")] == [1, 2]
+
+    def test_of_two_for_the_same_version_the_first_one_wins(self, bench: Bench) -> None:
+        for name in ("one", "two"):
+            bench.enqueue(name, kwargs={"expected_version": 0})
+        bench.work()
+        one, two = bench.outcome("one"), bench.outcome("two")
+        assert (one.status, two.status, bench.host.version) == (JobStatus.SUCCEEDED, JobStatus.FAILED, 1)
+        assert two.error is not None
+        assert (two.error.status, two.error.code, two.error.value) == (412, "precondition_failed", 0)
+        assert "at version 1" in two.error.detail
+
+    def test_a_job_that_has_committed_has_met_it(self, bench: Bench) -> None:
+        for _ in range(2):
+            outcome = bench.host.edit("one", batch(), lambda _: None, lambda: None, 0)
+            assert (outcome.status, outcome.version) == (JobStatus.SUCCEEDED, 1)
 
 
 class TestFailures:
@@ -113,3 +140,31 @@ class TestFailures:
         assert bench.queue.job_ids == ["one", "two"]
         assert bench.host.log.head() == 0
         assert bench.ended == []
+
+
+class TestTakingBack:
+    def test_rollback_and_revert_are_jobs_like_edits(self, bench: Bench) -> None:
+        bench.enqueue("one")
+        bench.work()
+        digest = bench.host.digest()
+        bench.enqueue("two", args=[batch("Oslo").model_dump_json()])
+        bench.enqueue("out", REVERT, [Revert(facts=(FactKey(version=2, index=0),)).model_dump_json()])
+        bench.enqueue("back", ROLL_BACK, ['{"to": 2}'], kwargs={"expected_version": 3})
+        bench.enqueue("again", ROLL_BACK, ['{"to": 3}'])
+        bench.work()
+        assert [bench.outcome(name).version for name in ("two", "out", "back", "again")] == [2, 3, 4, 5]
+        assert bench.host.digest() == digest
+        told = bench.outcome("again").in_force
+        assert told is not None
+        assert told.facts == 1
+
+    def test_one_that_cannot_be_done_says_why_and_leaves_no_trace(self, bench: Bench) -> None:
+        bench.enqueue("one")
+        bench.enqueue("far", ROLL_BACK, ['{"to": 9}'])
+        bench.enqueue("late", ROLL_BACK, ['{"to": 0}'], kwargs={"expected_version": 0})
+        bench.enqueue("odd", REVERT, ['{"to": 0}'])
+        bench.work()
+        errors = [bench.outcome(name).error for name in ("far", "late", "odd")]
+        codes = [error.code for error in errors if error is not None]
+        assert codes == ["unknown_version", "precondition_failed", "invalid_request"]
+        assert bench.host.log.head() == bench.host.version == 1

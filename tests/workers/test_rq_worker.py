@@ -11,11 +11,15 @@ import pytest
 from rq import Retry
 from rq.job import JobStatus as QueueStatus
 
-from app.domain.contract import Progress
+from app.domain.contract import JobStatus, Progress, Verify
+from app.domain.failpoints import armed
 from tests.workers.bench import Bench, batch
 from workers.abandoned import requeue_abandoned
 from workers.jobs import JobRun
 from workers.rq_worker import ModelWorker
+
+IMPOSSIBLE = batch(steps=1).model_copy(update={"verify": Verify(facts=1.0)})
+"""One small step does not write a fact, so the batch is rejected."""
 
 
 class TestHeartbeats:
@@ -92,6 +96,22 @@ class TestAbandonedJobs:
         assert bench.queue.job_ids == ["one", "two"]
         assert bench.job("one").retries_left == 3
 
+    def test_a_job_that_was_popped_as_its_worker_broke_down_is_run_by_the_next_one(self, bench: Bench) -> None:
+        for name in ("one", "two"):
+            bench.enqueue(name, retry=Retry(max=3, enqueue_at_front=True))
+        with armed("queue.popped=raise"):
+            bench.work()
+        assert bench.queue.job_ids == ["two"]
+        bench.work()
+        assert [bench.outcome(name).version for name in ("one", "two")] == [1, 2]
+
+    def test_a_job_whose_outcome_was_lost_after_its_commit_is_not_applied_again(self, bench: Bench) -> None:
+        bench.enqueue("one", retry=Retry(max=3, enqueue_at_front=True))
+        with armed("result.before=raise"):
+            bench.work()
+        assert (bench.outcome("one").version, bench.host.version) == (1, 1)
+        assert bench.ended == [JobStatus.SUCCEEDED] * 2
+
     def test_a_job_that_kills_its_worker_each_time_is_given_up(self, bench: Bench) -> None:
         bench.enqueue("one", retry=Retry(max=2, enqueue_at_front=True))
         for _ in range(3):
@@ -108,6 +128,14 @@ class TestAbandonedJobs:
         bench.host.edit("one", batch(), lambda _: None, lambda: None)
         bench.work()
         assert (bench.outcome("one").version, bench.host.version) == (1, 1)
+
+    def test_a_job_that_has_ended_is_not_run_again(self, bench: Bench) -> None:
+        bench.enqueue("one", args=[IMPOSSIBLE.model_dump_json()])
+        bench.work()
+        bench.queue.push_job_id("one")  # it was queued again when Redis had lost it, while it was running
+        bench.work()
+        assert (bench.ended, bench.outcome("one").status) == ([JobStatus.REJECTED], JobStatus.REJECTED)
+        assert bench.redis.keys("rq:queue:*") == []
 
     def test_a_forgotten_job_is_cleared_away(self, bench: Bench) -> None:
         bench.enqueue("one")

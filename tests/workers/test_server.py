@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from datetime import UTC, datetime
+from threading import Timer
 
 import httpx
 import pytest
@@ -16,21 +17,23 @@ from app.domain.errors import SubjectNotInPrompt, Unavailable
 from tests.workers.tiny_models import WINDOW, tiny
 from workers.inference import Live
 from workers.metrics import Metrics
+from workers.question_batches import QuestionBatches
 from workers.server import create_server
 from workers.server_thread import ServerThread
 
 
 class Held:
-    """A tiny model that nobody edits, at version 3."""
+    """A tiny model at version 3, which says to be at another one when it is told to."""
 
     name = "tiny"
-    version = 3
+    publish_waits = False
 
     def __init__(self) -> None:
-        self._live = replace(tiny("gpt2"), version=self.version)
+        self.version = 3
+        self._live = tiny("gpt2")
 
-    def questions(self) -> AbstractContextManager[Live]:
-        return nullcontext(self._live)
+    def questions(self, version: int | None = None) -> AbstractContextManager[Live]:
+        return nullcontext(replace(self._live, version=self.version))
 
     def check(self, batch: EditBatch) -> None:
         fact = batch.facts[0]
@@ -40,6 +43,9 @@ class Held:
             raise ZeroDivisionError
         if fact.subject not in fact.template and "{}" not in fact.template:
             raise SubjectNotInPrompt("the subject is not there", field="prompt", value=fact.template).at("facts.0")
+
+    def update_norms(self, old: int, new: int) -> dict[int, float]:
+        return {2: float(new - old)}
 
     def card(self) -> WorkerCard:
         return WorkerCard(
@@ -61,14 +67,20 @@ class Held:
 
 
 @pytest.fixture(scope="module")
-def worker() -> Iterator[httpx.Client]:
-    held = Held()
+def held() -> Held:
+    return Held()
+
+
+@pytest.fixture(scope="module")
+def worker(held: Held) -> Iterator[httpx.Client]:
     metrics = Metrics(lambda: held.version)
+    batches = QuestionBatches(held, max_batch_tokens=512, threads=1, max_waiting=2)
     server = ServerThread("127.0.0.1", 0)
-    server.serve(create_server(held, held.card, metrics, max_questions=2, max_batch_tokens=512))
-    with httpx.Client(base_url=f"http://127.0.0.1:{server.port}") as client:
+    server.serve(create_server(held, held.card, metrics, batches))
+    with httpx.Client(base_url=f"http://127.0.0.1:{server.port}", timeout=60.0) as client:
         yield client
     server.close()
+    batches.close()
 
 
 def problem(answer: httpx.Response) -> Problem:
@@ -101,6 +113,35 @@ class TestQuestions:
         found = problem(worker.post("/probe", json={"prompts": [{"prompt": "In"}, {"prompt": "z" * 999}]}))
         assert (found.status, found.code, found.field) == (422, "prompt_too_long", "prompts.1")
         assert len(str(found.value)) <= 200
+
+
+def test_how_far_two_versions_are_apart(worker: httpx.Client) -> None:
+    assert worker.post("/norms", json={"old": 1, "new": 3}).json() == {"norms": {"2": 2.0}}
+
+
+class TestLeastVersion:
+    def test_is_waited_for(self, worker: httpx.Client, held: Held, monkeypatch: pytest.MonkeyPatch) -> None:
+        wanted = held.version + 1
+        publish = Timer(0.2, monkeypatch.setattr, (held, "version", wanted))
+        publish.start()
+        answer = worker.post("/probe", json={"prompts": [{"prompt": "In"}], "min_version": wanted, "wait_seconds": 60})
+        publish.join()
+        assert (answer.status_code, answer.json()["version"]) == (200, wanted)
+
+    def test_that_is_in_service_is_answered_from_at_once(self, worker: httpx.Client, held: Held) -> None:
+        answer = worker.post("/generate", json={"prompts": ["In"], "min_version": held.version, "wait_seconds": 0})
+        assert (answer.status_code, answer.headers["x-model-version"]) == (200, str(held.version))
+
+    @pytest.mark.parametrize(("path", "prompts"), [("/probe", [{"prompt": "In"}]), ("/generate", ["In"])])
+    def test_that_does_not_come_in_time_is_unavailable(
+        self, worker: httpx.Client, held: Held, path: str, prompts: object
+    ) -> None:
+        wanted = held.version + 1
+        answer = worker.post(path, json={"prompts": prompts, "min_version": wanted, "wait_seconds": 0.05})
+        found = problem(answer)
+        assert (found.status, found.code, found.field) == (503, "version_not_reached", "min_version")
+        assert (found.value, answer.headers["retry-after"]) == (wanted, "1")
+        assert f"it is {held.version}" in found.detail
 
 
 class TestCheck:

@@ -51,7 +51,14 @@ class RedisServer:
         return f"redis://127.0.0.1:{self.port}/0"
 
     def start(self) -> None:
-        options = {"port": self.port, "bind": "127.0.0.1", "dir": self._data, "appendonly": "yes", "save": ""}
+        options = {
+            "port": self.port,
+            "bind": "127.0.0.1",
+            "dir": self._data,
+            "appendonly": "yes",
+            "appendfsync": "always",
+            "save": "",
+        }
         arguments = [part for name, value in options.items() for part in (f"--{name}", str(value))]
         self._process = subprocess.Popen(
             [find_redis_server(), *arguments], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
@@ -61,6 +68,13 @@ class RedisServer:
     def stop(self) -> None:
         if self._process is not None:
             self._process.terminate()
+            self._process.wait()
+            self._process = None
+
+    def kill(self) -> None:
+        """End as by a power cut."""
+        if self._process is not None:
+            self._process.kill()
             self._process.wait()
             self._process = None
 

@@ -9,6 +9,7 @@ from app.domain.answers import first_sentence
 from app.domain.contract import SLOT, FactReport, Standing, Verify
 from app.domain.manifest import LoggedFact
 from workers.editing.architectures import EditableModel
+from workers.editing.types import Fact
 from workers.inference import greedy, standings
 
 ANSWER_TOKENS = 8
@@ -68,6 +69,12 @@ def compare(facts: Sequence[LoggedFact], before: Measurement, after: Measurement
 def share(held: Sequence[bool]) -> float | None:
     """Share of true entries; None of nothing."""
     return sum(held) / len(held) if held else None
+
+
+def share_held(editable: EditableModel, facts: Sequence[Fact]) -> float | None:
+    """Share of the facts that the model gives greedily; None of nothing."""
+    found = standings(editable.model, editable.tokenizer, [(fact.text, fact.object) for fact in facts])
+    return share([standing.rank == 1 for standing in found])
 
 
 @dataclass(frozen=True, slots=True)
