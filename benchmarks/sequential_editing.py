@@ -9,7 +9,6 @@ of fewer facts are too coarse.
 from __future__ import annotations
 
 import json
-import platform
 import random
 import tempfile
 import time
@@ -23,6 +22,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from benchmarks.machine import machine
 from workers.editing.architectures import EditableModel
 from workers.editing.types import Fact
 from workers.inference import standings
@@ -133,7 +133,7 @@ def run(
     """Edit both bundled models until one of the three shares falls below its bound."""
     torch.manual_seed(seed)
     console, rows = Console(), []
-    table = Table(title=f"Sequential editing, batches of {BATCH}, {_machine()}")
+    table = Table(title=f"Sequential editing, batches of {BATCH}, {machine()}")
     for column in ("model", "facts", "hold", "unseen phrasing", "unrelated kept", "s / batch"):
         table.add_column(column, justify="left" if column == "model" else "right")
     with tempfile.TemporaryDirectory() as scratch:
@@ -151,15 +151,9 @@ def run(
             rows += found
     console.print(table)
     if json_file is not None:
-        json_file.write_text(
-            json.dumps({"machine": _machine(), "rows": [asdict(row) for row in rows]}, indent=2) + "\n"
-        )
+        json_file.write_text(json.dumps({"machine": machine(), "rows": [asdict(row) for row in rows]}, indent=2) + "\n")
     if check and not all(row.within for row in rows if row.count == JUDGED_FROM):
         raise typer.Exit(1)
-
-
-def _machine() -> str:
-    return f"{torch.get_num_threads()} CPU threads, {platform.machine()}, torch {torch.__version__}"
 
 
 if __name__ == "__main__":

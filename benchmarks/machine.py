@@ -1,0 +1,53 @@
+"""What a measurement ran on: its name, and the fastest matrix products that it can do."""
+
+from __future__ import annotations
+
+import platform
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+import torch
+
+PEAK_REPEATS = 5
+
+
+def machine(device: str = "cpu") -> str:
+    """One line: processor or GPU, threads, versions."""
+    versions = f"torch {torch.__version__}, Python {platform.python_version()}"
+    if device.startswith("cuda"):
+        return f"{torch.cuda.get_device_name(device)}, CUDA {torch.version.cuda}, {versions}"
+    return f"{_processor()}, {torch.get_num_threads()} threads, {versions}"
+
+
+def _processor() -> str:
+    """The processor's own name where Linux tells it."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+    except OSError:
+        lines = []
+    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    return names[0] if names else platform.processor() or platform.machine()
+
+
+def synchronise(device: torch.device | str) -> None:
+    """Wait until a GPU has done what it was given; nothing on a CPU."""
+    if torch.device(device).type == "cuda":
+        torch.cuda.synchronize(device)
+
+
+def matmul_peak(device: str, dtype: torch.dtype, sizes: Sequence[int]) -> float:
+    """Largest rate, in FLOP/s, of a product of two square matrices of these sizes; the best of some repeats."""
+    return max(_rate(device, dtype, size) for size in sizes)
+
+
+def _rate(device: str, dtype: torch.dtype, size: int) -> float:
+    left, right = (torch.randn(size, size, device=device).to(dtype) for _ in range(2))
+    best = float("inf")
+    for _ in range(1 + PEAK_REPEATS):
+        synchronise(device)
+        start = time.perf_counter()
+        torch.mm(left, right)
+        synchronise(device)
+        best = min(best, time.perf_counter() - start)
+    return 2 * size**3 / best
