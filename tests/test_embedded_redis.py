@@ -88,6 +88,16 @@ def test_data_survive_a_restart(tmp_path: Path) -> None:
         assert client.get("city") == "Lyon"
 
 
+def test_a_torn_last_record_is_all_that_a_torn_file_loses(tmp_path: Path) -> None:
+    with embedded_redis(tmp_path) as url, connected(url) as client:
+        client.set("city", "Lyon")
+        client.set("country", "France")
+    [records] = (path for path in tmp_path.rglob("*.aof") if path.stat().st_size)
+    records.write_bytes(records.read_bytes()[:-5])
+    with embedded_redis(tmp_path) as url, connected(url) as client:
+        assert (client.get("city"), client.get("country")) == ("Lyon", None)
+
+
 def test_two_at_once_do_not_collide_and_each_ends_alone(tmp_path: Path) -> None:
     with embedded_redis(tmp_path / "a") as first:
         with embedded_redis(tmp_path / "b") as second:
