@@ -43,7 +43,7 @@ WARM_UP = 40
 DECAY = 0.1
 REPORT_EVERY = 20
 STEP = re.compile(r"step (\d+) loss ([\d.]+) seconds (\d+)")
-STEPS = {"gpt2": 800, "llama": 750}
+STEPS = {"gpt2": 1000, "llama": 750}
 
 
 def gpt2_model() -> GPT2LMHeadModel:
@@ -55,7 +55,7 @@ def gpt2_model() -> GPT2LMHeadModel:
             n_embd=192,
             n_layer=6,
             n_head=6,
-            n_inner=2048,
+            n_inner=2560,
             activation_function="gelu_pytorch_tanh",
             resid_pdrop=0.0,
             embd_pdrop=0.0,
