@@ -9,6 +9,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from benchmarks.flops import StepCost, mean_step_cost, necessary_flops
 from benchmarks.step_clock import Pass, StepClock
 from benchmarks.workload import Workload, random_workload
+from workers.editing import suffixes
 from workers.editing.editor import edit, tokenise_batch
 
 
@@ -21,14 +22,15 @@ def done_by(work: Workload, steps: int) -> int:
 
 
 @pytest.mark.parametrize("shape", ["tiny-gpt2", "tiny-llama"])
-def test_a_pass_does_what_is_necessary_and_little_more(shape: str) -> None:
+def test_a_pass_does_what_is_necessary_and_little_more(shape: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(suffixes, "GROUP_TOKENS", 0)  # suffixes of another length are not padded to share a product
     work = random_workload(shape, 3)
     work.live.model.set_attn_implementation("eager")  # its products are counted
     facts = tokenise_batch(work.live, work.facts, work.contexts)
     costs = [mean_step_cost(work.live, facts, layer) for layer in work.layers]
     necessary = len(facts) * sum(cost.forward + cost.backward for cost in costs)
     done = done_by(work, 4) - done_by(work, 3)
-    assert necessary <= done <= 1.25 * necessary  # suffixes of few facts are padded to share a matrix product
+    assert necessary <= done <= 1.1 * necessary
 
 
 def test_a_fact_that_is_done_is_no_longer_counted() -> None:
