@@ -19,7 +19,7 @@ from torch import Tensor
 from workers.editing.growing_rows import GrowingRows
 from workers.editing.space import Space
 
-DIRECT, LARGEST = 1e3, 1e9
+DIRECT, LARGEST = 1e2, 1e9
 """Condition of ρI + UᵀU, by its pivots, up to which it is solved once, and up to which it is solved this way at all.
 
 Held against extended precision, the relative error of one solve is about 1e-15 times the condition. Up to 1e9 two steps
@@ -111,9 +111,12 @@ class DualForm:
         return replace(self, ridge=ridge, factor=torch.linalg.cholesky(_ridged(self.gram, ridge)))
 
     def right_factor(self, block: Block) -> Tensor | None:
-        """Kᵀ (ρB + K_p K_pᵀ + K Kᵀ)⁻¹, (n, d_in); None where a dense solve is more exact than this can be."""
+        """Kᵀ (ρB + K_p K_pᵀ + K Kᵀ)⁻¹, (n, d_in); None where a dense solve is more exact than this can be.
+
+        So it is beyond ``LARGEST``, and where there are as many keys as directions: then it is no dearer either.
+        """
         condition = self._condition(block)
-        if not condition <= LARGEST:
+        if self.count + block.count >= self.rank or not condition <= LARGEST:
             return None
         ones = torch.eye(block.count, dtype=torch.float64, device=block.inside.device)
         earlier, own = self._small_solve(block, ones.new_zeros(self.count, block.count), ones)
