@@ -9,7 +9,6 @@ from torch.utils.flop_counter import FlopCounterMode
 from benchmarks.flops import StepCost, mean_step_cost, necessary_flops
 from benchmarks.step_clock import Pass, StepClock
 from benchmarks.workload import Workload, random_workload
-from workers.editing import suffixes
 from workers.editing.editor import edit, tokenise_batch
 
 
@@ -22,8 +21,7 @@ def done_by(work: Workload, steps: int) -> int:
 
 
 @pytest.mark.parametrize("shape", ["tiny-gpt2", "tiny-llama"])
-def test_a_pass_does_what_is_necessary_and_little_more(shape: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(suffixes, "GROUP_TOKENS", 0)  # suffixes of another length are not padded to share a product
+def test_a_pass_does_what_is_necessary_and_little_more(shape: str) -> None:
     work = random_workload(shape, 3)
     work.live.model.set_attn_implementation("eager")  # its products are counted
     facts = tokenise_batch(work.live, work.facts, work.contexts)

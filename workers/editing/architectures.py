@@ -16,6 +16,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerFast
 from app.domain.errors import LayerOutOfRange, UnsupportedArchitecture
 from workers.editing.anatomy import Anatomy, attention, in_features, locate, oriented
 from workers.editing.objective import Site
+from workers.editing.ragged import takes_runs
 from workers.editing.types import LayerWeights, LowRank, WeightUpdate
 
 
@@ -37,6 +38,8 @@ class EditableModel:
     """What stands on top of a master in the model's weight (``WeightUpdate.correction``)."""
     owned: frozenset[int] | None = None
     """Layers whose weights are its own; None for a model that owns them all."""
+    takes_runs: bool = False
+    """Whether the blocks take rows of several lengths as one run (``ragged``)."""
 
     @classmethod
     def of(cls, model: PreTrainedModel, tokenizer: PreTrainedTokenizerFast) -> EditableModel:
@@ -47,7 +50,7 @@ class EditableModel:
         """
         model.train(mode=False)
         model.requires_grad_(requires_grad=False)
-        editable = cls(model, tokenizer, locate(model))
+        editable = cls(model, tokenizer, locate(model), takes_runs=takes_runs(model))
         editable._check_head()
         _ = editable.window
         return editable
@@ -180,7 +183,7 @@ class EditableModel:
         """
         shared = {id(t): t for t in (*self.model.parameters(), *self.model.buffers())}
         model = copy.deepcopy(self.model, shared)
-        twin = EditableModel(model, self.tokenizer, locate(model), owned=frozenset(layers))
+        twin = EditableModel(model, self.tokenizer, locate(model), owned=frozenset(layers), takes_runs=self.takes_runs)
         for layer in sorted(twin.owned or ()):
             module = twin.projection(layer)
             module.weight = nn.Parameter(module.weight.detach().clone(), requires_grad=False)  # type: ignore[operator]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TypeVar
 
 import torch
 from torch import Tensor
@@ -14,7 +13,7 @@ from workers.editing.architectures import EditableModel
 from workers.editing.groups import Group
 from workers.editing.keys import outputs_at
 from workers.editing.lookup import TokenisedFact
-from workers.editing.losses import EssenceRows, ObjectRows
+from workers.editing.losses import RowLosses
 from workers.editing.objective import Objective
 from workers.editing.preset import Preset
 from workers.editing.suffixes import SuffixBatch, SuffixRow, suffix_batches
@@ -23,8 +22,8 @@ from workers.editing.types import Observer
 CONVERGED = 0.05
 """A fact whose loss falls below this is done (MEMIT's released code)."""
 
-WORTH_REBUILDING = 0.75
-"""Rows of converged facts leave a batch once at most this share of its rows is still running."""
+REBUILDING = 0.7
+"""What it costs to rebuild a batch without the rows of converged facts, in passes of the rows that stay."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,8 +61,8 @@ class Descent:
         self.share = (1.0 / sizes.to(wide)).to(self.start.device)[self.group_of]  # of a fact in its group's loss
         self.nll_weight = torch.ones_like(self.start_norm[0])
         contexts = len(self.facts[0].prompts)
-        self.objects = [ObjectRows.of(batch, contexts, wide) for batch in self._batches(_object_rows(self.facts))]
-        self.essences = [EssenceRows.of(batch, wide) for batch in self._batches(_essence_rows(self.facts))]
+        batches = suffix_batches(editable, layer, objective.sites, _rows(self.facts), limit)
+        self.parts = [RowLosses.of(batch, contexts, wide) for batch in batches]
 
     def run(self, observer: Observer, done: int, facts: int) -> Tensor:
         """All steps; returns Z (d_out, groups) of the site that is solved for, float64."""
@@ -83,7 +82,7 @@ class Descent:
             if not bool(running.any()):
                 break
             self._step(optimizer, running)
-            self._drop_converged(running)
+            self._drop_converged(running, steps - 1 - step)
         return (self.start[0] + self.delta[0].detach()).double().T.contiguous()
 
     def _pass(self) -> Measured:
@@ -92,16 +91,13 @@ class Descent:
         losses, divergences = torch.zeros_like(self.share), torch.zeros_like(self.share)
         misses = torch.zeros_like(self.group_of)
         nll_weight = self.nll_weight[self.group_of]
-        for objects in self.objects:
-            log_probabilities = objects.log_probabilities(self._shifts(objects.batch))
-            losses += self._backward(nll_weight * objects.nll(log_probabilities, count))
-            if self.objective.easing is not None:
-                misses += objects.misses(log_probabilities.detach(), count)
-        for essences in self.essences:
-            log_probabilities = essences.log_probabilities(self._shifts(essences.batch))
-            divergence = essences.divergence(log_probabilities, count)
-            losses += self._backward(self.preset.kl_factor * divergence)
+        for part in self.parts:
+            objects, essences = part.log_probabilities(self._shifts(part.batch))
+            divergence = part.divergence(essences, count)
+            losses += self._backward(nll_weight * part.nll(objects, count) + self.preset.kl_factor * divergence)
             divergences += divergence.detach()
+            if self.objective.easing is not None:
+                misses += part.misses(objects.detach(), count)
         decay = self.preset.v_weight_decay * (self.delta.norm(dim=2) / self.start_norm**2).sum(dim=0)
         decay.sum().backward()
         return Measured(losses + decay.detach()[self.group_of], divergences, misses)
@@ -139,28 +135,22 @@ class Descent:
         scale = torch.where(norm > bound, bound / norm, torch.ones_like(norm))
         self.delta.copy_(torch.where(running.unsqueeze(1), self.delta * scale.unsqueeze(2), before))
 
-    def _drop_converged(self, running: Tensor) -> None:
-        """Rebuild the batches of which too many rows belong to facts that are done."""
+    def _drop_converged(self, running: Tensor, passes: int) -> None:
+        """Rebuild the batches of which so many rows belong to facts that are done that it pays in the passes left."""
         facts = running[self.group_of]
-        self.objects = _still_running(self.objects, facts)
-        self.essences = _still_running(self.essences, facts)
-
-    def _batches(self, rows: Sequence[SuffixRow]) -> list[SuffixBatch]:
-        return suffix_batches(self.editable, self.layer, self.objective.sites, rows, self.preset.max_batch_tokens)
+        rebuilt = [part.keep(facts) if _pays(part, facts, passes) else part for part in self.parts]
+        self.parts = [part for part in rebuilt if part is not None]
 
 
-Rows = TypeVar("Rows", ObjectRows, EssenceRows)
+def _pays(part: RowLosses, running: Tensor, passes: int) -> bool:
+    """Whether so many passes without the rows of facts that are not ``running`` (facts,) are worth a rebuild."""
+    left = float(running[part.batch.facts].float().mean())
+    return (1.0 - left) * passes > REBUILDING * left
 
 
-def _still_running(batches: Sequence[Rows], running: Tensor) -> list[Rows]:
-    """The batches, or where it is worth it what is left of them without facts that are not ``running`` (facts,)."""
-    kept = []
-    for rows in batches:
-        alive = running[rows.batch.facts]
-        left = rows if float(alive.float().mean()) > WORTH_REBUILDING else rows.keep(running)
-        if left is not None:
-            kept.append(left)
-    return kept
+def _rows(facts: Sequence[TokenisedFact]) -> list[SuffixRow]:
+    """All rows of the loss."""
+    return [*_object_rows(facts), *_essence_rows(facts)]
 
 
 def _object_rows(facts: Sequence[TokenisedFact]) -> list[SuffixRow]:

@@ -53,14 +53,14 @@ class PrefixCache(DynamicCache):
             whole.update(keys, values, index)
         return whole.freeze()
 
-    def select(self, rows: Tensor) -> PrefixCache:
-        """A frozen cache of these rows alone. rows: int64 indices."""
+    def select(self, rows: Tensor, longest: int) -> PrefixCache:
+        """A frozen cache of these rows alone, and of the last ``longest`` tokens. rows: int64 indices."""
         chosen = PrefixCache()
         for index in range(len(self.layers)):
             prefix = self.stored(index)
-            if prefix is not None:
-                at = rows.to(prefix[0].device)
-                chosen.update(prefix[0][at], prefix[1][at], index)
+            if prefix is not None and longest > 0:
+                at, start = rows.to(prefix[0].device), prefix[0].shape[2] - longest
+                chosen.update(prefix[0][at, :, start:], prefix[1][at, :, start:], index)
         return chosen.freeze()
 
     def stored(self, layer_idx: int) -> tuple[Tensor, Tensor] | None:

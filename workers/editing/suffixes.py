@@ -7,9 +7,10 @@ states up to that place. A gradient step then only replays the blocks above, and
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
+from itertools import groupby
 from typing import Any
 
 import torch
@@ -17,12 +18,10 @@ from torch import Tensor, nn
 
 from workers.editing.architectures import EditableModel, first
 from workers.editing.fused import fused_activations
-from workers.editing.keys import by_equal_length, by_length
+from workers.editing.keys import by_equal_length
 from workers.editing.objective import Site
 from workers.editing.prefix_cache import PrefixCache
-
-GROUP_TOKENS = 96
-"""What a batch of rows costs beside its tokens, in tokens: small matrix products wait for the weights."""
+from workers.editing.ragged import Call, Strip, joined_call, ragged_attention
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,123 +34,159 @@ class SuffixRow:
     labels: tuple[int, ...] = ()
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
 class SuffixBatch:
-    """Rows ready to be replayed with a δ at each of ``sites`` in the block at ``layer``; S is the longest suffix.
+    """Rows ready to be replayed with a δ at each of ``sites`` in the block at ``layer``; T tokens in all.
 
-    Shorter suffixes are padded at their end, where no token of theirs can see it.
+    Rows of several suffix lengths lie one after another as one run (``ragged``), rows of one length as they are.
 
+    run: which of the two. cache: keys and values of the prefixes, aligned right.
     facts: (rows,) index of each row's fact.
-    hidden: (rows, S, d_out), what enters the first replayed block, without any δ.
+    starts: (rows,), where each row's lookup token is among the T.
+    hidden: (1, T, d_out), or (rows, tokens, d_out): what enters the first replayed block, without any δ.
+    unmoved: (T, d_out), what leaves the last block, without any δ.
     calls: for each replayed block, the arguments it was called with besides the hidden states.
     """
 
     editable: EditableModel
     layer: int
     sites: tuple[Site, ...]
-    rows: list[SuffixRow]
+    rows: Sequence[SuffixRow]
+    run: bool
     cache: PrefixCache
-    mask: Tensor
     facts: Tensor
+    starts: Tensor
     hidden: Tensor
-    calls: list[tuple[tuple[Any, ...], dict[str, Any]]]
+    unmoved: Tensor
+    calls: Sequence[Call]
 
-    def replay(self, shifts: Tensor) -> Tensor:
-        """Final-normed hidden states (rows, S, d_out) when ``shifts`` (sites, rows, d_out) are added at the sites."""
+    @classmethod
+    def of(
+        cls,
+        editable: EditableModel,
+        layer: int,
+        sites: tuple[Site, ...],
+        rows: Sequence[SuffixRow],
+        cache: PrefixCache,
+    ) -> SuffixBatch:
+        """Run the suffixes, which are sorted by length, on top of their prefixes. ``cache``: of the prefixes."""
+        parts, done = [], 0
+        for _, same in groupby(rows, key=lambda row: len(row.suffix)):
+            members = list(same)
+            at = torch.arange(done, done + len(members))
+            own = cache.select(at, max(len(row.prefix) for row in members))
+            parts.append(_capture(editable, layer, sites, members, own))
+            done += len(members)
+        lengths = torch.tensor([len(row.suffix) for row in rows])
+        starts = (lengths.cumsum(0) - lengths).to(editable.device)
+        facts = torch.tensor([row.fact for row in rows], device=editable.device)
+        hidden, unmoved = parts[0].hidden, torch.cat([part.unmoved.flatten(0, 1) for part in parts])
+        calls, run = parts[0].calls, len(parts) > 1
+        if run:
+            hidden = torch.cat([part.hidden.flatten(0, 1) for part in parts]).unsqueeze(0)
+            calls = _joined(parts)
+        return cls(editable, layer, sites, rows, run, cache, facts, starts, hidden, unmoved, calls)
+
+    @property
+    def ends(self) -> Tensor:
+        """(rows,), where each row's last token is among the T."""
+        return torch.cat([self.starts[1:], self.starts.new_tensor([len(self.unmoved)])]) - 1
+
+    def replay(self, shifts: Tensor, at: Tensor) -> Tensor:
+        """Final-normed hidden states (asked, d_out) when ``shifts`` (sites, rows, d_out) are added at the sites.
+
+        Args:
+            at: (asked,) int64, of which of the T tokens.
+        """
         hidden, blocks = self.hidden, _replayed(self.editable, self.layer, self.sites)
-        with ExitStack() as hooks, fused_activations(blocks):
+        with ExitStack() as stack:
+            stack.enter_context(fused_activations(blocks))
+            if self.run:
+                stack.enter_context(ragged_attention(self.editable.model))
             for site, shift in zip(self.sites, shifts, strict=True):
                 if site is Site.BLOCK:
-                    hidden = _shifted(hidden, shift)
+                    hidden = self._shifted(hidden, shift)
                 else:
-                    handle = self.editable.site(self.layer, site).register_forward_hook(_shifting(shift))
-                    hooks.callback(handle.remove)
+                    handle = self.editable.site(self.layer, site).register_forward_hook(self._shifting(shift))
+                    stack.callback(handle.remove)
             for block, (args, kwargs) in zip(blocks, self.calls, strict=True):
                 hidden = first(block(hidden, *args, **kwargs))
-        normed: Tensor = self.editable.anatomy.final_norm(hidden)
+        return self.final(hidden.flatten(0, -2)[at])
+
+    def final(self, states: Tensor) -> Tensor:
+        """Final-normed states (asked, d_out) of what leaves the last block."""
+        normed: Tensor = self.editable.anatomy.final_norm(states)
         return normed
 
     def keep(self, running: Tensor) -> SuffixBatch | None:
         """The batch without the rows of facts that are not ``running`` (facts,) bool; None if nothing is left."""
-        rows = running[self.facts].nonzero().squeeze(1)
-        if len(rows) == 0:
+        kept = running[self.facts].nonzero().squeeze(1)
+        if len(kept) == 0:
             return None
-        members = [self.rows[i] for i in rows.tolist()]
-        cache, mask = self.cache.select(rows), self.mask[rows]
-        return _capture(self.editable, self.layer, self.sites, members, self.hidden.shape[1], cache, mask)
+        rows = [self.rows[index] for index in kept.tolist()]
+        cache = self.cache.select(kept, max(len(row.prefix) for row in rows))
+        return SuffixBatch.of(self.editable, self.layer, self.sites, rows, cache)
 
+    def _shifted(self, states: Tensor, shift: Tensor) -> Tensor:
+        """States (..., d_out) of the T tokens, with the lookup token of each row shifted."""
+        flat = states.flatten(0, -2)
+        return flat.index_add(0, self.starts, shift.to(flat.dtype)).view_as(states)
 
-def _replayed(editable: EditableModel, layer: int, sites: tuple[Site, ...]) -> tuple[nn.Module, ...]:
-    """The blocks that depend on a δ at these sites."""
-    return editable.anatomy.blocks[layer + 1 if Site.BLOCK in sites else layer :]
+    def _shifting(self, shift: Tensor) -> Callable[..., Any]:
+        """A forward hook that shifts the lookup tokens of what its module gives."""
 
+        def hook(_module: nn.Module, _args: Any, output: Any) -> Any:
+            shifted = self._shifted(first(output), shift)
+            return shifted if isinstance(output, Tensor) else (shifted, *output[1:])
 
-def _shifted(states: Tensor, shift: Tensor) -> Tensor:
-    """States (rows, S, d_out), or these flattened to (rows · S, d_out), with the first token of each row shifted."""
-    by_row = states.reshape(len(shift), -1, states.shape[-1])
-    lookup = by_row[:, :1] + shift.unsqueeze(1).to(states.dtype)
-    return torch.cat([lookup, by_row[:, 1:]], dim=1).view_as(states)
-
-
-def _shifting(shift: Tensor) -> Callable[..., Any]:
-    """A forward hook that shifts the first token of what its module gives."""
-
-    def hook(_module: nn.Module, _args: Any, output: Any) -> Any:
-        shifted = _shifted(first(output), shift)
-        return shifted if isinstance(output, Tensor) else (shifted, *output[1:])
-
-    return hook
+        return hook
 
 
 def suffix_batches(
     editable: EditableModel, layer: int, sites: tuple[Site, ...], rows: Sequence[SuffixRow], max_batch_tokens: int
 ) -> list[SuffixBatch]:
-    """Cut rows by suffix length, run every prefix once, and capture what the replayed blocks are called with."""
-    batches = []
-    for group in _of_similar_suffix(rows):
-        steps = len(group[-1].suffix)
-        lengths = [len(row.prefix) + steps for row in group]
-        for members in by_length(lengths, max_batch_tokens):
-            chosen = [group[i] for i in members]
-            cache, mask = _run_prefixes(editable, chosen, steps)
-            batches.append(_capture(editable, layer, sites, chosen, steps, cache, mask))
-    return batches
+    """Cut rows into batches, run every prefix once, and capture what the replayed blocks are called with."""
+    ordered = sorted(rows, key=lambda row: (len(row.suffix), len(row.prefix)))
+    cut = _runs if editable.takes_runs else _of_one_length
+    return [
+        SuffixBatch.of(editable, layer, sites, chosen, _run_prefixes(editable, chosen))
+        for chosen in cut(ordered, max_batch_tokens)
+    ]
 
 
-def _of_similar_suffix(rows: Sequence[SuffixRow]) -> list[list[SuffixRow]]:
-    """Rows in groups of similar suffix length, the longest last: the cheapest cut of the lengths, padding included.
-
-    A group costs its padded tokens, and as much again as ``GROUP_TOKENS``. Cut by dynamic programming over the lengths.
-    """
-    by_length: dict[int, list[SuffixRow]] = {}
+def _runs(rows: Sequence[SuffixRow], limit: int) -> Iterator[list[SuffixRow]]:
+    """Rows in their order, in batches of at most ``limit`` tokens, prefixes included (one row may have more)."""
+    batch: list[SuffixRow] = []
+    used = 0
     for row in rows:
-        by_length.setdefault(len(row.suffix), []).append(row)
-    lengths = sorted(by_length)
-    best: list[tuple[int, int]] = [(0, 0)]  # of the shortest lengths: least cost, and where its last group starts
-    for end in range(1, len(lengths) + 1):
-        costs, count = [], 0
-        for start in range(end - 1, -1, -1):
-            count += len(by_length[lengths[start]])
-            costs.append((best[start][0] + count * lengths[end - 1] + GROUP_TOKENS, start))
-        best.append(min(costs))
-    groups: list[list[SuffixRow]] = []
-    end = len(lengths)
-    while end:
-        start = best[end][1]
-        groups.insert(0, [row for length in lengths[start:end] for row in by_length[length]])
-        end = start
-    return groups
+        size = len(row.prefix) + len(row.suffix)
+        if batch and used + size > limit:
+            yield batch
+            batch, used = [], 0
+        batch.append(row)
+        used += size
+    if batch:
+        yield batch
+
+
+def _of_one_length(rows: Sequence[SuffixRow], limit: int) -> Iterator[list[SuffixRow]]:
+    """As ``_runs``, but the rows of a batch have suffixes of one length."""
+    for _, same in groupby(rows, key=lambda row: len(row.suffix)):
+        yield from _runs(list(same), limit)
+
+
+def _replayed(editable: EditableModel, layer: int, sites: tuple[Site, ...]) -> tuple[nn.Module, ...]:
+    """The blocks that depend on a δ at these sites."""
+    return editable.anatomy.blocks[_first_replayed(layer, sites) :]
+
+
+def _first_replayed(layer: int, sites: tuple[Site, ...]) -> int:
+    return layer + 1 if Site.BLOCK in sites else layer
 
 
 @torch.no_grad()
-def _run_prefixes(editable: EditableModel, rows: Sequence[SuffixRow], steps: int) -> tuple[PrefixCache, Tensor]:
-    """Keys and values of the prefixes, aligned right, and the attention mask (rows, prefix + steps) of whole rows.
-
-    Prefixes of equal length run together, as in ``keys``.
-    """
-    longest = max(len(row.prefix) for row in rows)
-    pads = [longest - len(row.prefix) for row in rows]
-    mask = torch.tensor([[0] * pad + [1] * (longest - pad + steps) for pad in pads], device=editable.device)
+def _run_prefixes(editable: EditableModel, rows: Sequence[SuffixRow]) -> PrefixCache:
+    """Keys and values of the prefixes, aligned right. Prefixes of equal length run together, as in ``keys``."""
     parts = []
     for members in by_equal_length([len(row.prefix) for row in rows], max_batch_tokens=sys.maxsize):
         if rows[members[0]].prefix:
@@ -166,48 +201,64 @@ def _run_prefixes(editable: EditableModel, rows: Sequence[SuffixRow], steps: int
                 use_cache=True,
             )
             parts.append((members, cache))
-    return PrefixCache.joined(parts, len(rows), longest), mask
+    return PrefixCache.joined(parts, len(rows), max(len(row.prefix) for row in rows))
+
+
+@dataclass(frozen=True, slots=True)
+class _Part:
+    """Rows of one suffix length. hidden, unmoved: (rows, steps, d_out); strips, calls: for each replayed block."""
+
+    hidden: Tensor
+    unmoved: Tensor
+    strips: Sequence[Strip]
+    calls: Sequence[Call]
 
 
 @torch.no_grad()
 def _capture(
-    editable: EditableModel,
-    layer: int,
-    sites: tuple[Site, ...],
-    rows: list[SuffixRow],
-    steps: int,
-    cache: PrefixCache,
-    mask: Tensor,
-) -> SuffixBatch:
-    """Run suffixes, ``steps`` tokens each, on top of their prefixes; note what the replayed blocks are called with."""
+    editable: EditableModel, layer: int, sites: tuple[Site, ...], rows: Sequence[SuffixRow], cache: PrefixCache
+) -> _Part:
+    """Run suffixes of one length on top of their prefixes; note what the replayed blocks are called with."""
     entering: list[Tensor] = []
-    calls: list[tuple[tuple[Any, ...], dict[str, Any]]] = []
+    calls: list[Call] = []
 
     def see_call(_block: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         named = dict(kwargs)
         entering.append(args[0] if args else named.pop("hidden_states"))
         calls.append((args[1:], named))
 
-    callees = (*_replayed(editable, layer, sites), editable.anatomy.final_norm)  # above the last block is the norm
-    handles = [callee.register_forward_pre_hook(see_call, with_kwargs=True) for callee in callees]
-    try:
+    steps, longest = len(rows[0].suffix), max(len(row.prefix) for row in rows)
+    pads = [longest - len(row.prefix) for row in rows]
+    mask = torch.tensor([[0] * pad + [1] * (longest - pad + steps) for pad in pads], device=editable.device)
+    blocks = _replayed(editable, layer, sites)
+    callees = (*blocks, editable.anatomy.final_norm)  # above the last block is the norm
+    with ExitStack() as stack:
+        stack.enter_context(fused_activations(blocks))
+        for callee in callees:
+            stack.callback(callee.register_forward_pre_hook(see_call, with_kwargs=True).remove)
         _trunk(editable)(
-            input_ids=torch.tensor([_padded(row.suffix, steps) for row in rows], device=editable.device),
+            input_ids=torch.tensor([row.suffix for row in rows], device=editable.device),
             attention_mask=mask,
-            position_ids=_positions(mask)[:, -steps:].clamp(max=editable.window - 1),  # padding may reach beyond
+            position_ids=_positions(mask)[:, -steps:],
             past_key_values=cache,
             use_cache=True,
         )
-    finally:
-        for handle in handles:
-            handle.remove()
-    hidden = entering[0]
-    facts = torch.tensor([row.fact for row in rows], device=hidden.device)
-    return SuffixBatch(editable, layer, sites, rows, cache, mask, facts, hidden, calls[:-1])
+    start = _first_replayed(layer, sites)
+    strips = [
+        Strip.of(call, len(rows), steps, cache.stored(start + index), mask.device)
+        for index, call in enumerate(calls[:-1])
+    ]
+    return _Part(entering[0], entering[-1], strips, calls[:-1])
 
 
-def _padded(suffix: Sequence[int], steps: int) -> tuple[int, ...]:
-    return (*suffix, *(0,) * (steps - len(suffix)))
+def _joined(parts: Sequence[_Part]) -> list[Call]:
+    """The calls of all parts, each block's as one."""
+    by_block = zip(
+        zip(*(part.calls for part in parts), strict=True),
+        zip(*(part.strips for part in parts), strict=True),
+        strict=True,
+    )
+    return [joined_call(calls, strips) for calls, strips in by_block]
 
 
 def _trunk(editable: EditableModel) -> nn.Module:

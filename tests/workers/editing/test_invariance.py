@@ -28,7 +28,8 @@ PRESET = Preset(LAYERS, v_num_grad_steps=4, mom2_update_weight=0.5)
 
 few = settings(max_examples=3, deadline=None, phases=(Phase.explicit, Phase.generate))  # an edit is too dear to shrink
 limits = st.sampled_from([1, 60, 150, 400, 16384])
-words = st.sampled_from(["located", "in", "the", "country", "of", "Therefore,", "because", "you", "São", "and"])
+words = st.sampled_from(["in", "the", "of", "you", "São", "and"])
+"""Of four tokens at most, so that the longest prompt fits the window in every context."""
 
 
 @st.composite
