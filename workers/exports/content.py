@@ -1,0 +1,128 @@
+"""What an export is of: one version, put together from the log beside the live model."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+import torch
+
+from app.domain.edit_log import LogReader
+from app.domain.errors import CompactedVersion, DamagedVersion
+from app.domain.terms import Term
+from workers.editing.architectures import EditableModel
+from workers.editing.contexts import OPENINGS
+from workers.editing.loading import DTYPES, load, load_tokenizer
+from workers.editing.types import SLOT, LowRank
+from workers.exports.low_rank import Change
+from workers.logged_facts import as_facts
+from workers.replay import VersionState, counted
+from workers.snapshots import state_at
+
+MOST_FACTS = 16
+"""Of the facts in force, as many of the newest are asked for when an export is compared with its version."""
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """Where the base model is loaded from: a folder or a hub id, and what it was loaded as."""
+
+    source: str
+    revision: str | None
+    device: torch.device
+    dtype: torch.dtype
+
+    @classmethod
+    def of(cls, live: EditableModel, source: str, revision: str | None) -> Origin:
+        """The origin of a model that was loaded from there."""
+        return cls(source, revision, live.device, live.model.dtype)
+
+    def base(self) -> EditableModel:
+        """The base model, loaded once more."""
+        return self.load(self.source, self.revision)
+
+    def load(self, source: str, revision: str | None = None) -> EditableModel:
+        """Another model, as the base model was loaded."""
+        [dtype] = [name for name, dtype in DTYPES.items() if dtype == self.dtype]
+        return load(source, revision=revision, device=str(self.device), dtype=dtype)
+
+    def save_tokenizer(self, folder: str) -> None:
+        """Write the base model's tokenizer, read anew: the one in service may be at work in another thread."""
+        load_tokenizer(self.source, self.revision).save_pretrained(folder)
+
+
+@dataclass(frozen=True, slots=True)
+class Content:
+    """One version of a model.
+
+    shadow: its weights as they are in service, apart from the live ones where they may differ.
+    texts: what is asked of it and of an export of it: its facts in force, and the model's contexts.
+    """
+
+    log: LogReader
+    version: int
+    origin: Origin
+    shadow: EditableModel
+    state: VersionState
+    texts: tuple[str, ...]
+
+    @classmethod
+    def of(cls, live: EditableModel, log: LogReader, origin: Origin, version: int) -> Content:
+        """Put a version together. The live model stays as it is.
+
+        Raises:
+            UnknownVersion: there is no such version. CompactedVersion: its tensors were removed.
+            DamagedVersion: a version does not have the bytes that were committed.
+        """
+        state = state_at(live, log, log.replay(version))
+        shadow = live.shadow(live.masters.keys() | state.masters.keys())
+        state.put_on(shadow)
+        facts = as_facts([held.fact for held in log.history(version).facts(version)[-MOST_FACTS:]])
+        texts = texts_to_ask([fact.text for fact in facts], log.base().contexts)
+        return cls(log, version, origin, shadow, state, texts)
+
+    @property
+    def modules(self) -> dict[int, str]:
+        """By layer that the version may have changed, the dotted name of the module."""
+        return {layer: self.shadow.anatomy.projections[layer] for layer in sorted(self.state.masters)}
+
+    def changes(self) -> dict[int, Change]:
+        """By the same layers, what the version adds to the base model's weights. The factors are read from the log."""
+        applied, terms = self.state.applied, self.log.history(self.version).terms(self.version)
+        factors = exact_factors(self.log, terms, self.state, self.shadow.device)
+        return {layer: Change(applied[layer] - self.shadow.base(layer), factors.get(layer)) for layer in self.modules}
+
+
+def exact_factors(
+    log: LogReader, terms: Iterable[Term], state: VersionState, device: torch.device
+) -> dict[int, LowRank]:
+    """By layer, the factors of all updates in force side by side, the correction's last.
+
+    Layers of which only some entries of an update count (a mask) have none; nor has any layer when tensors of an
+    earlier version are gone, and only a snapshot has their sum.
+    """
+    parts: dict[int, list[LowRank]] = {}
+    masked = set[int]()
+    try:
+        for term in terms:
+            for update in counted(log, term, device)[0]:
+                parts.setdefault(update.layer, []).append(LowRank(update.left, update.right))
+                masked |= {update.layer} if update.mask is not None else set()
+    except (CompactedVersion, DamagedVersion):  # what the state needs is there: it was put together
+        return {}
+    for layer, correction in state.corrections.items():
+        parts.setdefault(layer, []).append(correction)
+    return {layer: _side_by_side(found) for layer, found in parts.items() if layer not in masked}
+
+
+def texts_to_ask(prompts: Sequence[str], contexts: Iterable[str]) -> tuple[str, ...]:
+    """The prompts, and each context around the first of them."""
+    filling = prompts[0] if prompts else OPENINGS[0]
+    pieces = (context.partition(SLOT) for context in contexts)
+    around = [f"{before}{filling}{after}" for before, _, after in pieces]
+    return tuple(dict.fromkeys((*prompts, *around)))
+
+
+def _side_by_side(parts: Sequence[LowRank]) -> LowRank:
+    left = torch.cat([part.left for part in parts], dim=1)
+    return LowRank(left, torch.cat([part.right for part in parts]))
