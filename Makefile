@@ -7,7 +7,7 @@ STAMP  := $(VENV)/.installed
 BENCHMARKS := edit_speed edit_cost solve_speed sequence_cost roofline query_latency sequential_editing
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo serve test check format bench clean
+.PHONY: help install demo serve test crashtest check format bench clean
 
 help:            ## what there is
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /  make \1\t/'
@@ -28,6 +28,9 @@ serve: $(STAMP)  ## Redis, a worker and the front end, until Ctrl-C
 
 test: $(STAMP)   ## all tests, against a real Redis and the real models
 	$(BIN)/python -m pytest --cov --cov-report=term
+
+crashtest: $(STAMP) ## faults at every step of every kind of job, as a table; exit status 1 if anything was lost
+	$(BIN)/python -m tests.crash
 
 check: $(STAMP)  ## format, lint, types, imports
 	$(BIN)/ruff format --check .

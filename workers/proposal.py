@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 import torch
 
 from app.domain.contract import EditBatch, EditReport, Progress
+from app.domain.failpoints import Point, failpoint
 from app.domain.manifest import Companion, Draft
 from workers.editing.architectures import EditableModel
 from workers.editing.editor import edit
@@ -56,6 +57,7 @@ class Proposal:
             EditError: as ``editing.editor.edit`` says, or the job was stopped.
         """
         start = time.monotonic()
+        failpoint(Point.TARGETS_BEFORE)
         before = measure(self.shadow, self.facts)
         edited = edit(
             self.shadow,
@@ -69,6 +71,7 @@ class Proposal:
         )
         self.edited = Edited([as_kept(update) for update in edited.updates], edited.columns)
         self._tell.verifying()
+        failpoint(Point.VERIFY_BEFORE)
         reports = compare(self.facts, before, measure(self.shadow, self.facts))
         shares = Shares.of(reports)
         self.report = EditReport(
@@ -135,6 +138,7 @@ class _Telling:
 
     def targets(self, layer: int, step: int, steps: int, loss: float, done: int, facts: int) -> None:
         """Progress of the target optimisation; facts that have converged count as done."""
+        failpoint(Point.TARGETS_STEP)
         self._should_stop()
         within = max(step / steps, done / facts)
         share = VERIFYING * min(self._solved + within, self._layers) / self._layers
@@ -153,6 +157,7 @@ class _Telling:
 
     def solving(self, layer: int) -> None:
         """A layer's targets are found."""
+        failpoint(Point.SOLVE_BEFORE)
         self._should_stop()
         self._solved += 1
         share = VERIFYING * self._solved / self._layers

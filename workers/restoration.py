@@ -12,6 +12,7 @@ from torch import Tensor
 
 from app.domain.contract import InForceReport, Progress
 from app.domain.edit_log import LoggedFact, LogReader
+from app.domain.failpoints import Point, failpoint
 from app.domain.lineage import HeldFact
 from app.domain.manifest import Draft
 from app.domain.version_views import Revert, Rollback
@@ -59,6 +60,7 @@ def restore(
         DamagedVersion: a version does not have the bytes that were committed. Whatever ``should_stop`` raises.
     """
     start = time.monotonic()
+    failpoint(Point.RESTORE_BEFORE)
     state, facts, files = _put_together(live, log, change)
     on_progress(Progress(stage="solve", share=0.5))
     should_stop()
@@ -66,6 +68,7 @@ def restore(
     before, weights = measure(shadow, facts), _applied(shadow)
     on_progress(Progress(stage="verify", share=0.75))
     should_stop()
+    failpoint(Point.VERIFY_BEFORE)
     state.put_on(shadow)
     reports = compare(facts, before, measure(shadow, facts))
     lost = [report for report in reports if report.before.rank == 1 and not report.holds]

@@ -10,7 +10,6 @@ from safetensors.torch import load, save
 from torch import Tensor
 
 from app.domain.edit_log import EditLog, LogReader
-from app.domain.errors import EditError
 from app.domain.replays import Replay
 from app.domain.terms import Term
 from workers.editing.architectures import EditableModel
@@ -59,8 +58,8 @@ class Snapshots:
             state = state_at(editable, self._log, self._log.replay(version))
             self._log.write_snapshot(version, {STATE_FILE: pack_state(state)})
             self._steps = 0
-        except EditError as error:
-            logger.warning("no snapshot: %s", error, extra={"model": self._log.model, "version": version})
+        except Exception as error:  # whatever it is: the version is in service, and its job must not fail by this
+            logger.warning("no snapshot: %r", error, extra={"model": self._log.model, "version": version})
 
 
 def pack_state(state: VersionState) -> bytes:

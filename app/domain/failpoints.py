@@ -24,6 +24,8 @@ class Point(StrEnum):
     TARGETS_BEFORE = "targets.before"
     TARGETS_STEP = "targets.step"
     SOLVE_BEFORE = "solve.before"
+    RESTORE_BEFORE = "restore.before"
+    VERIFY_BEFORE = "verify.before"
     COMMIT_BEFORE = "commit.before"
 
     LOG_WRITE_BEFORE = "log.write.before"

@@ -1,0 +1,115 @@
+"""What must not be is found and told: a run that lost, repeated or damaged something does not pass for a good one."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from app.domain.failpoints import Action, Point
+from tests.crash.cases import CHANGES, FAULTS, FOLLOWING, Case, Kind, matrix, share_of
+from tests.crash.findings import Finding
+from tests.crash.forked_worker import Note, note_of
+from tests.crash.house import Ground, House
+from tests.crash.table import Table
+from tests.domain.test_edit_log_damage import flip_a_bit
+from tests.workers.bench import opened
+
+
+@pytest.fixture(scope="module")
+def ground(tmp_path_factory: pytest.TempPathFactory) -> Ground:
+    return Ground.prepare(tmp_path_factory.mktemp("ground"))
+
+
+@pytest.fixture
+def house(ground: Ground, redis_url: str) -> Iterator[House]:
+    with ground.house(redis_url) as house:
+        house.redis.flushdb()
+        yield house
+
+
+def finding() -> Finding:
+    return Finding((Point.COMMIT_BEFORE, Action.KILL), "a case")
+
+
+def served(house: House) -> Note:
+    """What the log's own leader has in memory."""
+    with opened(house.ground.model, house.folder, statistics=house.ground.statistics) as host:
+        return note_of(host)
+
+
+def test_a_house_in_which_nothing_happened_is_in_order(house: House) -> None:
+    found = finding()
+    found.read_version(house)
+    found.look(house, served(house))
+    assert (found.found, found.bad) == ("N", [])
+
+
+def test_a_job_that_did_not_end_is_a_loss(house: House) -> None:
+    house.submit(CHANGES[Kind.EDIT])
+    found = finding()
+    found.look(house, served(house))
+    assert len(found.losses) == 2  # its state, and its entry in the journal
+    assert not found.duplicates
+    assert not found.damage
+
+
+@pytest.mark.parametrize("part", ["version", "weights", "keys", "facts"])
+def test_a_worker_that_differs_from_the_log_is_damage(house: House, part: str) -> None:
+    other = served(house).model_copy(update={part: -1 if part == "version" else "0" * 64})
+    found = finding()
+    found.look(house, other)
+    assert found.damage == [f"{part} are not those of a clean replay"]
+
+
+def test_unfinished_files_are_damage(house: House) -> None:
+    last = served(house)
+    (house.folder / "log" / "tiny" / "versions" / ".00000009.left").mkdir()
+    found = finding()
+    found.look(house, last)
+    assert found.damage == [".00000009.left was left behind"]
+
+
+def test_a_damaged_file_is_damage(house: House) -> None:
+    flip_a_bit(house.folder / "log" / "tiny" / "versions" / "00000001" / "manifest.json")
+    found = finding()
+    found.read_version(house)
+    assert "the log cannot be read" in found.damage[0]
+
+
+def test_a_version_too_many_is_damage(house: House, ground: Ground) -> None:
+    with opened(ground.model, house.folder, statistics=ground.statistics) as host:
+        for job in ("one", "two"):
+            host.edit(job, FOLLOWING, lambda _: None, lambda: None)
+    found = finding()
+    found.read_version(house)
+    assert found.found == "?"
+    assert found.damage
+
+
+def test_the_table_counts_what_must_not_be() -> None:
+    good, bad = finding(), finding()
+    bad.losses, bad.duplicates, bad.damage = ["a"], ["b", "c"], ["d"]
+    table = Table([good, bad])
+    assert table.bad == [bad]
+    assert str(table).splitlines()[-1].split()[-3:] == ["1", "2", "1"]
+
+
+def test_the_matrix_has_every_point_at_every_time_with_every_fault() -> None:
+    cases = matrix({Kind.EDIT: {Point.COMMIT_BEFORE: 1, Point.LOG_WRITE_BEFORE: 2}})
+    assert len(cases) == len(set(cases)) == 3 * len(FAULTS)
+    assert Case(Kind.EDIT, Point.LOG_WRITE_BEFORE, Action.EIO, 2) in cases
+
+
+def test_the_same_seed_draws_the_same_share() -> None:
+    cases = list(range(100))
+    assert share_of(cases, 0.1, 3) == share_of(cases, 0.1, 3) != share_of(cases, 0.1, 4)
+    assert share_of(cases, 1.0, 3) == cases
+
+
+def test_the_folder_is_gone_when_the_house_is(ground: Ground, redis_url: str) -> None:
+    with ground.house(redis_url) as house:
+        folder: Path = house.folder
+        assert folder.is_dir()
+    assert not folder.exists()
