@@ -1,4 +1,4 @@
-"""The way in for all that changes a model: everything that may refuse it is asked before it is accepted."""
+"""The way in for all that changes or exports a model: everything that may refuse it is asked before it is accepted."""
 
 from __future__ import annotations
 
@@ -8,25 +8,27 @@ from datetime import UTC, datetime
 from secrets import token_hex
 
 from app.domain.accepted import AcceptedEdit
-from app.domain.contract import EditBatch, Job
-from app.domain.errors import RequestInFlight, TooManyFacts
+from app.domain.contract import EditBatch, Export, Job
+from app.domain.edit_log import FactKey
+from app.domain.errors import RequestInFlight, TooManyFacts, UnknownFact
 from app.domain.version_views import Revert, Rollback
 from app.edit_logs import EditLogs
 from app.entity_tags import expected_version
 from app.fleet import Fleet
-from app.idempotency import HEADER, IdempotencyKeys, job_of
+from app.idempotency import HEADER, EarlierRequests, IdempotencyKeys, job_of
 from app.jobs import Jobs
 from app.settings import Settings
 
 
 class Acceptance:
-    """Accepts edit batches, rollbacks and reverts, or says why not."""
+    """Accepts edit batches, rollbacks, reverts and exports, or says why not."""
 
     def __init__(self, jobs: Jobs, fleet: Fleet, logs: EditLogs, keys: IdempotencyKeys, settings: Settings) -> None:
         self._jobs = jobs
         self._fleet = fleet
         self._logs = logs
         self._keys = keys
+        self._earlier = EarlierRequests(logs, settings)
         self._max_facts = settings.max_facts
 
     def accept(self, batch: EditBatch, key: str | None, if_match: str | None) -> Job:
@@ -58,6 +60,28 @@ class Acceptance:
         fingerprint = _fingerprint(f"{type(change).__name__} {model} {change.model_dump_json()}", if_match)
         return self._once(key, fingerprint, lambda job_id: self._submit_back(job_id, model, change, if_match))
 
+    def export(self, model: str, export: Export, key: str | None, if_match: str | None) -> Job:
+        """Have a version written down for others to load, once; all else as ``accept``.
+
+        Raises:
+            UnknownVersion, CompactedVersion: it cannot be done.
+            UnknownModel, RequestInFlight, PreconditionFailed, Unavailable: as ``accept`` does.
+        """
+        fingerprint = _fingerprint(f"Export {model} {export.model_dump_json()}", if_match)
+        return self._once(key, fingerprint, lambda job_id: self._submit_export(job_id, model, export, if_match))
+
+    def take_out(self, job: str, key: str | None, if_match: str | None) -> Job:
+        """Have all facts of an earlier edit taken out that have not been yet, once; all else as ``take_back``.
+
+        Raises:
+            UnknownJob: there is no such job. Conflict: it has written no facts, or not yet.
+            UnknownFact: none of them is left.
+            InseparableFacts, CompactedVersion, RequestInFlight, PreconditionFailed, Unavailable: as ``take_back`` does.
+        """
+        return self._once(
+            key, _fingerprint(f"DELETE {job}", if_match), lambda own: self._submit_out(own, job, if_match)
+        )
+
     def _once(self, key: str | None, fingerprint: str, submit: Callable[[str], Job]) -> Job:
         """The job that ``submit`` makes under an id; that of the first request where one comes again."""
         if key is None:
@@ -68,6 +92,7 @@ class Acceptance:
                 return known
             if not alone:
                 raise RequestInFlight("The first request with this key is not answered yet.", field=HEADER, value=key)
+            self._earlier.refuse_another(key)
             return submit(job_id)
 
     def _submit(self, job_id: str, batch: EditBatch, if_match: str | None) -> Job:
@@ -87,7 +112,29 @@ class Acceptance:
             log.check_revert(change.facts)
         return self._accepted(job_id, model, change, expected)
 
-    def _accepted(self, job_id: str, model: str, change: EditBatch | Rollback | Revert, expected: int | None) -> Job:
+    def _submit_out(self, job_id: str, edit: str, if_match: str | None) -> Job:
+        model, manifest = self._jobs.committed(edit)
+        log = self._logs.of(model)
+        head = log.head()
+        expected_version(if_match, model, head)
+        left = log.history(head).consists_of(head)
+        written = (FactKey(version=manifest.version, index=index) for index in range(len(manifest.facts)))
+        facts = tuple(key for key in written if key in left)
+        if not facts:
+            raise UnknownFact(f"No fact of job {edit} is left in {model}.", field="job", value=edit)
+        return self._submit_back(job_id, model, Revert(facts=facts), if_match)
+
+    def _submit_export(self, job_id: str, name: str, export: Export, if_match: str | None) -> Job:
+        model = self._fleet.resolve(name)
+        log = self._logs.of(model)
+        expected = expected_version(if_match, model, log.head())
+        if export.version is not None:
+            log.check_rollback(export.version)  # the same tensors must be there
+        return self._accepted(job_id, model, export, expected)
+
+    def _accepted(
+        self, job_id: str, model: str, change: EditBatch | Rollback | Revert | Export, expected: int | None
+    ) -> Job:
         accepted = datetime.now(UTC)
         return self._jobs.submit(
             AcceptedEdit(job=job_id, model=model, change=change, accepted=accepted, expected_version=expected)

@@ -1,15 +1,19 @@
 """``Idempotency-Key``: a request that is sent again is answered with the job of the first one.
 
 After draft-ietf-httpapi-idempotency-key-header. A request's job gets its id from key and body, so that queue, journal
-and edit log recognise it, whatever became of this memory; what is kept here tells a key that came with another body.
+and edit log recognise it, whatever became of this memory; and they recognise the key where it comes with another body.
+What is kept here tells the same at once, also while the first request is not answered yet.
 """
 
 from __future__ import annotations
 
 import hashlib
 import logging
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from datetime import UTC, datetime, timedelta
+from itertools import takewhile
 from secrets import token_hex
 from typing import cast
 
@@ -17,12 +21,16 @@ from redis import Redis
 from redis.exceptions import RedisError
 
 from app.domain import keyspace
+from app.domain.accepted import AcceptedJournal
 from app.domain.errors import IdempotencyKeyReused
+from app.edit_logs import EditLogs
 from app.settings import Settings
 
 logger = logging.getLogger(__name__)
 
 HEADER = "Idempotency-Key"
+HALF = 24
+"""Hexadecimal digits of a job's id that tell the key."""
 LONGER_THAN_A_QUESTION_S = 60
 """What an unanswered request may take beside one question to a worker."""
 
@@ -69,6 +77,37 @@ class IdempotencyKeys:
         return None if held is None else held.decode().partition(" ")[0]
 
 
+class EarlierRequests:
+    """The requests whose jobs are known on disk: they outlast what Redis remembers of their keys."""
+
+    def __init__(self, logs: EditLogs, settings: Settings) -> None:
+        self._logs = logs
+        self._journal = AcceptedJournal(settings.accepted_dir)
+        self._ttl_s = settings.idempotency_ttl_s
+
+    def refuse_another(self, key: str) -> None:
+        """Return if no job that came with this key waits, runs, or ended within the time that a key is remembered.
+
+        Raises:
+            IdempotencyKeyReused: one does or did. The request at hand is another one: its own job is not known.
+        """
+        begins = _begin_of_jobs(key)
+        if self._journal.any_of(begins, time.time() - self._ttl_s) or self._committed(begins):
+            raise IdempotencyKeyReused(f"This {HEADER} came with another request before.", field=HEADER, value=key)
+
+    def _committed(self, begins: str) -> bool:
+        since = datetime.now(UTC) - timedelta(seconds=self._ttl_s)
+        return any(
+            (manifest.job or "").startswith(begins)
+            for model in self._logs.models()
+            for manifest in takewhile(lambda each: each.created >= since, self._logs.of(model).newest_first())
+        )
+
+
 def job_of(key: str, fingerprint: str) -> str:
-    """The id of the job of a request with this key."""
-    return hashlib.sha256(f"{key}\n{fingerprint}".encode()).hexdigest()[:32]
+    """The id of the job of a request with this key: one half tells the key, the other half the request."""
+    return _begin_of_jobs(key) + hashlib.sha256(f"{key}\n{fingerprint}".encode()).hexdigest()[:HALF]
+
+
+def _begin_of_jobs(key: str) -> str:
+    return hashlib.sha256(key.encode()).hexdigest()[:HALF]

@@ -19,7 +19,7 @@ from typing import Annotated
 from pydantic import AwareDatetime, Field, ValidationError
 
 from app.domain import durable_files
-from app.domain.contract import EditBatch, Job, JobId, Name
+from app.domain.contract import EditBatch, Export, Job, JobId, Name
 from app.domain.manifest import Record
 from app.domain.version_views import Revert, Rollback
 
@@ -32,11 +32,11 @@ NUMBER = 12
 
 
 class AcceptedEdit(Record):
-    """An edit, or a rollback or revert, that a caller was promised: done once, or its job says why not."""
+    """An edit, a rollback, a revert or an export, that a caller was promised: done once, or its job says why not."""
 
     job: JobId
     model: Name
-    change: EditBatch | Rollback | Revert
+    change: EditBatch | Rollback | Revert | Export
     accepted: AwareDatetime
     expected_version: Annotated[int, Field(ge=0)] | None = Field(
         None, description="The version that the model must be at when the job's turn comes; None: any."
@@ -46,7 +46,7 @@ class AcceptedEdit(Record):
     @property
     def facts(self) -> int:
         """How many facts it writes or takes out, as far as it names them."""
-        return 0 if isinstance(self.change, Rollback) else len(self.change.facts)
+        return 0 if isinstance(self.change, Rollback | Export) else len(self.change.facts)
 
 
 class AcceptedJournal:
@@ -120,6 +120,12 @@ class AcceptedJournal:
                 return Job.model_validate_json(path.read_bytes())
         return None
 
+    def any_of(self, begins: str, since: float) -> bool:
+        """Whether a job whose id begins so has not ended, or ended without a version since then (Unix seconds)."""
+        if any(job.startswith(begins) for model in self.models() for job in self.jobs(model)):
+            return True
+        return any(_changed(path) >= since for path in self._root.glob(f"*/{ENDED}/{begins}*.json"))
+
     def forget(self, before: float) -> None:
         """Remove what ended before this time (Unix seconds), and what a killed front end began to accept."""
         for pattern in (f"*/{ENDED}/*", f"*/{durable_files.HIDDEN}*"):
@@ -141,6 +147,14 @@ def _read(path: Path) -> AcceptedEdit | None:
     except ValidationError:
         logger.error("%s cannot be read, and is left alone", path)  # noqa: TRY400 - it would show the facts
         return None
+
+
+def _changed(path: Path) -> float:
+    """When a file was written (Unix seconds); long ago, if it has just been forgotten."""
+    try:
+        return path.stat().st_mtime
+    except FileNotFoundError:
+        return float("-inf")
 
 
 def _names(folder: Path) -> list[str]:

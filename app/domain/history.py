@@ -48,8 +48,7 @@ class History:
             InseparableFacts: they would still be in the weights, since others that stay share a key with them, or
                 were written together with them by an update that has no columns.
         """
-        lineage = self._lineage(version)
-        known = {held.key for edit in lineage.edits for held in written(self._manifests[edit - 1])} - lineage.reverted
+        lineage, known = self._lineage(version), self.consists_of(version)
         for place, key in enumerate(facts):
             if key not in known:
                 raise UnknownFact(f"version {version} has no {key}", field=f"facts.{place}", value=key.model_dump())
@@ -62,6 +61,13 @@ class History:
             reason = f"were written by version {split[0]} as one whole, of which a part would stay"
             raise _inseparable(reason, composition.keepers(split[0]))
         return terms
+
+    def consists_of(self, version: int) -> frozenset[FactKey]:
+        """The facts that are in the version's weights: those in force, and those that one of them supersedes."""
+        lineage = self._lineage(version)
+        return frozenset(held.key for edit in lineage.edits for held in written(self._manifests[edit - 1])) - (
+            lineage.reverted
+        )
 
     def facts_without(self, version: int, facts: Sequence[FactKey]) -> tuple[HeldFact, ...]:
         """The facts that would be in force after a revert of these on top of a version."""

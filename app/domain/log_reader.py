@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from pydantic import TypeAdapter, ValidationError
@@ -79,6 +79,14 @@ class LogReader:
         """
         return [self._chain.verified(version) for version in range(1, self._chain.at_most(last) + 1)]
 
+    def newest_first(self) -> Iterator[Manifest]:
+        """The committed versions from the head on down, each read when it is asked for.
+
+        Raises:
+            DamagedVersion: a manifest does not have the bytes that were committed.
+        """
+        return (self._chain.verified(version) for version in range(self.head(), 0, -1))
+
     def history(self, last: int | None = None) -> History:
         """What the versions up to ``last`` (the head if None) consist of.
 
@@ -86,6 +94,14 @@ class LogReader:
             UnknownVersion, DamagedVersion: as ``manifests`` does.
         """
         return History(self.manifests(last))
+
+    def digest(self, version: int) -> str:
+        """SHA-256 of a version's manifest, or of ``base.json`` for 0: it vouches for all versions before.
+
+        Raises:
+            UnknownVersion, DamagedVersion: as ``manifests`` does.
+        """
+        return self._chain.digest(self._chain.at_most(version))
 
     def find_job(self, job_id: str) -> Manifest | None:
         """The version that this job committed, if it did.

@@ -6,9 +6,8 @@ from typing import Annotated
 
 from fastapi import APIRouter, Path, Response, status
 
-from app.dependencies import AcceptanceDep, JobsDep
+from app.dependencies import AcceptanceDep
 from app.domain.contract import Job, JobId, Name
-from app.domain.edit_log import FactKey
 from app.domain.errors import (
     CompactedVersion,
     Conflict,
@@ -89,13 +88,13 @@ def revert_facts(
 )
 def revert_edit(
     job: JobId,
-    jobs: JobsDep,
     acceptance: AcceptanceDep,
     response: Response,
     idempotency_key: KeyHeader = None,
     if_match: ConditionHeader = None,
 ) -> Job:
-    """Take all facts of an earlier edit out, as a revert of them does; the answer is the revert's job."""
-    model, manifest = jobs.committed(job)
-    facts = tuple(FactKey(version=manifest.version, index=index) for index in range(len(manifest.facts)))
-    return followed(acceptance.take_back(model, Revert(facts=facts), bare(idempotency_key), if_match), response)
+    """Take out what is left of an earlier edit: all its facts that were not taken out before, as a revert does.
+
+    The answer is the revert's job; its `facts` says how many they are.
+    """
+    return followed(acceptance.take_out(job, bare(idempotency_key), if_match), response)

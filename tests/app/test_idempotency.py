@@ -17,10 +17,12 @@ from app.domain import keyspace
 from app.domain.errors import AmbiguousSubject, Unavailable
 from app.domain.problems import problem_of
 from app.idempotency import IdempotencyKeys
+from app.main import create_app
 from app.settings import Settings
 from tests.app.answers import posted
 from tests.app.histories import begin, commit
 from tests.app.worker_end import WorkerEnd
+from tests.workers.worker_process import until
 
 LYON: dict[str, Any] = {"subject": "Lyon", "relation": "is located in the country of", "object": "Japan"}
 BODY: dict[str, Any] = {"facts": [LYON]}
@@ -29,6 +31,15 @@ OTHER: dict[str, Any] = {"facts": [{**LYON, "object": "Peru"}]}
 
 def post(client: TestClient, body: object = BODY, key: str = "order-1", **headers: str) -> httpx.Response:
     return posted(client, "/edits", body, {"Idempotency-Key": key, **headers})
+
+
+def end(client: TestClient, settings: Settings, job: str, ending: str) -> None:
+    """Have the first request's job, which waits, come to this end."""
+    if ending == "commits":
+        commit(begin(settings), job)
+        assert client.get(f"/jobs/{job}").json()["status"] == "succeeded"
+    elif ending == "is cancelled":
+        assert client.post(f"/jobs/{job}/cancel").json()["status"] == "cancelled"
 
 
 def queued(redis: Redis) -> int:
@@ -89,6 +100,17 @@ class TestAfterAFlush:
         assert (again["id"], again["status"], again["version"]) == (job, "succeeded", 1)
         assert queued(redis) == 0
 
+    @pytest.mark.parametrize("ending", ["waits", "commits", "is cancelled"])
+    def test_a_key_that_comes_with_another_body_is_refused(
+        self, client: TestClient, worker: WorkerEnd, redis: Redis, settings: Settings, ending: str
+    ) -> None:
+        end(client, settings, post(client).json()["id"], ending)
+        redis.flushall()
+        worker.join(redis, "atlas")
+        refused = post(client, OTHER)
+        assert (refused.status_code, refused.json()["code"]) == (422, "idempotency_key_reused")
+        assert post(client, OTHER, key="order-2").status_code == 202
+
 
 class TestAnotherBody:
     @pytest.mark.parametrize("changed", [{"body": OTHER}, {"If-Match": "*"}], ids=["body", "condition"])
@@ -103,12 +125,20 @@ class TestAnotherBody:
         assert queued(redis) == 1
         assert post(client).status_code == 202  # the first one's key is as it was
 
-    def test_is_welcome_when_the_key_is_forgotten(self, client: TestClient, worker: WorkerEnd, redis: Redis) -> None:
+    @pytest.mark.parametrize("ending", ["commits", "is cancelled"])
+    def test_is_welcome_when_the_first_ended_longer_ago_than_keys_are_remembered(
+        self, client: TestClient, worker: WorkerEnd, redis: Redis, settings: Settings, ending: str
+    ) -> None:
         first = post(client).json()["id"]
         [name] = redis.keys(keyspace.idempotency("*"))
         assert redis.ttl(name) > 24 * 3600 - 60
         redis.delete(name)
-        assert post(client, OTHER).json()["id"] != first
+        end(client, settings, first, ending)
+        assert post(client, OTHER).status_code == 422
+        short = settings.model_copy(update={"idempotency_ttl_s": 1})
+        with TestClient(create_app(short)) as later:
+            until(lambda: post(later, OTHER).status_code == 202, "the key is not forgotten")
+            assert post(later, OTHER).json()["id"] != first
 
 
 class TestWhileTheFirstIsInFlight:

@@ -31,6 +31,11 @@ def test_logs_and_accepted_jobs_are_kept_with_the_data_unless_told_otherwise(mon
     assert (Settings().log_dir, Settings().accepted_dir) == (Path("/log"), Path("/accepted"))
 
 
+def test_the_logs_may_lie_in_an_object_store(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PALIMPSEST_LOG_DIR", "s3://bucket//logs")
+    assert Settings().log_dir == "s3://bucket//logs"
+
+
 @pytest.mark.parametrize(
     ("name", "value"),
     [

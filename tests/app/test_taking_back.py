@@ -13,13 +13,14 @@ from rq.job import Job as QueuedJob
 from rq.serializers import JSONSerializer
 
 from app.domain import keyspace
-from app.domain.edit_log import Draft, EditLog
+from app.domain.edit_log import Draft, EditLog, FactKey
 from app.jobs import Jobs
 from app.settings import Settings
 from tests.app.answers import posted
 from tests.app.histories import LYON, OSLO, begin, commit
 from tests.app.worker_end import WorkerEnd
 
+NICE = LYON.model_copy(update={"subject": "Nice"})
 ROLLBACK, REVERT = "/models/atlas/rollback", "/models/atlas/revert"
 FIRST = {"facts": [{"version": 1, "index": 0}]}
 
@@ -35,6 +36,13 @@ def log(settings: Settings, worker: WorkerEnd) -> EditLog:
 
 def queued(redis: Redis) -> list[QueuedJob]:
     return Queue(keyspace.queue("atlas"), connection=redis, serializer=JSONSerializer).jobs
+
+
+def revert(log: EditLog, *facts: tuple[int, int], job: str = "revert") -> None:
+    """One more version, without these facts."""
+    keys = tuple(FactKey(version=version, index=index) for version, index in facts)
+    with log.lead() as epoch:
+        log.commit(Draft(version=log.head() + 1, kind="revert", reverted=keys, job=job, epoch=epoch), {})
 
 
 class TestAccepted:
@@ -58,6 +66,27 @@ class TestAccepted:
         assert (response.status_code, response.headers["location"]) == (202, f"/jobs/{response.json()['id']}")
         [found] = queued(redis)
         assert (found.func_name, json.loads(found.args[0])) == ("workers.jobs.revert", FIRST)
+
+    def test_deleting_an_edit_takes_out_what_is_left_of_it(
+        self, client: TestClient, log: EditLog, redis: Redis
+    ) -> None:
+        third = commit(log, "job3", NICE, LYON)
+        revert(log, (third.version, 0))
+        response = client.delete("/edits/job3")
+        assert (response.status_code, response.json()["facts"]) == (202, 1)
+        commit(log, "job5", LYON)  # supersedes the one that is left
+        assert client.delete("/edits/job3").status_code == 202
+        assert [json.loads(found.args[0]) for found in queued(redis)] == [{"facts": [{"version": 3, "index": 1}]}] * 2
+
+    def test_deleting_an_edit_again_with_the_same_key_is_the_same_job_whatever_is_left(
+        self, client: TestClient, log: EditLog, redis: Redis
+    ) -> None:
+        key = {"Idempotency-Key": "out-1"}
+        first = client.delete("/edits/job1", headers=key)
+        revert(log, (1, 0), job=first.json()["id"])
+        again = client.delete("/edits/job1", headers=key)
+        assert (again.status_code, again.json()["id"], again.json()["version"]) == (202, first.json()["id"], 3)
+        assert client.delete("/edits/job1").json()["code"] == "unknown_fact"
 
     def test_the_same_request_gets_the_same_job_and_another_one_is_refused(
         self, client: TestClient, log: EditLog, redis: Redis

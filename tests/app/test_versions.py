@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 from fastapi.testclient import TestClient
 
@@ -56,7 +58,7 @@ class TestVersion:
     def test_that_is_damaged_is_named_without_the_servers_paths(
         self, client: TestClient, log: EditLog, settings: Settings
     ) -> None:
-        path = settings.log_dir / "atlas" / "versions" / "00000002" / "manifest.json"
+        path = Path(settings.log_dir) / "atlas" / "versions" / "00000002" / "manifest.json"
         path.write_bytes(b"{}")
         problem = client.get("/models/atlas/versions/2")
         assert (problem.status_code, problem.json()["code"]) == (500, "damaged_version")

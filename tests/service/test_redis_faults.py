@@ -1,0 +1,200 @@
+"""Redis fails at every moment of a job's life: each accepted job is applied once, in its order.
+
+PALIMPSEST_OUTAGE_S sets how long Redis stays away at the longest; seconds by default, since all tests wait for it.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from app.domain import keyspace
+from app.domain.contract import JobOutcome, JobStatus
+from app.domain.edit_log import EditLog
+from app.domain.errors import EditError, StaleEpoch, VersionExists
+from app.domain.failpoints import Point
+from tests.service.house import MODEL, House, Nursery
+from tests.workers.bench import batch
+from tests.workers.worker_process import RedisServer, until
+from workers.model_host import HostSettings, ModelHost
+
+SLOW = 100
+"""Gradient steps of a job that is still running when something happens to Redis."""
+OUTAGE_S = float(os.environ.get("PALIMPSEST_OUTAGE_S", "2"))
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServer]:
+    server = RedisServer(tmp_path_factory.mktemp("redis"))
+    server.start()
+    yield server
+    server.client.close()
+    server.stop()
+
+
+@pytest.fixture
+def house(nursery: Nursery, server: RedisServer, model: Path, statistics: Path, tmp_path: Path) -> Iterator[House]:
+    house = House(nursery, server.url, model, statistics, tmp_path)
+    house.start()
+    yield house
+    house.close()
+
+
+def accepted(house: House, subject: str, steps: int = 2) -> str:
+    """Post an edit; its job's id."""
+    response = house.sent("POST", "/edits", body(subject, steps))
+    assert response.status_code == 202, response.text
+    return str(response.json()["id"])
+
+
+def body(subject: str, steps: int = 2) -> dict[str, Any]:
+    fact = {"subject": subject, "prompt": "{} is a city in", "object": "Japan"}
+    # A rate this small never converges, so the job takes all its steps.
+    return {"facts": [fact], "hyperparameters": {"v_num_grad_steps": steps, "v_lr": 1e-6}}
+
+
+def waiting(house: House) -> list[str]:
+    """Accepted jobs, none of them ended, most of them not begun; their worker is dead."""
+    jobs = [accepted(house, "Lyon", SLOW), *(accepted(house, subject) for subject in ("Kyoto", "Oslo"))]
+    house.kill()
+    assert jobs_of_versions(house) == []
+    return jobs
+
+
+def jobs_of_versions(house: House) -> list[str | None]:
+    return [manifest.job for manifest in EditLog(house.data / "log", MODEL).manifests()]
+
+
+def until_running(house: House, job: str) -> None:
+    until(lambda: house.job(job).progress is not None, f"{job} does not run")
+
+
+def all_applied(house: House, jobs: list[str]) -> None:
+    """Each job has made one version, in their order, and says so."""
+    assert [house.ended(job).version for job in jobs] == list(range(1, len(jobs) + 1))
+    assert jobs_of_versions(house) == jobs
+
+
+@contextmanager
+def away(server: RedisServer) -> Iterator[None]:
+    """Redis ends as by a power cut, and comes back with what it has on disk."""
+    server.kill()
+    try:
+        yield
+    finally:
+        server.start()
+
+
+class TestKilledAndRestarted:
+    def test_before_the_pop(self, house: House, server: RedisServer) -> None:
+        jobs = waiting(house)
+        with away(server):
+            pass
+        all_applied(house, jobs)
+
+    def test_in_the_job_and_back_before_its_end(self, house: House, server: RedisServer) -> None:
+        jobs = [accepted(house, "Lyon", SLOW), accepted(house, "Kyoto")]
+        until_running(house, jobs[0])
+        with away(server):
+            assert jobs_of_versions(house) == []
+        all_applied(house, jobs)
+
+    def test_at_its_end(self, house: House, server: RedisServer) -> None:
+        house.kill()
+        house.start(f"{Point.RESULT_BEFORE}=stop")
+        jobs = [accepted(house, "Lyon"), accepted(house, "Kyoto")]
+        until(lambda: jobs_of_versions(house) == jobs[:1], "the first job does not commit")
+        with away(server):
+            house.resume()
+        all_applied(house, jobs)
+
+    def test_and_so_is_the_worker_at_the_same_time(self, house: House, server: RedisServer) -> None:
+        jobs = [accepted(house, "Lyon", SLOW), accepted(house, "Kyoto")]
+        until_running(house, jobs[0])
+        with away(server):
+            house.kill()
+        all_applied(house, jobs)
+
+
+def test_away_for_long(house: House, server: RedisServer) -> None:
+    jobs = [accepted(house, "Lyon", SLOW), accepted(house, "Kyoto")]
+    until_running(house, jobs[0])
+    with away(server):
+        back = time.monotonic() + OUTAGE_S
+        while time.monotonic() < back:
+            refused = house.sent("POST", "/edits", body("Oslo"))
+            assert (refused.status_code, refused.json()["code"]) == (503, "redis_unavailable")
+            assert house.sent("GET", "/healthz").status_code == 200
+            time.sleep(0.2)
+        asked = house.sent("POST", "/query", {"prompts": [{"prompt": "Lyon is"}]})
+        assert (asked.status_code, asked.json()["code"]) == (503, "redis_unavailable")
+        assert house.got(f"/models/{MODEL}/facts").json()["version"] == 1
+        assert jobs_of_versions(house) == jobs[:1]  # the running one needs no Redis to commit
+    all_applied(house, jobs)
+
+
+def test_out_of_memory_in_a_job(house: House, server: RedisServer) -> None:
+    jobs = [accepted(house, "Lyon", SLOW), accepted(house, "Kyoto")]
+    until_running(house, jobs[0])
+    server.client.config_set("maxmemory", 1)
+    try:
+        refused = house.sent("POST", "/edits", body("Oslo"))
+        assert (refused.status_code, refused.json()["code"]) == (503, "redis_unavailable")
+        until(lambda: jobs_of_versions(house) == jobs[:1], "the job does not commit")
+        assert house.job(jobs[0]).status is JobStatus.SUCCEEDED
+    finally:
+        server.client.config_set("maxmemory", 0)
+    all_applied(house, jobs)
+
+
+def test_flushed_with_jobs_waiting_and_no_worker(house: House, server: RedisServer) -> None:
+    jobs = waiting(house)
+    server.client.flushall()
+    all_applied(house, jobs)
+
+
+def test_queued_twice_at_the_same_time(house: House, server: RedisServer) -> None:
+    """As when a flush, and what was accepted being queued again, meet a worker that is at it."""
+    jobs = [accepted(house, "Lyon", SLOW), accepted(house, "Kyoto")]
+    until_running(house, jobs[0])
+    server.client.lpush(f"rq:queue:{keyspace.queue(MODEL)}", jobs[0])
+    all_applied(house, jobs)
+
+
+def test_two_leaders_that_run_the_same_job_at_the_same_time_commit_it_once(model: Path, tmp_path: Path) -> None:
+    """On a store that has no lock, so that an overtaken leader does not know of it yet."""
+    hosts = [ModelHost.open(_on_a_store(model, tmp_path, epoch)) for epoch in (1, 2)]
+
+    def run(host: ModelHost) -> JobOutcome | EditError:
+        try:
+            return host.edit("one", batch(), lambda _: None, lambda: None)
+        except (StaleEpoch, VersionExists) as error:
+            return error
+
+    with ThreadPoolExecutor(2) as pool:
+        ends = list(pool.map(run, hosts))
+    [winner] = [end for end in ends if isinstance(end, JobOutcome)]
+    assert (winner.status, winner.version) == (JobStatus.SUCCEEDED, 1)
+    assert isinstance(ends[0], StaleEpoch)
+    assert [manifest.job for manifest in hosts[0].log.manifests()] == ["one"]
+    assert hosts[1].edit("one", batch(), lambda _: None, lambda: None) == winner  # and later
+    for host in hosts:
+        host.close()
+
+
+def _on_a_store(model: Path, data: Path, epoch: int) -> HostSettings:
+    return HostSettings(
+        source=str(model),
+        name=MODEL,
+        log_root=f"memory://{data}",
+        data_dir=data,
+        epoch_hint=lambda: epoch,
+        preset=model / "preset.json",
+    )
