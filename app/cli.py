@@ -34,6 +34,7 @@ def serve(
     host: Annotated[str | None, typer.Option(help="Address to listen on.")] = None,
     port: Annotated[int | None, typer.Option(help="Port to listen on.")] = None,
     data_dir: Annotated[Path | None, typer.Option(help="Edit logs, statistics, Redis files.")] = None,
+    replicas: Annotated[int, typer.Option(help="Workers a model besides the one that leads.", min=0)] = 0,
 ) -> None:
     """Run Redis (unless PALIMPSEST_REDIS_URL names one), a worker a model and the front end, until Ctrl-C."""
     console = Console()
@@ -45,6 +46,7 @@ def serve(
         host=host or settings.host,
         port=settings.port if port is None else port,
         redis_url=settings.redis_url,
+        replicas=replicas,
     )
     logging.getLogger("httpx").setLevel(logging.WARNING)
     for number in (signal.SIGINT, signal.SIGTERM):  # SIGINT too: a shell's background job inherits it as ignored

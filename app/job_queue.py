@@ -24,7 +24,7 @@ from rq.utils import as_text, now, utcformat
 
 from app.domain import keyspace
 from app.domain.accepted import AcceptedEdit
-from app.domain.contract import EditBatch, Progress
+from app.domain.contract import EditBatch, Export, Progress
 from app.domain.version_views import Revert, Rollback
 from app.settings import Settings
 from app.transactions import transact
@@ -35,6 +35,7 @@ FUNCTIONS: Mapping[type, tuple[str, str]] = MappingProxyType(
         EditBatch: (APPLY_EDITS, "edit"),
         Rollback: ("workers.jobs.rollback", "rollback"),
         Revert: ("workers.jobs.revert", "revert"),
+        Export: ("workers.jobs.export", "export"),
     }
 )
 """The workers' entry points, by name: the front end never imports them. And what such a job is called."""

@@ -24,7 +24,7 @@ from app.idempotency import IdempotencyKeys
 from app.jobs import Jobs
 from app.metrics import Metrics, RequestMetrics
 from app.recovery import Recovery
-from app.routes import edits, generate, health, jobs, models, query, taking_back, versions
+from app.routes import edits, exports, generate, health, jobs, models, query, taking_back, versions
 from app.settings import Settings
 
 SPARE_THREADS = 40
@@ -61,7 +61,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     app.add_middleware(BodyLimit, limit=settings.max_body_bytes)
     app.add_middleware(RequestMetrics, metrics=metrics)
     error_handlers.install(app)
-    for room in (edits, jobs, query, generate, models, versions, taking_back, health):
+    for room in (edits, jobs, query, generate, models, versions, taking_back, exports, health):
         app.include_router(room.router)
     return app
 

@@ -10,6 +10,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 from redis import Redis
 
 from app.domain.contract import Name
+from app.domain.log_root import LogRootSetting
 
 DATA_DIR = Path(".palimpsest")
 
@@ -30,7 +31,9 @@ class Settings(BaseSettings):
     redis_url: str | None = Field(None, description="redis://, rediss:// or unix://; needed to serve.")
     redis_timeout_s: Seconds = 5.0
     data_dir: Path = DATA_DIR
-    log_dir: Path = Field(DATA_DIR / "log", description="Root of the edit logs; by default <data_dir>/log.")
+    log_dir: LogRootSetting = Field(
+        DATA_DIR / "log", description="Root of the edit logs, or a URL that fsspec knows; by default <data_dir>/log."
+    )
     accepted_dir: Path = Field(
         DATA_DIR / "accepted", description="What was accepted and has not ended; by default <data_dir>/accepted."
     )

@@ -1,4 +1,4 @@
-"""The whole service on this machine: a Redis of its own unless one is named, one worker a model, the front end.
+"""The whole service on this machine: a Redis of its own unless one is named, the workers, the front end.
 
 Every process is started here, and exactly those are stopped at the end.
 """
@@ -32,7 +32,11 @@ RESTART_PAUSE_S = 1.0
 
 @dataclass(frozen=True, slots=True)
 class StackSettings:
-    """What to start. ``logs``: a file that the processes write to, or None for the terminal."""
+    """What to start.
+
+    logs: a file that the processes write to, or None for the terminal.
+    replicas: workers a model besides the one that leads; any of them takes the lead when that one dies.
+    """
 
     models: tuple[str, ...]
     data_dir: Path
@@ -40,6 +44,7 @@ class StackSettings:
     port: int = 8000
     redis_url: str | None = None
     logs: Path | None = None
+    replicas: int = 0
 
 
 @dataclass(slots=True)
@@ -80,8 +85,11 @@ class Stack:
         server = ["uvicorn", "--factory", "app.main:create_app", "--no-access-log", "--log-level", "warning"]
         server += ["--host", self.settings.host, "--port", str(self.settings.port)]
         self._launch("front end", [sys.executable, "-m", *server])
+        role = "auto" if self.settings.replicas else "leader"
         for model in self.settings.models:
-            self._launch(f"worker of {model}", [sys.executable, "-m", "workers", "--model", model])
+            for number in range(1 + self.settings.replicas):
+                command = [sys.executable, "-m", "workers", "--model", model, "--role", role]
+                self._launch(f"worker {number + 1} of {model}", command)
         self._await_ready()
 
     def supervise(self) -> None:

@@ -1,4 +1,4 @@
-"""The commands of `palimpsest` that need torch: apply and statistics. They join the command line as entry points.
+"""The commands of `palimpsest` that need torch: apply, export and statistics. They join it as entry points.
 
 torch takes seconds to import, so everything that needs it is imported where a command runs, not when help is shown.
 """
@@ -6,6 +6,7 @@ torch takes seconds to import, so everything that needs it is imported where a c
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -15,6 +16,7 @@ import typer
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
+from app.domain.contract import ExportFormat
 from app.domain.errors import EditError, RequestError
 
 DEFAULT_SAMPLES = 10_000
@@ -76,6 +78,39 @@ def apply(
             report.write_text(text + "\n", encoding="utf-8")
 
 
+def export(
+    model: Annotated[str, typer.Argument(help="The model whose log it is.")],
+    out: Annotated[Path, typer.Option(help="The folder to make; it may be there if it is empty.")],
+    export_format: Annotated[
+        ExportFormat, typer.Option("--format", help="A whole model, a LoRA adapter, or bare factors.")
+    ],
+    version: Annotated[int | None, typer.Option(help="Instead of the newest.", min=0)] = None,
+    log: Annotated[str | None, typer.Option("--log", help="Directory of the logs, or a URL that fsspec knows.")] = None,
+    source: Annotated[str | None, typer.Option(help="Where the base model is, if not where the log says.")] = None,
+    device: Device = "cpu",
+    dtype: Dtype = "float32",
+) -> None:
+    """Write a version of a model down for others to load, from its log: a running worker is not disturbed.
+
+    What was written is loaded again and compared with the version before the folder gets its name.
+    """
+    console = Console(stderr=True)
+    with _telling_errors(console):
+        from workers.exports.from_log import LoggedModel
+
+        opened = LoggedModel.open(log or _log_root(), model, source, device=device, dtype=dtype)
+        made = opened.export(export_format, version, out)
+        rank = "" if made.rank is None else f", rank {made.rank}, relative error {made.error:.2g}"
+        bound = "the rank was cut" if made.tolerance is None else f"{made.tolerance:.2g} allowed"
+        console.print(
+            f"version {made.version} of {model} as {made.format}: {out}, {made.bytes:,} bytes{rank}; "
+            f"loaded back, its logits differ by {made.max_logit_difference:.2g} at most ({bound})",
+            markup=False,
+            highlight=False,
+            soft_wrap=True,
+        )
+
+
 def statistics(
     model: ModelArgument,
     corpus: Annotated[str, typer.Option(help="A text file, one text a line, or a data set as NAME[:SUBSET].")],
@@ -108,6 +143,12 @@ def statistics(
             )
         save_statistics(found, out)
         console.print(f"{found.tokens} tokens, layers {', '.join(map(str, run.layers))}: {out}")
+
+
+def _log_root() -> str:
+    """Where a worker with the same environment would keep its logs."""
+    data_dir = Path(os.environ.get("PALIMPSEST_DATA_DIR") or ".palimpsest")
+    return os.environ.get("PALIMPSEST_LOG_DIR") or str(data_dir / "log")
 
 
 def _layers(text: str | None) -> tuple[int, ...]:

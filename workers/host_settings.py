@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from app.domain.edit_log import Base, EditLog
+from app.domain.log_root import LogRoot
 from workers.editing.architectures import EditableModel
 from workers.editing.contexts import checked_contexts, contexts_of
 from workers.editing.preset import Preset
@@ -20,11 +21,15 @@ from workers.editing.presets import choose_preset
 
 @dataclass(frozen=True, slots=True)
 class HostSettings:
-    """What a host is opened with. ``epoch_hint`` gives the least epoch to lead under (a counter in Redis)."""
+    """What a host is opened with.
+
+    epoch_hint: gives the least epoch to lead under (a counter in Redis).
+    lead: whether to lead at once; else the host follows until it is told to.
+    """
 
     source: str
     name: str
-    log_root: Path
+    log_root: LogRoot
     data_dir: Path
     epoch_hint: Callable[[], int]
     revision: str | None = None
@@ -35,6 +40,7 @@ class HostSettings:
     max_batch_tokens: int = 16384
     snapshot_every: int = 64
     earlier_versions: int = 4
+    lead: bool = True
 
 
 def preset_of(

@@ -17,7 +17,7 @@ import torch
 from pydantic import ValidationError
 from rq import Retry
 
-from app.domain.contract import EditBatch, JobOutcome, JobStatus, Progress, Request
+from app.domain.contract import EditBatch, Export, JobOutcome, JobStatus, Progress, Request
 from app.domain.errors import EditError, EditFailed, JobCancelled, RequestError, StaleEpoch, VersionExists
 from app.domain.failpoints import Point, failpoint
 from app.domain.problems import problem_of
@@ -68,10 +68,24 @@ class Editor(Protocol):
     ) -> JobOutcome:
         """Go back to a version, or take facts out; all else as ``edit``."""
 
+    def export(
+        self,
+        job_id: str,
+        export: Export,
+        on_progress: Callable[[Progress], None],
+        should_stop: Callable[[], None],
+        expected_version: int | None = None,
+    ) -> JobOutcome:
+        """Write a version down for others to load, which makes no version; all else as ``edit``."""
+
 
 @dataclass(frozen=True, slots=True)
 class JobRun:
-    """One delivery of a job. ``lead_lost`` hears that another leader has taken over this worker's log."""
+    """One delivery of a job.
+
+    lead_lost: hears that another leader has taken over this worker's log.
+    confirm_lead: raises StaleEpoch if one has; asked before a job's end is made known.
+    """
 
     job_id: str
     editor: Editor
@@ -79,6 +93,7 @@ class JobRun:
     should_stop: Callable[[], None]
     on_end: Callable[[JobOutcome, float], None]
     lead_lost: Callable[[EditError], None]
+    confirm_lead: Callable[[], None] = lambda: None
 
 
 class JobFunction(Protocol):
@@ -108,11 +123,22 @@ def revert(run: JobRun, request_json: str, *, expected_version: int | None = Non
     return _ran(run, lambda: _taken_back(run, _parse(Revert, request_json), expected_version))
 
 
+def export(run: JobRun, request_json: str, *, expected_version: int | None = None) -> str | Retry:
+    """Do an ``Export``, at ``expected_version`` if that is given; see ``_ran``."""
+
+    def write() -> JobOutcome:
+        wanted = _parse(Export, request_json)
+        return run.editor.export(run.job_id, wanted, run.on_progress, run.should_stop, expected_version)
+
+    return _ran(run, write)
+
+
 FUNCTIONS: Mapping[str, JobFunction] = MappingProxyType(
     {
         "workers.jobs.apply_edits": apply_edits,
         "workers.jobs.rollback": rollback,
         "workers.jobs.revert": revert,
+        "workers.jobs.export": export,
     }
 )
 """By the names that the front end queues. Each takes its request as JSON."""
@@ -130,7 +156,8 @@ def _ran(run: JobRun, work: Callable[[], JobOutcome]) -> str | Retry:
     """
     started = time.monotonic()
     try:
-        outcome = work()
+        outcome = _outcome(run.job_id, work)
+        run.confirm_lead()
     except LeaveJob:
         log.info("job left to the next worker", extra={"job_id": run.job_id})
         return Retry(max=MOST_HANDOVERS, enqueue_at_front=True)
@@ -138,15 +165,23 @@ def _ran(run: JobRun, work: Callable[[], JobOutcome]) -> str | Retry:
         log.error("lead lost: %s", error, extra={"job_id": run.job_id})  # noqa: TRY400 - the sentence says all
         run.lead_lost(error)
         return Retry(max=MOST_HANDOVERS, enqueue_at_front=True)
-    except JobCancelled as error:
-        outcome = JobOutcome(status=JobStatus.CANCELLED, error=problem_of(error))
-    except EditError as error:
-        outcome = JobOutcome(status=JobStatus.FAILED, error=problem_of(error))
-    except Exception as error:  # the job's edge: whatever went wrong, the queue goes on
-        outcome = JobOutcome(status=JobStatus.FAILED, error=problem_of(_unforeseen(run.job_id, error)))
     _ended(run, outcome, time.monotonic() - started)
     failpoint(Point.RESULT_BEFORE)
     return outcome.model_dump_json()
+
+
+def _outcome(job_id: str, work: Callable[[], JobOutcome]) -> JobOutcome:
+    """What became of the work; all but what is not the job's own end: LeaveJob, StaleEpoch and VersionExists."""
+    try:
+        return work()
+    except (LeaveJob, StaleEpoch, VersionExists):
+        raise
+    except JobCancelled as error:
+        return JobOutcome(status=JobStatus.CANCELLED, error=problem_of(error))
+    except EditError as error:
+        return JobOutcome(status=JobStatus.FAILED, error=problem_of(error))
+    except Exception as error:  # the job's edge: whatever went wrong, the queue goes on
+        return JobOutcome(status=JobStatus.FAILED, error=problem_of(_unforeseen(job_id, error)))
 
 
 def _parse(kind: type[RequestT], request_json: str) -> RequestT:

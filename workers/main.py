@@ -1,4 +1,4 @@
-"""``python -m workers``: load the model, replay the log, join the fleet, take jobs.
+"""``python -m workers``: load the model, replay the log, join the fleet, lead or follow.
 
 Exit status: 0 after SIGTERM or SIGINT; 1 when the model could not be opened, or another leader took over; 2 when
 a setting is invalid.
@@ -8,14 +8,11 @@ from __future__ import annotations
 
 import argparse
 import logging
-import secrets
 import signal
-import socket
 import sys
 from collections.abc import Sequence
 from contextlib import ExitStack
 from datetime import UTC, datetime
-from functools import partial
 from types import FrameType
 from typing import NoReturn
 
@@ -24,22 +21,21 @@ from pydantic import ValidationError
 from redis import Redis
 
 from app.domain import keyspace
-from app.domain.contract import JobOutcome, WorkerCard
 from app.domain.errors import EditError
-from workers.jobs import JobRun
+from workers.card import CardOf
+from workers.duty import Duty
+from workers.job_taking import JobTaking, worker_id
+from workers.lease import Lease
 from workers.logs import set_up_logging
 from workers.metrics import Metrics
 from workers.model_host import HostSettings, ModelHost
 from workers.priority import SWITCH_INTERVAL_S, compute_threads, stand_back
-from workers.progress import ProgressStream
 from workers.question_batches import QuestionBatches
-from workers.redis_clients import queue_client, side_client, wait_for
+from workers.redis_clients import side_client, wait_for
 from workers.registration import Registration
-from workers.rq_worker import ModelWorker, work_until_stopped
 from workers.server import create_server
 from workers.server_thread import ServerThread
 from workers.settings import WorkerSettings
-from workers.watch import JobWatch
 
 log = logging.getLogger(__name__)
 
@@ -56,6 +52,8 @@ OPTIONS = (
     "advertise-url",
     "redis-url",
     "data-dir",
+    "log-dir",
+    "role",
     "log-level",
 )
 """Settings that the command line takes; all settings can be given by the environment."""
@@ -106,7 +104,7 @@ def _run(settings: WorkerSettings) -> int:
         host = ModelHost.open(_host_settings(settings, side))
         stack.callback(host.close)
         editing_threads = compute_threads()
-        card = partial(_card, host, settings.url(http.port), _worker_id(settings.name), datetime.now(UTC))
+        card = CardOf(worker_id(settings.name), host, settings.url(http.port), datetime.now(UTC))
         metrics = Metrics(lambda: host.version)
         host.watch_publishes(metrics.published)
         batches = QuestionBatches(
@@ -117,38 +115,25 @@ def _run(settings: WorkerSettings) -> int:
         )
         stack.callback(batches.close)
         stack.callback(http.close)  # goes first: who was asked answers to the end
-        http.serve(create_server(host, card, metrics, batches))
-        registration = stack.enter_context(Registration(side, card))
-        stack.callback(_ignore_signals)
-        stand_back(editing_threads, settings.edit_nice)
-        log.info("serving at %s", card().url, extra={"model": host.name, "version": host.version})
-        return _take_jobs(settings, host, side, registration, metrics)
+        registration = Registration(side, card)
+        jobs = JobTaking(settings, host, side, registration, metrics)
+        duty = Duty(
+            host,
+            Lease(side, host.name, card.worker, settings.lease_s),
+            jobs.news,
+            settings.follow_s,
+            jobs.take,
+            registration.publish,
+        )
 
+        def open_house() -> None:
+            http.serve(create_server(host, card, metrics, batches))
+            stack.enter_context(registration)
+            stack.callback(_ignore_signals)
+            stand_back(editing_threads, settings.edit_nice)
+            log.info("serving at %s", card.url, extra={"model": host.name, "version": host.version})
 
-def _take_jobs(
-    settings: WorkerSettings, host: ModelHost, side: Redis, registration: Registration, metrics: Metrics
-) -> int:
-    """Edit, job after job, until told to stop."""
-
-    def on_end(outcome: JobOutcome, seconds: float) -> None:
-        metrics.edit_ended(outcome.status, seconds)
-        registration.publish()
-
-    def make_run(job_id: str, worker: ModelWorker) -> JobRun:
-        watch = JobWatch(side, job_id, settings.deadline_s, worker.leaving)
-        progress = ProgressStream(side, job_id)
-        return JobRun(job_id, host, progress.report, watch.should_stop, on_end, worker.lose_lead)
-
-    with queue_client(settings.redis_url) as redis:
-
-        def make_worker() -> ModelWorker:
-            name = _worker_id(settings.name)
-            return ModelWorker(keyspace.queue(host.name), name, redis, make_run, settings.stop_grace_s)
-
-        lost = work_until_stopped(make_worker, partial(wait_for, side))
-    if lost is not None:
-        log.error("another leader has taken over: %s", lost, extra={"model": host.name})
-    return 0 if lost is None else 1
+        return duty.do(settings.role, open_house)
 
 
 def _host_settings(settings: WorkerSettings, redis: Redis) -> HostSettings:
@@ -169,21 +154,7 @@ def _host_settings(settings: WorkerSettings, redis: Redis) -> HostSettings:
         max_batch_tokens=settings.max_batch_tokens,
         snapshot_every=settings.snapshot_every,
         earlier_versions=settings.earlier_versions,
-    )
-
-
-def _worker_id(model: str) -> str:
-    return f"{model}.{socket.gethostname()}.{secrets.token_hex(4)}"
-
-
-def _card(host: ModelHost, url: str, worker_id: str, started: datetime) -> WorkerCard:
-    return WorkerCard(
-        worker=worker_id,
-        model=host.name,
-        url=url,
-        version=host.version,
-        started=started,
-        **host.card_fields(),
+        lead=False,  # with the role
     )
 
 

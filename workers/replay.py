@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
+import torch
 from torch import Tensor
 
 from app.domain.edit_log import FactKey, LogReader
@@ -70,14 +71,24 @@ def replayed(editable: EditableModel, log: LogReader, route: Replay, start: Vers
     """
     places, state = places_of(route.terms), start
     for term in route.rest:
-        whole = unpack(log.read(term.version, UPDATE_FILE), editable.device)
-        positions = _standing(whole, term)
-        updates = [_part(update, positions) for update in whole] if term.taken_out else whole
+        updates, positions = counted(log, term, editable.device)
         for update in updates:
             state = state.with_update(update, editable.base(update.layer))
         keys = {update.layer: update.keys for update in updates}
         state = replace(state, knowledge=_followed(state.knowledge, term, places, positions, keys))
     return state
+
+
+def counted(log: LogReader, term: Term, device: torch.device) -> tuple[list[WeightUpdate], list[int]]:
+    """What counts of a term's tensors: its updates without the columns taken out, and the positions of the others.
+
+    Raises:
+        CompactedVersion: the tensors were removed.
+        DamagedVersion: the version does not have the bytes that were committed.
+    """
+    whole = unpack(log.read(term.version, UPDATE_FILE), device)
+    positions = _standing(whole, term)
+    return [_part(update, positions) for update in whole] if term.taken_out else whole, positions
 
 
 def recalled(terms: Sequence[Term], layers: Mapping[int, LayerKeys]) -> KnowledgeBase:

@@ -8,7 +8,6 @@ pub/sub nor alarms are needed; abandoned jobs come back at once; a Redis outage 
 from __future__ import annotations
 
 import logging
-import signal
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -32,6 +31,8 @@ from app.domain.errors import EditError
 from app.domain.failpoints import Point, failpoint
 from workers.abandoned import requeue_abandoned
 from workers.jobs import JobRun
+from workers.leaders_queue import leaders_queue
+from workers.leadership import Leadership
 from workers.listed_job import ListedJob, NoAlarm
 
 log = logging.getLogger(__name__)
@@ -40,7 +41,6 @@ HEARTBEAT_TTL_S = 90
 HEARTBEAT_INTERVAL_S = 20.0
 WORKER_TTL_S = 60
 MAINTENANCE_INTERVAL_S = 60
-PAUSE_BETWEEN_TURNS_S = 0.5
 RESULT_TTL_S = 30 * 24 * 3600
 ENDED = (JobStatus.FINISHED, JobStatus.FAILED, JobStatus.CANCELED, JobStatus.STOPPED)
 
@@ -60,8 +60,15 @@ class ModelWorker(SimpleWorker):
         redis: Redis,
         make_run: Callable[[str, ModelWorker], JobRun],
         stop_grace_s: float,
+        leadership: Leadership | None = None,
     ) -> None:
-        """``make_run``: the delivery of a job by its id; ``stop_grace_s``: how long a stop waits for a job."""
+        """What it needs besides RQ's own.
+
+        Args:
+            make_run: the delivery of a job by its id.
+            stop_grace_s: how long a stop waits for a job.
+            leadership: without it no job is taken, nor its end recorded; None: there is no other worker.
+        """
         super().__init__(
             [queue],
             name=name,
@@ -70,12 +77,14 @@ class ModelWorker(SimpleWorker):
             worker_ttl=WORKER_TTL_S,
             maintenance_interval=MAINTENANCE_INTERVAL_S,
             default_result_ttl=RESULT_TTL_S,
+            queue_class=Queue if leadership is None else leaders_queue(leadership),
             log_job_description=False,  # it holds the call's arguments, that is, the facts
         )
         self._make_run = make_run
         self._stop_grace_s = stop_grace_s
+        self._leadership = leadership
         self._leave_at: float | None = None
-        self.lead_lost: EditError | None = None
+        self._lead_lost: EditError | None = None
 
     # --- stopping ----------------------------------------------------------------------------
 
@@ -88,9 +97,16 @@ class ModelWorker(SimpleWorker):
         """Whether the running job has had its grace."""
         return self._leave_at is not None and time.monotonic() >= self._leave_at
 
+    @property
+    def lead_lost(self) -> EditError | None:
+        """How this worker lost the lead, if it did."""
+        if self._lead_lost is None and self._leadership is not None:
+            self._lead_lost = self._leadership.lost()
+        return self._lead_lost
+
     def lose_lead(self, error: EditError) -> None:
         """Another leader has this log: take no further job."""
-        self.lead_lost = error
+        self._lead_lost = error
         self._stop_requested = True
 
     def request_stop(self, signum: int, frame: FrameType | None) -> None:
@@ -127,6 +143,7 @@ class ModelWorker(SimpleWorker):
                 log.info("job had ended already", extra={"job_id": job.id})
                 return
             failpoint(Point.QUEUE_POPPED)
+            self._refuse_without_lead(ask=True)
             execution = self.prepare_execution(job)
             with self._heartbeats(job, execution):
                 self.perform_job(job, queue, execution)
@@ -140,6 +157,37 @@ class ModelWorker(SimpleWorker):
         if isinstance(job, ListedJob):
             job.run = self._make_run(job.id, self)
         return super().perform_job(job, queue, execution)
+
+    def handle_job_success(self, *args: Any, **more: Any) -> None:
+        """Record the end, which is the leader's to do."""
+        self._refuse_without_lead()
+        super().handle_job_success(*args, **more)
+
+    def handle_job_retry(self, *args: Any, **more: Any) -> None:
+        """Put the job back, which is the leader's to do."""
+        self._refuse_without_lead()
+        super().handle_job_retry(*args, **more)
+
+    def handle_job_failure(self, *args: Any, **more: Any) -> None:
+        """Record the failure, which is the leader's to do."""
+        self._refuse_without_lead()
+        super().handle_job_failure(*args, **more)
+
+    def _refuse_without_lead(self, *, ask: bool = False) -> None:
+        """Return if this worker still leads. If not, the next leader sees to the jobs: nothing is recorded here.
+
+        Args:
+            ask: look at the lease itself, and do not rely on what was heard of it last.
+
+        Raises:
+            StopRequested: another leads. RedisError: it could not be asked.
+        """
+        if self._leadership is None:
+            return
+        if ask:
+            self._leadership.renew()
+        if self.lead_lost is not None:
+            raise StopRequested
 
     @contextmanager
     def _heartbeats(self, job: Job, execution: Execution) -> Iterator[None]:
@@ -165,16 +213,22 @@ class ModelWorker(SimpleWorker):
 
         Raises:
             RedisError: Redis was away when the job's end was to be recorded; see ``execute_job``.
+            StopRequested: the lead was lost by then.
         """
         error = exc_info[1]
-        if isinstance(error, RedisError):
+        if isinstance(error, RedisError | StopRequested):
             raise error
         log.error("job refused or broken: %s", type(error).__name__, extra={"job_id": job.id})
 
     # --- around the jobs ---------------------------------------------------------------------
 
     def clean_registries(self) -> None:
-        """Before the first job and then while idle: bring back what was abandoned, forget what expired."""
+        """Before the first job and then while idle: bring back what was abandoned, forget what expired.
+
+        Raises:
+            StopRequested: another leads, and what it runs now is not abandoned.
+        """
+        self._refuse_without_lead(ask=True)
         for queue in self.queues:
             requeue_abandoned(self, queue)
             queue.finished_job_registry.cleanup()
@@ -189,29 +243,3 @@ class ModelWorker(SimpleWorker):
         """Register the death, if there is somebody to tell."""
         with suppress(RedisError):
             self.register_death()  # type: ignore[no-untyped-call]
-
-
-def work_until_stopped(make_worker: Callable[[], ModelWorker], wait: Callable[[], None]) -> EditError | None:
-    """Take jobs until a signal, or until the lead is lost; return how it was lost.
-
-    A turn that an outage ends is followed by another one, under a new worker, once ``wait`` returns. Between
-    turns the caller's own signal handlers are in force.
-    """
-    handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
-    while True:
-        try:
-            wait()
-            worker = make_worker()
-            worker.work(logging_level=None)
-        except StopRequested:
-            return None
-        except RedisError as error:
-            log.warning("no turn: %s", error)
-            continue
-        finally:
-            for number, handler in handlers.items():
-                signal.signal(number, handler)
-        if worker.stopping:
-            return worker.lead_lost
-        log.warning("turn ended, another one follows")
-        time.sleep(PAUSE_BETWEEN_TURNS_S)

@@ -12,6 +12,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 from redis import Redis
 
 from app.domain.contract import Name
+from app.domain.log_root import LogRootSetting
 from workers.models import source_of
 
 Seconds = Annotated[float, Field(gt=0, allow_inf_nan=False)]
@@ -39,7 +40,21 @@ class WorkerSettings(BaseSettings):
 
     redis_url: str = Field("redis://127.0.0.1:6379/0", validation_alias="PALIMPSEST_REDIS_URL")
     data_dir: Path = Field(DATA_DIR, validation_alias="PALIMPSEST_DATA_DIR")
-    log_dir: Path = Field(DATA_DIR / "log", validation_alias="PALIMPSEST_LOG_DIR")
+    log_dir: LogRootSetting = Field(
+        DATA_DIR / "log",
+        validation_alias="PALIMPSEST_LOG_DIR",
+        description="Root of the edit logs, or a URL that fsspec knows.",
+    )
+
+    role: Literal["leader", "replica", "auto"] = Field(
+        "leader", description="leader: edits, or ends; replica: only follows; auto: leads when nobody does."
+    )
+    lease_s: Annotated[float, Field(ge=0.5, le=20)] = Field(
+        10.0, description="How long a leader that is not heard of any more still counts as one."
+    )
+    follow_s: Annotated[float, Field(gt=0, le=1.5)] = Field(
+        1.0, description="How often to look for new versions that nobody told of, and for a lead that is free."
+    )
 
     host: str = Field("127.0.0.1", description="Interface of the worker's own HTTP; there is no access control.")
     port: Annotated[int, Field(ge=0, le=65535)] = Field(0, description="0 takes a free one.")

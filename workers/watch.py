@@ -28,13 +28,27 @@ class LeaveJob(Exception):
 class JobWatch:
     """Watches over one job."""
 
-    def __init__(self, redis: Redis, job_id: str, deadline_s: float, leaving: Callable[[], bool]) -> None:
-        """``deadline_s``: seconds from now; ``leaving``: whether the worker must go without the job."""
+    def __init__(
+        self,
+        redis: Redis,
+        job_id: str,
+        deadline_s: float,
+        leaving: Callable[[], bool],
+        check_lead: Callable[[], None] = lambda: None,
+    ) -> None:
+        """How to know.
+
+        Args:
+            deadline_s: seconds from now.
+            leaving: whether the worker must go without the job.
+            check_lead: raises StaleEpoch if another worker has taken over.
+        """
         self._redis = redis
         self._job_id = job_id
         self._deadline_s = deadline_s
         self._deadline = time.monotonic() + deadline_s
         self._leaving = leaving
+        self._check_lead = check_lead
         self._next_poll = 0.0
 
     def should_stop(self) -> None:
@@ -44,7 +58,9 @@ class JobWatch:
             JobCancelled: its cancel flag is set.
             DeadlineExceeded: it has run longer than the worker's deadline.
             LeaveJob: the worker is leaving.
+            StaleEpoch: another worker has taken over.
         """
+        self._check_lead()
         if self._leaving():
             raise LeaveJob
         now = time.monotonic()

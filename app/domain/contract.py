@@ -169,6 +169,45 @@ class InForceReport(Reply):
     seconds: float
 
 
+# --- exports -----------------------------------------------------------------------------------
+
+
+class ExportFormat(StrEnum):
+    """What others can load a version from: a whole model, an adapter for the base model, or the bare updates."""
+
+    MERGED = "merged"
+    PEFT = "peft"
+    UPDATES = "updates"
+
+
+class Export(Request):
+    """Write a version of a model down for others to load."""
+
+    format: ExportFormat
+    version: Annotated[int, Field(ge=0)] | None = Field(
+        None, description="None: the one in service when the job's turn comes."
+    )
+
+
+class ExportReport(Reply):
+    """What was written, and how it compares with the version when it is loaded again."""
+
+    format: ExportFormat
+    version: int
+    path: str = Field(description="The folder, relative to where the worker keeps exports.")
+    bytes: int = Field(description="Of its files.")
+    rank: int | None = Field(None, description="Of the factors; None of a whole model.")
+    error: float | None = Field(
+        None,
+        description="Frobenius norm of what the factors leave out of the change, relative to the change; the worst "
+        "layer's. None of a whole model.",
+    )
+    max_logit_difference: float = Field(description="From the version's own logits, over a few prompts.")
+    tolerance: float | None = Field(
+        None, description="What the difference may be; None where the rank was cut, which `error` tells the cost of."
+    )
+
+
 # --- jobs --------------------------------------------------------------------------------------
 
 
@@ -191,7 +230,7 @@ class JobStatus(StrEnum):
 class Progress(Reply):
     """One step of a running job."""
 
-    stage: Literal["targets", "solve", "verify", "commit", "publish"]
+    stage: Literal["targets", "solve", "write", "verify", "commit", "publish"]
     layer: int | None = None
     step: int | None = Field(None, description="Of the target optimisation, from 1.")
     steps: int | None = None
@@ -220,6 +259,7 @@ class JobOutcome(Reply):
     version: int | None = None
     report: EditReport | None = None
     in_force: InForceReport | None = None
+    exported: ExportReport | None = None
     error: Problem | None = None
 
 
@@ -238,6 +278,7 @@ class Job(Reply):
     version: int | None = Field(None, description="The version that this job committed.")
     report: EditReport | None = Field(None, description="Of an edit.")
     in_force: InForceReport | None = Field(None, description="Of a rollback or a revert.")
+    exported: ExportReport | None = Field(None, description="Of an export, which makes no version.")
     error: Problem | None = None
 
 
@@ -369,6 +410,9 @@ class WorkerCard(Reply):
     url: str = Field(description="Base URL of the worker's own HTTP.")
     role: Literal["leader", "replica"] = "leader"
     version: int
+    behind: int | None = Field(
+        0, description="Versions that are committed and not in service here yet; null: it cannot be told."
+    )
     device: str
     dtype: str
     layers: int

@@ -66,20 +66,31 @@ def publish_dir(path: Path, files: Mapping[str, bytes], permitted: Callable[[], 
     try:
         for name, data in files.items():
             _write(unfinished / name, data)
-        failpoint(Point.LOG_DIR_FSYNC_BEFORE)
-        sync_dir(unfinished)
-        failpoint(Point.LOG_DIR_FSYNC_AFTER)
-        permitted()
-        failpoint(Point.LOG_RENAME_BEFORE)
-        _rename_without_replacing(unfinished, path)
-        try:
-            failpoint(Point.LOG_RENAME_AFTER)
-            failpoint(Point.LOG_PARENT_FSYNC_BEFORE)
-            sync_dir(path.parent)
-            failpoint(Point.LOG_PARENT_FSYNC_AFTER)
-        except BaseException:  # a deadline or Ctrl-C too
-            path.rename(unfinished)  # not known to be on disk: take it back
-            raise
+        _put_in_place(unfinished, path, permitted)
+    finally:
+        shutil.rmtree(unfinished, ignore_errors=True)  # there still if it failed
+
+
+@contextmanager
+def building_dir(path: Path, permitted: Callable[[], None] = lambda: None) -> Iterator[Path]:
+    """A hidden directory for others to write files into; with the block's end it is ``path``, on disk.
+
+    After an error nothing stays. The directory that it will stand in must be there.
+
+    Args:
+        permitted: called when all but the last step is done; raises to withdraw.
+
+    Raises:
+        FileExistsError: ``path`` is there already, with something in it, and was left as it is.
+        OSError: it could not be written.
+    """
+    unfinished = path.with_name(_unfinished_name(path.name))
+    unfinished.mkdir()
+    try:
+        yield unfinished
+        for file in sorted(unfinished.iterdir()):
+            sync_file(file)
+        _put_in_place(unfinished, path, permitted)
     finally:
         shutil.rmtree(unfinished, ignore_errors=True)  # there still if it failed
 
@@ -104,14 +115,35 @@ def remove_files(folder: Path, keep: Container[str]) -> None:
         sync_dir(folder)
 
 
+def put_aside(path: Path) -> Path:
+    """Give a file or directory a hidden name, for a sweep to remove; returns the new path."""
+    return path.rename(path.with_name(_unfinished_name(path.name.lstrip(HIDDEN))))
+
+
 def sweep(folder: Path) -> None:
-    """Remove what killed writers left unfinished. The caller must be the only writer."""
+    """Remove what writers left unfinished: those that died, and those that are overtaken and have not noticed yet.
+
+    Each loses its name first: a writer that is still at it has then published all of it before, or cannot any more.
+    """
     if folder.is_dir():
         for left in folder.glob(f"{HIDDEN}*"):
-            if left.is_dir() and not left.is_symlink():
-                shutil.rmtree(left)
+            try:
+                gone = put_aside(left)
+            except FileNotFoundError:  # its writer was quicker
+                continue
+            if gone.is_dir() and not gone.is_symlink():
+                shutil.rmtree(gone)
             else:
-                left.unlink()
+                gone.unlink()
+
+
+def sync_file(path: Path) -> None:
+    """Wait until a file that somebody else wrote is on disk."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 def sync_dir(path: Path) -> None:
@@ -158,6 +190,25 @@ def _write(path: Path, data: bytes) -> None:
         failpoint(Point.LOG_FSYNC_AFTER)
     finally:
         os.close(descriptor)
+
+
+def _put_in_place(unfinished: Path, path: Path, permitted: Callable[[], None]) -> None:
+    """Give a hidden directory, whose files are on disk, its final name; or take it back, and raise."""
+    failpoint(Point.LOG_DIR_FSYNC_BEFORE)
+    sync_dir(unfinished)
+    failpoint(Point.LOG_DIR_FSYNC_AFTER)
+    permitted()
+    failpoint(Point.LOG_RENAME_BEFORE)
+    _rename_without_replacing(unfinished, path)
+    try:
+        failpoint(Point.LOG_RENAME_AFTER)
+        failpoint(Point.LOG_PARENT_FSYNC_BEFORE)
+        sync_dir(path.parent)
+        failpoint(Point.LOG_PARENT_FSYNC_AFTER)
+    except BaseException:  # a deadline or Ctrl-C too
+        permitted()  # whoever has taken over since may rest on it
+        path.rename(unfinished)  # not known to be on disk: take it back
+        raise
 
 
 def _rename_without_replacing(source: Path, target: Path) -> None:

@@ -47,7 +47,8 @@ class EditLog(LogReader):
             ModelMismatch: it was started for another model, other weights, modules or contexts.
             DamagedVersion: it was started, and its base cannot be read.
         """
-        self._storage.begin(BASE, base.model_dump_json(indent=2).encode())
+        if not self.exists():
+            self._storage.begin(BASE, base.model_dump_json(indent=2).encode())
         found = self.base()
         for field in ("model", "modules", "weights_sha256", "contexts"):
             if getattr(found, field) != getattr(base, field):
@@ -55,14 +56,22 @@ class EditLog(LogReader):
                 raise ModelMismatch(detail, field=field, value=getattr(base, field))
         return found
 
-    @contextmanager
-    def lead(self, minimum: int = 1) -> Iterator[int]:
-        """Be the one that commits, until the context or the process ends.
+    @property
+    def lockable(self) -> bool:
+        """Whether ``lead`` alone keeps other leaders out; if not, they need a lease to agree by."""
+        return self._storage.lockable
 
-        Clears away what a killed leader left unfinished.
+    @contextmanager
+    def lead(self, minimum: int = 1, *, leased: bool = False, take_over: bool = False) -> Iterator[int]:
+        """Be the one that commits, until the context or the process ends, or another takes over.
+
+        Clears away what earlier leaders left unfinished. Once it has begun, no earlier leader commits any more, dead
+        or stopped; in a log that is a directory not even one that was about to.
 
         Args:
             minimum: the least epoch to take, for instance from a counter in Redis.
+            leased: the caller has the lease by which the leaders of this log agree.
+            take_over: take the lead from a leased leader, whose lease has ended, also if its process still lives.
 
         Yields:
             This leader's epoch: newer than that of any leader before, and durable.
@@ -72,7 +81,7 @@ class EditLog(LogReader):
             DamagedVersion: the last epoch cannot be told.
             UnsupportedStorage: the storage cannot keep two writers apart.
         """
-        with self._storage.leading():
+        with self._storage.leading(leased=leased, take_over=take_over):
             epoch = self._storage.take_epoch(max(minimum, self._last_epoch() + 1))
             self._storage.sweep()
             yield epoch
@@ -111,6 +120,16 @@ class EditLog(LogReader):
         except FileExistsError as error:
             raise VersionExists(f"version {draft.version} is there", value=draft.version) from error
         return self.manifest(draft.version)
+
+    def check_lead(self, epoch: int) -> None:
+        """Return if no newer leader than that of this epoch has taken over.
+
+        Raises:
+            StaleEpoch: one has. DamagedVersion: that cannot be told.
+        """
+        if epoch < (newest := self._last_epoch()):
+            detail = f"a leader of epoch {newest} has taken over {self.model}"
+            raise StaleEpoch(detail, field="epoch", value=epoch)
 
     def write_snapshot(self, version: int, files: Mapping[str, bytes]) -> None:
         """Keep what a worker holds at a version. A snapshot that is there and whole stays as it is.
@@ -164,19 +183,24 @@ class EditLog(LogReader):
             FileExistsError: it is there.
             EditFailed: it could not be written.
         """
-        permitted = (lambda: None) if draft is None else (lambda: self._refuse_old_epoch(draft.epoch))
+
+        def permitted() -> None:
+            if draft is not None:
+                self.check_lead(draft.epoch)
+
         try:
             self._storage.publish(entry, page, files, permitted)
         except FileExistsError:
             raise
         except OSError as error:
+            permitted()  # the next leader took it away
             shown = self._storage.shown(entry.folder)
             reason = error.strerror or type(error).__name__
             raise EditFailed(f"{shown} could not be written to the edit log: {reason}", value=shown) from error
 
     def _refuse(self, draft: Draft) -> None:
         """Raise if this draft must not be committed now."""
-        self._refuse_old_epoch(draft.epoch)
+        self.check_lead(draft.epoch)
         head = self.head()
         if draft.version <= head:
             raise VersionExists(f"version {draft.version} is there", field="version", value=draft.version)
@@ -187,11 +211,6 @@ class EditLog(LogReader):
             self.check_rollback(draft.to)
         if draft.reverted:
             self.check_revert(draft.reverted)
-
-    def _refuse_old_epoch(self, epoch: int) -> None:
-        if epoch < (newest := self._last_epoch()):
-            detail = f"a leader of epoch {newest} has taken over {self.model}"
-            raise StaleEpoch(detail, field="epoch", value=epoch)
 
     def _last_epoch(self) -> int:
         """The newest epoch of any leader, 0 if there was none. The newest manifest vouches for it too."""

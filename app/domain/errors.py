@@ -36,6 +36,7 @@ EditError                      500 internal
 ├── EditFailed                 500 edit_failed
 │   ├── NonFiniteUpdate        500 non_finite_update
 │   └── DeadlineExceeded       500 deadline_exceeded
+├── ExportFailed               500 export_failed
 ├── DamagedVersion             500 damaged_version
 ├── ModelMismatch              500 model_mismatch
 ├── UnsupportedStorage         500 unsupported_storage
@@ -290,6 +291,12 @@ class DeadlineExceeded(EditFailed):
     """The edit took longer than the worker's deadline."""
 
     code = "deadline_exceeded"
+
+
+class ExportFailed(EditError):
+    """The export could not be written, or does not read back as the version; nothing of it stays."""
+
+    code = "export_failed"
 
 
 class DamagedVersion(EditError):

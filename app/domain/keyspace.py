@@ -46,3 +46,13 @@ def cancel(job_id: str) -> str:
 def epoch(model: str) -> str:
     """Counter of leaders of the model's edit log (INCR)."""
     return f"{PREFIX}:epoch:{model}"
+
+
+def lease(model: str) -> str:
+    """Id of the worker that leads the model's edit log; expires unless that worker renews it."""
+    return f"{PREFIX}:lease:{model}"
+
+
+def published(model: str) -> str:
+    """Stream of the versions that the model's leader has put in service; only the last few are kept."""
+    return f"{PREFIX}:published:{model}"

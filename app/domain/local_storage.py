@@ -11,6 +11,7 @@ import socket
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
+from typing import TextIO
 
 from app.domain import digests, durable_files
 from app.domain.entries import BASE, PAGES, Entry, Shelf
@@ -21,6 +22,8 @@ from app.domain.storage import Stamp, Storage
 EPOCH = "epoch"
 LEADER_LOCK = "leader.lock"
 BASE_LOCK = "base.lock"
+BY_LEASE = " by lease"
+"""In the note of who leads: the lock may be taken over when the lease has ended."""
 
 
 class LocalStorage(Storage):
@@ -29,6 +32,7 @@ class LocalStorage(Storage):
     def __init__(self, root: Path, model: str) -> None:
         super().__init__(model)
         self._dir = root / model
+        self._lock_inode: int | None = None
 
     @staticmethod
     def models(root: Path) -> list[str]:
@@ -97,18 +101,30 @@ class LocalStorage(Storage):
 
     # --- leading -----------------------------------------------------------------------------
 
+    @property
+    def lockable(self) -> bool:
+        """By a file lock."""
+        return True
+
     @contextmanager
-    def leading(self) -> Iterator[None]:
-        """Hold a lock that ends with the process."""
+    def leading(self, *, leased: bool = False, take_over: bool = False) -> Iterator[None]:
+        """Hold a lock that ends with the process, or when its file is put aside."""
         durable_files.make_dir(self._dir / Shelf.VERSIONS)
         path = self._dir / LEADER_LOCK
         with ExitStack() as stack:
             try:
                 lock = stack.enter_context(durable_files.exclusive(path, wait=False))
             except BlockingIOError as error:
-                holder = path.read_text(encoding="utf-8").strip() or "a leader that has just begun"
-                raise LogLocked(f"the edit log of {self.model} is held by {holder}", value=holder) from error
+                holder = path.read_text(encoding="utf-8").strip()
+                if not (take_over and BY_LEASE in holder):
+                    holder = holder or "a leader that has just begun"
+                    raise LogLocked(f"the edit log of {self.model} is held by {holder}", value=holder) from error
+                durable_files.put_aside(path)
+                lock = stack.enter_context(durable_files.exclusive(path, wait=False))
+            self._lock_inode = os.fstat(lock.fileno()).st_ino
             lock.truncate(0)
+            lock.write(f"pid {os.getpid()} on {socket.gethostname()}{BY_LEASE if leased else ''}")
+            lock.flush()
             yield
 
     def last_epoch(self) -> int:
@@ -122,18 +138,34 @@ class LocalStorage(Storage):
             raise DamagedVersion(f"{shown} does not hold a number", value=shown) from error
 
     def take_epoch(self, least: int) -> int:
-        """Write the epoch file, and a note of who leads; the lock keeps others away."""
-        durable_files.replace_file(self._dir / EPOCH, f"{least}\n".encode())
-        note = f"pid {os.getpid()} on {socket.gethostname()}, epoch {least}\n"
-        (self._dir / LEADER_LOCK).write_text(note, encoding="utf-8")
-        return least
+        """Write the epoch file, and add the epoch to the note of who leads.
+
+        No lock that a stopped leader could hold is waited for: whoever was overtaken meanwhile finds it out here.
+        """
+        with self._note():
+            epoch = max(least, self.last_epoch() + 1)
+            durable_files.replace_file(self._dir / EPOCH, f"{epoch}\n".encode())
+        with self._note() as note:
+            note.write(f", epoch {epoch}\n")
+        return epoch
 
     def sweep(self) -> None:
-        """Remove everything hidden."""
+        """Remove everything hidden: what loses its name before it is renamed to its final one is never published."""
         for shelf in Shelf:
             durable_files.sweep(self._dir / shelf)
-        with self._base_lock():
-            durable_files.sweep(self._dir)
+        durable_files.sweep(self._dir)  # the base is there: nobody writes beside it any more
+
+    @contextmanager
+    def _note(self) -> Iterator[TextIO]:
+        """The note of who leads, which is this leader.
+
+        Raises:
+            LogLocked: it is another one's by now.
+        """
+        with (self._dir / LEADER_LOCK).open("a", encoding="utf-8") as note:
+            if os.fstat(note.fileno()).st_ino != self._lock_inode:
+                raise LogLocked(f"another leader has taken over the edit log of {self.model}", value=self.model)
+            yield note
 
     @contextmanager
     def _base_lock(self) -> Iterator[None]:

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Annotated
+
+from pydantic import BeforeValidator
 
 from app.domain.local_storage import LocalStorage
 from app.domain.object_storage import ObjectStorage
@@ -10,6 +13,14 @@ from app.domain.storage import Storage
 
 LogRoot = Path | str
 """A directory; or a URL such as ``s3://bucket/logs`` that fsspec knows."""
+
+
+def as_root(given: Path | str) -> LogRoot:
+    """What a setting names: a URL stays as it is written."""
+    return str(given) if "://" in str(given) else Path(given)
+
+
+LogRootSetting = Annotated[LogRoot, BeforeValidator(as_root)]
 
 
 def open_storage(root: LogRoot, model: str) -> Storage:

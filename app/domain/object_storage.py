@@ -130,8 +130,13 @@ class ObjectStorage(Storage):
 
     # --- leading -----------------------------------------------------------------------------
 
+    @property
+    def lockable(self) -> bool:
+        """Nobody holds a lock here."""
+        return False
+
     @contextmanager
-    def leading(self) -> Iterator[None]:
+    def leading(self, *, leased: bool = False, take_over: bool = False) -> Iterator[None]:
         """Nothing: here the epoch alone decides."""
         yield
 

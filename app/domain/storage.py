@@ -93,9 +93,18 @@ class Storage(ABC):
 
     # --- leading -----------------------------------------------------------------------------
 
+    @property
     @abstractmethod
-    def leading(self) -> AbstractContextManager[None]:
+    def lockable(self) -> bool:
+        """Whether ``leading`` keeps others out, for as long as its process lives."""
+
+    @abstractmethod
+    def leading(self, *, leased: bool = False, take_over: bool = False) -> AbstractContextManager[None]:
         """Hold the log against other leaders, as far as the storage can; epochs do the rest.
+
+        Args:
+            leased: this leader has a lease beside the lock, and may lose the lock with it.
+            take_over: take the lock from a leased leader, which has lost its lease and may be stopped, not dead.
 
         Raises:
             LogLocked: another leader holds it; says which, as far as that is known.
@@ -114,9 +123,14 @@ class Storage(ABC):
         """Take an epoch for good, ``least`` or the next one that nobody has taken; only within ``leading``.
 
         Raises:
+            LogLocked: another leader has taken over meanwhile.
             UnsupportedStorage: the storage cannot keep two writers apart.
         """
 
     @abstractmethod
     def sweep(self) -> None:
-        """Remove what killed writers left unfinished; only within ``leading``."""
+        """Take away what other writers left unfinished; only within ``leading``, after the epoch was taken.
+
+        An overtaken leader that saw an older epoch as the newest has either published before this returns, or never
+        will, where the storage can do that.
+        """

@@ -5,7 +5,9 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from threading import Barrier, Event
 
@@ -13,6 +15,7 @@ import pytest
 
 from app.domain.edit_log import EditLog, Manifest
 from app.domain.errors import DamagedVersion, LogLocked, StaleEpoch, VersionExists
+from app.domain.failpoints import Point, Trap, armed
 from tests.domain.logs import MODEL, UPDATE, commit, contents, files_of, log_with
 
 LEADER = """
@@ -104,6 +107,70 @@ def test_a_leader_may_come_before_the_log(tmp_path: Path) -> None:
     log = EditLog(tmp_path, MODEL)
     with log.lead(5) as epoch:
         assert (epoch, log.exists(), log.head()) == (5, False, 0)
+
+
+class TestTakingOver:
+    """The next leader has the lease; the one before has lost it, and may be stopped at any step of a commit."""
+
+    def test_only_a_leader_by_lease_is_overtaken(self, tmp_path: Path) -> None:
+        log, other = log_with(tmp_path), EditLog(tmp_path, MODEL)
+        with log.lead(), pytest.raises(LogLocked), other.lead(leased=True, take_over=True):
+            pass
+        with log.lead(leased=True), pytest.raises(LogLocked, match="by lease"), other.lead(leased=True):
+            pass
+        with log.lead(leased=True) as old, other.lead(leased=True, take_over=True) as new:
+            assert new > old
+            with pytest.raises(LogLocked, match=f"epoch {new}"), EditLog(tmp_path, MODEL).lead(leased=True):
+                pass
+
+    def test_who_was_overtaken_gives_nothing_up_that_is_the_next_ones(self, tmp_path: Path) -> None:
+        log, other = log_with(tmp_path), EditLog(tmp_path, MODEL)
+        with ExitStack() as next_one:
+            with log.lead(leased=True):
+                next_one.enter_context(other.lead(leased=True, take_over=True))
+            with pytest.raises(LogLocked), EditLog(tmp_path, MODEL).lead(leased=True):
+                pass
+
+    @pytest.mark.parametrize(
+        "point", ["log.write.before", "log.fsync.after", "log.dir_fsync.after", "log.rename.before"]
+    )
+    def test_an_unfinished_commit_is_never_finished(self, tmp_path: Path, point: str) -> None:
+        log, other = log_with(tmp_path, versions=1), EditLog(tmp_path, MODEL)
+        before = {name for name in files_of(tmp_path) if "/versions/" in name}
+        with log.lead(leased=True) as old, overtaken(other, point) as epochs, pytest.raises(StaleEpoch):
+            commit(log, 2, epoch=old)
+        assert {name for name in files_of(tmp_path) if "/versions/" in name} == before
+        assert other.head() == 1
+        assert epochs[0] > old
+
+    def test_a_version_that_the_next_leader_has_seen_is_not_taken_back(self, tmp_path: Path) -> None:
+        log, other = log_with(tmp_path, versions=1), EditLog(tmp_path, MODEL)
+        with (
+            log.lead(leased=True) as old,
+            overtaken(other, "log.rename.after", then=OSError("the disk fails")),
+            pytest.raises(StaleEpoch),
+        ):
+            commit(log, 2, epoch=old)
+        assert [manifest.job for manifest in other.manifests()] == ["job-1", "job-2"]
+        assert other.read(2, UPDATE) == contents(2)
+
+
+@contextmanager
+def overtaken(other: EditLog, point: str, then: Exception | None = None) -> Iterator[list[int]]:
+    """The leader at work is stopped at this point, and goes on when another has taken over; the epochs of those."""
+    epochs: list[int] = []
+
+    def stop(trap: Trap, _: Point) -> None:
+        trap.reached += 1
+        if trap.reached == 1:
+            with other.lead(leased=True, take_over=True) as epoch:
+                epochs.append(epoch)
+            if then is not None:
+                raise then
+
+    with armed(f"{point}=count"), pytest.MonkeyPatch.context() as patched:
+        patched.setattr(Trap, "reach", stop)
+        yield epochs
 
 
 def test_of_many_writers_of_one_version_one_wins(tmp_path: Path) -> None:

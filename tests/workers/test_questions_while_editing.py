@@ -20,10 +20,11 @@ import pytest
 import torch
 from torch import Tensor
 
-from app.domain.contract import EditBatch, Fact, Hyperparameters, WorkerCard
+from app.domain.contract import EditBatch, Fact, Hyperparameters
 from tests.workers.bench import opened
 from tests.workers.tiny_models import LANDS, PLACES, Tiny
 from tests.workers.worker_process import until
+from workers.card import CardOf
 from workers.inference import find
 from workers.metrics import Metrics
 from workers.model_host import ModelHost
@@ -104,11 +105,7 @@ def asking(host: ModelHost) -> Iterator[list[Asker]]:
     """Three of them behind the worker's own HTTP: two for facts, one for texts long enough for the long lane."""
     batches = QuestionBatches(host, max_batch_tokens=MAX_BATCH_TOKENS, threads=1, max_waiting=8)
     server = ServerThread("127.0.0.1", 0)
-
-    def card() -> WorkerCard:
-        fixed = {"worker": "tiny.1", "model": host.name, "url": "http://127.0.0.1:1", "started": datetime.now(UTC)}
-        return WorkerCard(version=host.version, **fixed, **host.card_fields())
-
+    card = CardOf("tiny.1", host, "http://127.0.0.1:1", datetime.now(UTC))
     server.serve(create_server(host, card, Metrics(lambda: host.version), batches))
     url = f"http://127.0.0.1:{server.port}"
     facts = [("/probe", {"prompts": [probing(place), probing("The river")]}) for place in PLACES]

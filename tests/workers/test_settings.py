@@ -49,6 +49,17 @@ def test_the_log_lies_under_the_data(monkeypatch: pytest.MonkeyPatch) -> None:
     assert read_settings(["--model", "mine"]).log_dir == Path("/log")
 
 
+def test_the_log_may_lie_in_an_object_store(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert read_settings(["--model", "mine", "--log-dir", "s3://bucket//logs"]).log_dir == "s3://bucket//logs"
+    monkeypatch.setenv("PALIMPSEST_LOG_DIR", "memory://logs")
+    assert read_settings(["--model", "mine", "--data-dir", "/data"]).log_dir == "memory://logs"
+
+
+def test_a_worker_leads_unless_it_is_told_otherwise() -> None:
+    assert read_settings(["--model", "mine"]).role == "leader"
+    assert read_settings(["--model", "mine", "--role", "auto"]).role == "auto"
+
+
 def test_variables_of_other_programs_are_not_read(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("REDIS_URL", "redis://elsewhere:1/2")
     monkeypatch.setenv("DATA_DIR", "/elsewhere")
@@ -68,6 +79,7 @@ def test_variables_of_other_programs_are_not_read(monkeypatch: pytest.MonkeyPatc
         ["--model", "mine", "--device", "tpu"],
         ["--model", "mine", "--redis-url", "http://x"],
         ["--model", "mine", "--log-level", "loud"],
+        ["--model", "mine", "--role", "boss"],
     ],
 )
 def test_an_invalid_value_refuses_to_start(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:

@@ -99,9 +99,9 @@ def tiny(family: str, *, padding_side: str = "right", dtype: torch.dtype = torch
     return Tiny(model.train(mode=False), words)
 
 
-def save_tiny(folder: Path) -> Path:
-    """A GPT-2 folder as a worker serves it, with contexts, corpus and a preset of few steps."""
-    made = tiny("gpt2", dtype=torch.float32)
+def save_tiny(folder: Path, family: str = "gpt2") -> Path:
+    """A folder as a worker serves it, with contexts, corpus and a preset of few steps."""
+    made = tiny(family, dtype=torch.float32)
     made.model.save_pretrained(folder)
     made.tokenizer.save_pretrained(folder)
     (folder / "contexts.json").write_text(json.dumps(["{}", "The truth is: {}"]))

@@ -88,7 +88,8 @@ class RedisServer:
 class WorkerProcess:
     """One run of a worker on a folder's model."""
 
-    def __init__(self, redis: RedisServer, model: Path, data: Path) -> None:
+    def __init__(self, redis: RedisServer, model: Path, data: Path, **variables: str) -> None:
+        """``variables``: of the environment, besides those that every worker gets."""
         self.redis = redis
         environment = {
             **os.environ,
@@ -97,6 +98,7 @@ class WorkerProcess:
             "PALIMPSEST_WORKER_PRESET": str(model / "preset.json"),
             "PALIMPSEST_WORKER_STOP_GRACE_S": "0",
             "OMP_NUM_THREADS": "1",
+            **variables,
         }
         with (data / "worker.log").open("ab") as output:
             self.process = subprocess.Popen(
@@ -151,9 +153,9 @@ class Edits:
 
 
 @contextmanager
-def worker_process(redis: RedisServer, model: Path, data: Path) -> Iterator[WorkerProcess]:
+def worker_process(redis: RedisServer, model: Path, data: Path, **variables: str) -> Iterator[WorkerProcess]:
     """A worker that does not outlive the block."""
-    worker = WorkerProcess(redis, model, data)
+    worker = WorkerProcess(redis, model, data, **variables)
     try:
         yield worker
     finally:

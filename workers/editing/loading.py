@@ -28,9 +28,7 @@ def load(source: str, *, revision: str | None = None, device: str = "cpu", dtype
     Raises:
         UnsupportedArchitecture: no fast tokenizer (its offsets find the lookup token), or no parts that can be edited.
     """
-    tokenizer = AutoTokenizer.from_pretrained(source, revision=revision, trust_remote_code=False)
-    if not isinstance(tokenizer, PreTrainedTokenizerFast):
-        raise UnsupportedArchitecture("editing needs a fast tokenizer", value=source)
+    tokenizer = load_tokenizer(source, revision)
     model: PreTrainedModel = AutoModelForCausalLM.from_pretrained(
         source, revision=revision, dtype=DTYPES[dtype], use_safetensors=True, trust_remote_code=False
     )
@@ -38,3 +36,15 @@ def load(source: str, *, revision: str | None = None, device: str = "cpu", dtype
     editable = EditableModel.of(model, tokenizer)
     check_replay(editable)
     return editable
+
+
+def load_tokenizer(source: str, revision: str | None = None) -> PreTrainedTokenizerFast:
+    """The model's fast tokenizer.
+
+    Raises:
+        UnsupportedArchitecture: it has none.
+    """
+    tokenizer = AutoTokenizer.from_pretrained(source, revision=revision, trust_remote_code=False)
+    if not isinstance(tokenizer, PreTrainedTokenizerFast):
+        raise UnsupportedArchitecture("editing needs a fast tokenizer", value=source)
+    return tokenizer

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -149,7 +150,7 @@ def save_statistics(statistics: Statistics, path: Path) -> None:
     tensors = {f"layer.{layer}": moment.contiguous() for layer, moment in statistics.second_moments.items()}
     metadata = {"tokens": str(statistics.tokens), "fingerprint": statistics.fingerprint or ""}
     path.parent.mkdir(parents=True, exist_ok=True)
-    scratch = path.with_name(f".{path.name}.part")
+    scratch = path.with_name(f".{path.name}.{os.getpid()}.part")  # other workers may make the same
     save_file(tensors, scratch, metadata=metadata)
     scratch.replace(path)
 

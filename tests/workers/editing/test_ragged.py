@@ -49,7 +49,7 @@ def test_a_run_gives_each_row_what_it_gives_by_itself(name: str, tokenizer: PreT
         """Of each row, by its fact: the states at its last token, and how what is asked of them leans on its shift."""
         moved = shifts.clone().requires_grad_()
         ends = torch.cat([batch.replay(moved[batch.facts].unsqueeze(0), batch.ends) for batch in found])
-        (ends.double() @ asked).sum().backward()
+        (ends.double() @ asked).sum().backward()  # type: ignore[no-untyped-call]
         order = torch.cat([batch.facts for batch in found]).argsort()
         assert moved.grad is not None
         return ends.detach()[order], moved.grad
