@@ -26,8 +26,9 @@ demo: $(STAMP)   ## the whole way: start, edit real facts over HTTP, show before
 serve: $(STAMP)  ## Redis, a worker and the front end, until Ctrl-C
 	$(BIN)/palimpsest serve
 
+# Two at a time, with a thread each: many tests start processes of their own.
 test: $(STAMP)   ## all tests, against a real Redis and the real models
-	$(BIN)/python -m pytest --cov --cov-report=term
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile --cov --cov-report=term
 
 crashtest: $(STAMP) ## faults at every step of every kind of job, as a table; exit status 1 if anything was lost
 	$(BIN)/python -m tests.crash
