@@ -1,0 +1,83 @@
+"""What crosses HTTP and the queue. Everything else in the house passes these, never raw dicts.
+
+Probabilities are in [0, 1]; ranks count from 1; times are UTC; durations are seconds.
+"""
+
+from __future__ import annotations
+
+from app.domain.contract.edits import EditBatch, Fact, Hyperparameters, Verify
+from app.domain.contract.exports import Export, ExportFormat, ExportReport
+from app.domain.contract.jobs import Job, JobList, JobOutcome, JobStatus, Problem, Progress
+from app.domain.contract.models import (
+    FactInForce,
+    FactList,
+    Health,
+    ModelList,
+    ModelView,
+    Version,
+    VersionList,
+    WorkerCard,
+)
+from app.domain.contract.questions import (
+    Answer,
+    Candidate,
+    Expected,
+    Generate,
+    GenerateReply,
+    Generation,
+    Prompt,
+    Query,
+    QueryReply,
+    Question,
+    TopToken,
+)
+from app.domain.contract.reports import EditReport, FactReport, InForceReport, Standing
+from app.domain.contract.values import SLOT, JobId, Name, NonNegative, Positive, Reply, Request, Share, Text
+
+__all__ = [
+    "SLOT",
+    "Answer",
+    "Candidate",
+    "EditBatch",
+    "EditReport",
+    "Expected",
+    "Export",
+    "ExportFormat",
+    "ExportReport",
+    "Fact",
+    "FactInForce",
+    "FactList",
+    "FactReport",
+    "Generate",
+    "GenerateReply",
+    "Generation",
+    "Health",
+    "Hyperparameters",
+    "InForceReport",
+    "Job",
+    "JobId",
+    "JobList",
+    "JobOutcome",
+    "JobStatus",
+    "ModelList",
+    "ModelView",
+    "Name",
+    "NonNegative",
+    "Positive",
+    "Problem",
+    "Progress",
+    "Prompt",
+    "Query",
+    "QueryReply",
+    "Question",
+    "Reply",
+    "Request",
+    "Share",
+    "Standing",
+    "Text",
+    "TopToken",
+    "Verify",
+    "Version",
+    "VersionList",
+    "WorkerCard",
+]

@@ -1,0 +1,77 @@
+"""What an edit asks for: facts, and how they are to be written."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from pydantic import Field, StringConstraints, model_validator
+
+from app.domain.contract.values import SLOT, Name, NonNegative, Positive, Request, Share, Text
+
+
+class Fact(Request):
+    """One fact to write: the prompt, with the subject in its slot, shall be continued by the object."""
+
+    subject: Text
+    object: Text
+    relation: Text | None = Field(None, description="Makes the prompt '{} <relation>'.")
+    prompt: Text | None = Field(
+        None, description="With one {} where the subject stands, or the subject's own text exactly once."
+    )
+    previous: Text | None = Field(None, description="The object until now, for the record and the report.")
+    paraphrases: tuple[Text, ...] = Field((), max_length=20, description="Whole prompts, or with one {}.")
+    neighbours: tuple[Text, ...] = Field((), max_length=20, description="Whole prompts whose answers must not change.")
+    id: Annotated[str, StringConstraints(min_length=1, max_length=200)] | None = None
+
+    @model_validator(mode="after")
+    def _one_way_to_say_it(self) -> Fact:
+        if (self.relation is None) == (self.prompt is None):
+            raise ValueError("give either relation or prompt")
+        return self
+
+    @property
+    def template(self) -> str:
+        """The prompt as given, or '{} <relation>'. Not yet checked for its slot."""
+        return self.prompt if self.prompt is not None else f"{SLOT} {self.relation}"
+
+
+class Verify(Request):
+    """Shares that must hold after the edit; below any of them the batch is rejected and nothing changes."""
+
+    facts: Share | None = None
+    paraphrases: Share | None = None
+    neighbours: Share | None = None
+
+
+class Hyperparameters(Request):
+    """Overrides of the preset, by the field names of the published hyperparameter files."""
+
+    layers: tuple[Annotated[int, Field(ge=0)], ...] | None = Field(
+        None, min_length=1, description="Critical layers, rising."
+    )
+    v_num_grad_steps: Annotated[int, Field(ge=1, le=1000)] | None = None
+    v_lr: Positive | None = None
+    v_weight_decay: NonNegative | None = None
+    kl_factor: NonNegative | None = None
+    clamp_norm_factor: Positive | None = None
+    mom2_update_weight: Positive | None = None
+    L2: Positive | None = None
+    nullspace_threshold: Positive | None = None
+    rect_share: Annotated[float, Field(gt=0, le=1, allow_inf_nan=False)] | None = Field(
+        None, description="The part of its entries that RECT applies."
+    )
+    num_steps: Annotated[int, Field(ge=1, le=1000)] | None = Field(None, description="Of FT-L, as the next two.")
+    lr: Positive | None = None
+    norm_constraint: Positive | None = None
+
+
+class EditBatch(Request):
+    """Facts that become one version together, or not at all."""
+
+    facts: tuple[Fact, ...] = Field(min_length=1)
+    model: Name | None = Field(None, description="May be left out when one model is served.")
+    method: Annotated[str, StringConstraints(max_length=40)] | None = None
+    plan: Annotated[str, StringConstraints(max_length=40)] | None = None
+    hyperparameters: Hyperparameters = Hyperparameters()
+    strict: bool = Field(False, description="Behave exactly as the published code does.")
+    verify: Verify | None = None

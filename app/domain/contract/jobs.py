@@ -1,0 +1,90 @@
+"""What became of what was accepted."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from enum import StrEnum
+from typing import Any, Literal
+
+from pydantic import Field
+
+from app.domain.contract.exports import ExportReport
+from app.domain.contract.reports import EditReport, InForceReport
+from app.domain.contract.values import Reply
+
+
+class JobStatus(StrEnum):
+    """Where a job stands. The last four are final."""
+
+    QUEUED = "queued"
+    RUNNING = "running"
+    SUCCEEDED = "succeeded"
+    REJECTED = "rejected"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+
+    @property
+    def final(self) -> bool:
+        """Whether the job will not change any more."""
+        return self not in (JobStatus.QUEUED, JobStatus.RUNNING)
+
+
+class Progress(Reply):
+    """One step of a running job."""
+
+    stage: Literal["targets", "solve", "write", "verify", "commit", "publish"]
+    layer: int | None = None
+    step: int | None = Field(None, description="Of the target optimisation, from 1.")
+    steps: int | None = None
+    loss: float | None = None
+    facts_done: int | None = None
+    facts: int | None = Field(None, description="Of the batch, and the earlier ones optimised together with it.")
+    share: float = Field(0.0, description="Rough share of the whole job that is done, 0 to 1.")
+
+
+class Problem(Reply):
+    """An error as RFC 9457 problem details."""
+
+    type: str = "about:blank"
+    title: str
+    status: int
+    code: str
+    detail: str
+    field: str | None = None
+    value: Any = None
+
+
+class JobOutcome(Reply):
+    """What a worker hands back for a job, through the queue. Never raised, always returned."""
+
+    status: JobStatus
+    version: int | None = None
+    report: EditReport | None = None
+    in_force: InForceReport | None = None
+    exported: ExportReport | None = None
+    error: Problem | None = None
+
+
+class Job(Reply):
+    """A job as a caller sees it."""
+
+    id: str
+    model: str
+    status: JobStatus
+    position: int | None = Field(None, description="Jobs before it in the queue, while queued.")
+    facts: int
+    submitted: datetime | None = None
+    started: datetime | None = None
+    ended: datetime | None = None
+    progress: Progress | None = None
+    version: int | None = Field(None, description="The version that this job committed.")
+    report: EditReport | None = Field(None, description="Of an edit.")
+    in_force: InForceReport | None = Field(None, description="Of a rollback or a revert.")
+    exported: ExportReport | None = Field(None, description="Of an export, which makes no version.")
+    error: Problem | None = None
+
+
+class JobList(Reply):
+    """Jobs, newest first."""
+
+    jobs: tuple[Job, ...]

@@ -1,0 +1,99 @@
+"""What is served, by whom, and its history."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Literal
+
+from pydantic import Field
+
+from app.domain.contract.values import Reply
+
+
+class WorkerCard(Reply):
+    """What a live worker says of itself, in Redis and at ``/state``."""
+
+    worker: str
+    model: str
+    source: str = Field(description="Path or hub id that the model was loaded from.")
+    revision: str | None = None
+    url: str = Field(description="Base URL of the worker's own HTTP.")
+    role: Literal["leader", "replica"] = "leader"
+    version: int
+    behind: int | None = Field(
+        0, description="Versions that are committed and not in service here yet; null: it cannot be told."
+    )
+    device: str
+    dtype: str
+    layers: int
+    window: int = Field(description="Longest sequence the model takes, in tokens.")
+    methods: tuple[str, ...]
+    plans: tuple[str, ...]
+    default_method: str
+    default_plan: str
+    started: datetime
+
+
+class ModelView(Reply):
+    """One served model."""
+
+    id: str
+    version: int
+    live: bool
+    workers: tuple[WorkerCard, ...] = ()
+
+
+class ModelList(Reply):
+    """What is served, and what was served and still has a log."""
+
+    models: tuple[ModelView, ...]
+
+
+class Version(Reply):
+    """One version of a model, without its tensors."""
+
+    version: int
+    kind: Literal["base", "edit", "revert", "rollback"]
+    job: str | None = None
+    created: datetime
+    method: str | None = None
+    plan: str | None = None
+    facts: int = 0
+    facts_hold: float | None = None
+    update_norms: dict[int, float] = Field(default_factory=dict)
+
+
+class VersionList(Reply):
+    """A model's history, oldest first."""
+
+    model: str
+    head: int
+    versions: tuple[Version, ...]
+
+
+class FactInForce(Reply):
+    """A fact that was written and not overwritten since; ``version`` and ``index`` name it to ``revert``."""
+
+    subject: str
+    prompt: str
+    object: str
+    previous: str | None = None
+    id: str | None = None
+    job: str
+    version: int
+    index: int
+
+
+class FactList(Reply):
+    """The facts in force at a version, in the order in which they were written."""
+
+    model: str
+    version: int
+    facts: tuple[FactInForce, ...]
+
+
+class Health(Reply):
+    """Liveness or readiness."""
+
+    status: Literal["ok", "unavailable"]
+    detail: str | None = None

@@ -1,0 +1,115 @@
+"""Questions to a model, and its answers."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from pydantic import Field, model_validator
+
+from app.domain.contract.values import JobId, Name, Positive, Reply, Request, Text
+
+
+class Prompt(Request):
+    """One question."""
+
+    prompt: Text
+    expected: Text | None = None
+    candidates: tuple[Text, ...] = Field((), max_length=100)
+    max_new_tokens: Annotated[int, Field(ge=0, le=512)] = 12
+    top_k: Annotated[int, Field(ge=0, le=100)] = 5
+
+
+class Question(Request):
+    """What every question may say of the model that shall answer it."""
+
+    model: Name | None = Field(None, description="May be left out when one model is served.")
+    min_version: Annotated[int, Field(ge=0)] = Field(
+        0, description="Answer from this version or a later one: with a job's version, one reads one's own write."
+    )
+    wait_seconds: Annotated[float, Field(ge=0, le=60, allow_inf_nan=False)] = Field(
+        10.0, description="How long the answer may wait for that version to be in service."
+    )
+
+
+class Query(Question):
+    """Questions for the live model; or all the facts of an earlier edit, by its job's id."""
+
+    prompts: tuple[Prompt, ...] = Field((), max_length=256)
+    job: JobId | None = None
+    version: Annotated[int, Field(ge=0)] | None = Field(
+        None, description="Answer from this version of the model's history; None: from the live one."
+    )
+
+    @model_validator(mode="after")
+    def _prompts_or_job(self) -> Query:
+        if bool(self.prompts) == (self.job is not None):
+            raise ValueError("give either prompts or job")
+        return self
+
+
+class Candidate(Reply):
+    """One object and how it stands."""
+
+    text: str
+    probability: float
+    rank: int
+
+
+class Expected(Candidate):
+    """The expected object; ``greedy`` says whether greedy decoding gives all of it."""
+
+    greedy: bool
+
+
+class TopToken(Reply):
+    """One of the most probable next tokens."""
+
+    token: str
+    probability: float
+
+
+class Answer(Reply):
+    """What the model says to one prompt."""
+
+    prompt: str
+    text: str = Field(description="Greedy continuation, the prompt not included.")
+    expected: Expected | None = None
+    candidates: tuple[Candidate, ...] = Field((), description="Most probable first.")
+    top: tuple[TopToken, ...] = ()
+
+
+class QueryReply(Reply):
+    """Answers, all from one version's weights."""
+
+    model: str
+    version: int
+    answers: tuple[Answer, ...]
+
+
+class Generate(Question):
+    """Free generation; sampling parameters as in transformers' ``generate``."""
+
+    prompts: tuple[Text, ...] = Field(min_length=1, max_length=64)
+    max_new_tokens: Annotated[int, Field(ge=1, le=2048)] = 32
+    do_sample: bool = False
+    temperature: Positive = 1.0
+    top_k: Annotated[int, Field(ge=0)] = 50
+    top_p: Annotated[float, Field(gt=0, le=1, allow_inf_nan=False)] = 1.0
+    repetition_penalty: Positive = 1.0
+    num_return_sequences: Annotated[int, Field(ge=1, le=16)] = 1
+    seed: Annotated[int, Field(ge=0, lt=2**63)] | None = None
+
+
+class Generation(Reply):
+    """Continuations of one prompt, the prompt not included."""
+
+    prompt: str
+    texts: tuple[str, ...]
+
+
+class GenerateReply(Reply):
+    """Generations, all from one version's weights."""
+
+    model: str
+    version: int
+    generations: tuple[Generation, ...]
