@@ -22,8 +22,8 @@ from workers.editing.types import Observer
 CONVERGED = 0.05
 """A fact whose loss falls below this is done (MEMIT's released code)."""
 
-REBUILDING = 0.7
-"""What it costs to rebuild a batch without the rows of converged facts, in passes of the rows that stay."""
+REBUILDING = 0.25
+"""About what it costs to rebuild a batch without the rows of converged facts, in passes of the rows that stay."""
 
 
 @dataclass(frozen=True, slots=True)

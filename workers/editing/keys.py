@@ -65,8 +65,8 @@ def _at_lookup(
         ids = torch.tensor([rows[i].stem for i in members], device=editable.device)
 
         def see(states: Tensor, members: Sequence[int] = members) -> None:
-            last = states.reshape(len(members), -1, states.shape[-1])[:, -1]  # some families flatten rows and tokens
-            found.update(zip(members, last, strict=True))
+            by_row = states.reshape(len(members), -1, states.shape[-1])  # some families flatten rows and tokens
+            found.update(zip(members, by_row[:, -1].clone(), strict=True))  # a view would keep all tokens' states
             raise _Captured
 
         handle = register(module, see)

@@ -40,7 +40,7 @@ class PrefixCache(DynamicCache):
 
     @classmethod
     def joined(cls, parts: Sequence[tuple[Sequence[int], PrefixCache]], rows: int, longest: int) -> PrefixCache:
-        """One frozen cache of ``rows`` rows from parts of equal length each, aligned right and padded with zeros.
+        """One cache of ``rows`` rows from parts of equal length each: the last ``longest`` tokens, padded with zeros.
 
         parts: the rows' indices, and a cache of just these rows.
         """
@@ -51,17 +51,17 @@ class PrefixCache(DynamicCache):
             found = [(members, pair) for members, pair in states if pair is not None]
             keys, values = (_padded([(m, pair[side]) for m, pair in found], rows, longest) for side in (0, 1))
             whole.update(keys, values, index)
-        return whole.freeze()
+        return whole
 
     def select(self, rows: Tensor, longest: int) -> PrefixCache:
-        """A frozen cache of these rows alone, and of the last ``longest`` tokens. rows: int64 indices."""
+        """A cache of these rows alone, and of the last ``longest`` tokens. rows: int64 indices."""
         chosen = PrefixCache()
         for index in range(len(self.layers)):
             prefix = self.stored(index)
             if prefix is not None and longest > 0:
                 at, start = rows.to(prefix[0].device), prefix[0].shape[2] - longest
                 chosen.update(prefix[0][at, :, start:], prefix[1][at, :, start:], index)
-        return chosen.freeze()
+        return chosen
 
     def stored(self, layer_idx: int) -> tuple[Tensor, Tensor] | None:
         """Keys and values of a layer, each (rows, heads, tokens, width); None where the prefixes are empty."""
@@ -76,5 +76,6 @@ def _padded(parts: Sequence[tuple[Sequence[int], Tensor]], rows: int, longest: i
     sample = parts[0][1]
     whole = sample.new_zeros(rows, sample.shape[1], longest, sample.shape[3])
     for members, states in parts:
-        whole[torch.tensor(members, device=sample.device), :, longest - states.shape[2] :] = states
+        kept = states[:, :, max(states.shape[2] - longest, 0) :]
+        whole[torch.tensor(members, device=sample.device), :, longest - kept.shape[2] :] = kept
     return whole

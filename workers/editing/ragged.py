@@ -53,6 +53,12 @@ class Strip:
         keys, values = prefix
         return cls(rows, steps, (keys.transpose(2, 3).contiguous(), values), bias)
 
+    def keep(self, rows: Tensor) -> Strip:
+        """The strip of these of its rows alone. rows: int64 indices."""
+        before = None if self.before is None else (self.before[0][rows], self.before[1][rows])
+        bias = self.bias if self.bias is None or len(self.bias) == 1 else self.bias[rows]
+        return Strip(len(rows), self.steps, before, bias)
+
     def attend(self, query: Tensor, key: Tensor, value: Tensor, scaling: float) -> Tensor:
         """What the rows' attention gives, (rows · steps, heads, width), as query, key and value are.
 
@@ -124,6 +130,25 @@ def joined_call(calls: Sequence[Call], strips: Sequence[Strip]) -> Call:
     positional = zip(*(args for args, _ in calls), strict=True)
     named = {name: _joined([call[1][name] for call in calls], strips) for name in calls[0][1]}
     return tuple(_joined(values, strips) for values in positional), {**named, "strips": strips}
+
+
+def kept_call(call: Call, rows: Tensor, tokens: Tensor) -> Call:
+    """A call with a run, as the call with these rows of it alone. rows, tokens: bool, over all of the run's."""
+    args, named = call
+    strips: Sequence[Strip] = named["strips"]
+    parts = torch.split(rows, [strip.rows for strip in strips])
+    kept = [
+        strip.keep(part.nonzero().squeeze(1)) for strip, part in zip(strips, parts, strict=True) if bool(part.any())
+    ]
+    others = {name: _kept(value, tokens) for name, value in named.items() if name != "strips"}
+    return tuple(_kept(value, tokens) for value in args), {**others, "strips": kept}
+
+
+def _kept(value: Any, tokens: Tensor) -> Any:
+    """One argument of a call with a run: of what belongs to tokens, that of these."""
+    if isinstance(value, tuple):
+        return tuple(_kept(part, tokens) for part in value)
+    return value[:, tokens] if isinstance(value, Tensor) else value
 
 
 def _is_mask(value: object) -> bool:

@@ -6,10 +6,10 @@ states up to that place. A gradient step then only replays the blocks above, and
 
 from __future__ import annotations
 
-import sys
+import math
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import groupby
 from typing import Any
 
@@ -18,10 +18,13 @@ from torch import Tensor, nn
 
 from workers.editing.architectures import EditableModel, first
 from workers.editing.fused import fused_activations
-from workers.editing.keys import by_equal_length
 from workers.editing.objective import Site
 from workers.editing.prefix_cache import PrefixCache
-from workers.editing.ragged import Call, Strip, joined_call, ragged_attention
+from workers.editing.prefixes import attended, run_prefixes, trunk
+from workers.editing.ragged import Call, Strip, joined_call, kept_call, ragged_attention
+
+RUN_TOKENS = 1536
+"""A batch replays so many tokens about. More do not make the products quicker, and cost memory."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +43,7 @@ class SuffixBatch:
 
     Rows of several suffix lengths lie one after another as one run (``ragged``), rows of one length as they are.
 
-    run: which of the two. cache: keys and values of the prefixes, aligned right.
+    cache: keys and values of the prefixes, aligned right; None for a run, whose calls have them.
     facts: (rows,) index of each row's fact.
     starts: (rows,), where each row's lookup token is among the T.
     hidden: (1, T, d_out), or (rows, tokens, d_out): what enters the first replayed block, without any δ.
@@ -52,8 +55,7 @@ class SuffixBatch:
     layer: int
     sites: tuple[Site, ...]
     rows: Sequence[SuffixRow]
-    run: bool
-    cache: PrefixCache
+    cache: PrefixCache | None
     facts: Tensor
     starts: Tensor
     hidden: Tensor
@@ -74,18 +76,17 @@ class SuffixBatch:
         for _, same in groupby(rows, key=lambda row: len(row.suffix)):
             members = list(same)
             at = torch.arange(done, done + len(members))
-            own = cache.select(at, max(len(row.prefix) for row in members))
+            own = cache.select(at, max(len(row.prefix) for row in members)).freeze()
             parts.append(_capture(editable, layer, sites, members, own))
             done += len(members)
-        lengths = torch.tensor([len(row.suffix) for row in rows])
-        starts = (lengths.cumsum(0) - lengths).to(editable.device)
+        starts = _starts(rows, editable.device)
         facts = torch.tensor([row.fact for row in rows], device=editable.device)
         hidden, unmoved = parts[0].hidden, torch.cat([part.unmoved.flatten(0, 1) for part in parts])
         calls, run = parts[0].calls, len(parts) > 1
         if run:
             hidden = torch.cat([part.hidden.flatten(0, 1) for part in parts]).unsqueeze(0)
             calls = _joined(parts)
-        return cls(editable, layer, sites, rows, run, cache, facts, starts, hidden, unmoved, calls)
+        return cls(editable, layer, sites, rows, None if run else cache, facts, starts, hidden, unmoved, calls)
 
     @property
     def ends(self) -> Tensor:
@@ -101,7 +102,7 @@ class SuffixBatch:
         hidden, blocks = self.hidden, _replayed(self.editable, self.layer, self.sites)
         with ExitStack() as stack:
             stack.enter_context(fused_activations(blocks))
-            if self.run:
+            if self.cache is None:
                 stack.enter_context(ragged_attention(self.editable.model))
             for site, shift in zip(self.sites, shifts, strict=True):
                 if site is Site.BLOCK:
@@ -120,12 +121,23 @@ class SuffixBatch:
 
     def keep(self, running: Tensor) -> SuffixBatch | None:
         """The batch without the rows of facts that are not ``running`` (facts,) bool; None if nothing is left."""
-        kept = running[self.facts].nonzero().squeeze(1)
-        if len(kept) == 0:
+        chosen = running[self.facts]
+        rows = [row for row, kept in zip(self.rows, chosen.tolist(), strict=True) if kept]
+        if not rows:
             return None
-        rows = [self.rows[index] for index in kept.tolist()]
-        cache = self.cache.select(kept, max(len(row.prefix) for row in rows))
+        if self.cache is None:
+            return self._kept(rows, chosen)
+        cache = self.cache.select(chosen.nonzero().squeeze(1), max(len(row.prefix) for row in rows)).freeze()
         return SuffixBatch.of(self.editable, self.layer, self.sites, rows, cache)
+
+    def _kept(self, rows: Sequence[SuffixRow], chosen: Tensor) -> SuffixBatch:
+        """A run without the rows that are not ``chosen`` (rows,) bool: nothing has to be run again."""
+        lengths = torch.tensor([len(row.suffix) for row in self.rows], device=chosen.device)
+        tokens = torch.repeat_interleave(chosen, lengths)
+        calls, facts = [kept_call(call, chosen, tokens) for call in self.calls], self.facts[chosen]
+        starts = _starts(rows, chosen.device)
+        hidden, unmoved = self.hidden[:, tokens], self.unmoved[tokens]
+        return replace(self, rows=rows, facts=facts, starts=starts, hidden=hidden, unmoved=unmoved, calls=calls)
 
     def _shifted(self, states: Tensor, shift: Tensor) -> Tensor:
         """States (..., d_out) of the T tokens, with the lookup token of each row shifted."""
@@ -147,24 +159,39 @@ def suffix_batches(
 ) -> list[SuffixBatch]:
     """Cut rows into batches, run every prefix once, and capture what the replayed blocks are called with."""
     ordered = sorted(rows, key=lambda row: (len(row.suffix), len(row.prefix)))
+    whole = run_prefixes(editable, [row.prefix for row in ordered])
     cut = _runs if editable.takes_runs else _of_one_length
-    return [
-        SuffixBatch.of(editable, layer, sites, chosen, _run_prefixes(editable, chosen))
-        for chosen in cut(ordered, max_batch_tokens)
-    ]
+    batches, done = [], 0
+    for chosen in cut(ordered, max_batch_tokens):
+        at = torch.arange(done, done + len(chosen))
+        cache = whole.select(at, max(len(row.prefix) for row in chosen)).freeze()
+        batches.append(SuffixBatch.of(editable, layer, sites, chosen, cache))
+        done += len(chosen)
+    return batches
+
+
+def _starts(rows: Sequence[SuffixRow], device: torch.device) -> Tensor:
+    """(rows,), where each row's lookup token is when the suffixes lie one after another."""
+    lengths = torch.tensor([len(row.suffix) for row in rows], device=device)
+    return lengths.cumsum(0) - lengths
 
 
 def _runs(rows: Sequence[SuffixRow], limit: int) -> Iterator[list[SuffixRow]]:
-    """Rows in their order, in batches of at most ``limit`` tokens, prefixes included (one row may have more)."""
+    """Rows in their order, in batches of at most ``RUN_TOKENS`` to replay, and of at most ``limit`` in all.
+
+    One row may have more. The batches are about equally large.
+    """
+    tokens = sum(len(row.suffix) for row in rows)
+    fair = tokens / math.ceil(tokens / RUN_TOKENS)
     batch: list[SuffixRow] = []
-    used = 0
+    used = replayed = 0
     for row in rows:
         size = len(row.prefix) + len(row.suffix)
-        if batch and used + size > limit:
+        if batch and (used + size > limit or replayed + len(row.suffix) / 2 > fair):
             yield batch
-            batch, used = [], 0
+            batch, used, replayed = [], 0, 0
         batch.append(row)
-        used += size
+        used, replayed = used + size, replayed + len(row.suffix)
     if batch:
         yield batch
 
@@ -182,26 +209,6 @@ def _replayed(editable: EditableModel, layer: int, sites: tuple[Site, ...]) -> t
 
 def _first_replayed(layer: int, sites: tuple[Site, ...]) -> int:
     return layer + 1 if Site.BLOCK in sites else layer
-
-
-@torch.no_grad()
-def _run_prefixes(editable: EditableModel, rows: Sequence[SuffixRow]) -> PrefixCache:
-    """Keys and values of the prefixes, aligned right. Prefixes of equal length run together, as in ``keys``."""
-    parts = []
-    for members in by_equal_length([len(row.prefix) for row in rows], max_batch_tokens=sys.maxsize):
-        if rows[members[0]].prefix:
-            cache = PrefixCache()
-            ids = torch.tensor([rows[index].prefix for index in members], device=editable.device)
-            seen = torch.ones_like(ids)
-            _trunk(editable)(
-                input_ids=ids,
-                attention_mask=seen,
-                position_ids=_positions(seen),
-                past_key_values=cache,
-                use_cache=True,
-            )
-            parts.append((members, cache))
-    return PrefixCache.joined(parts, len(rows), max(len(row.prefix) for row in rows))
 
 
 @dataclass(frozen=True, slots=True)
@@ -227,19 +234,18 @@ def _capture(
         entering.append(args[0] if args else named.pop("hidden_states"))
         calls.append((args[1:], named))
 
-    steps, longest = len(rows[0].suffix), max(len(row.prefix) for row in rows)
-    pads = [longest - len(row.prefix) for row in rows]
-    mask = torch.tensor([[0] * pad + [1] * (longest - pad + steps) for pad in pads], device=editable.device)
+    steps = len(rows[0].suffix)
+    mask, positions = attended([row.prefix for row in rows], steps, editable.device)
     blocks = _replayed(editable, layer, sites)
     callees = (*blocks, editable.anatomy.final_norm)  # above the last block is the norm
     with ExitStack() as stack:
         stack.enter_context(fused_activations(blocks))
         for callee in callees:
             stack.callback(callee.register_forward_pre_hook(see_call, with_kwargs=True).remove)
-        _trunk(editable)(
+        trunk(editable)(
             input_ids=torch.tensor([row.suffix for row in rows], device=editable.device),
             attention_mask=mask,
-            position_ids=_positions(mask)[:, -steps:],
+            position_ids=positions,
             past_key_values=cache,
             use_cache=True,
         )
@@ -259,13 +265,3 @@ def _joined(parts: Sequence[_Part]) -> list[Call]:
         strict=True,
     )
     return [joined_call(calls, strips) for calls, strips in by_block]
-
-
-def _trunk(editable: EditableModel) -> nn.Module:
-    """The model without its output embeddings: nobody reads logits of these passes."""
-    trunk: nn.Module = editable.model.base_model
-    return trunk
-
-
-def _positions(mask: Tensor) -> Tensor:
-    return (mask.cumsum(dim=1) - 1).clamp(min=0)

@@ -35,7 +35,7 @@ def batches(name: str, tokenizer: PreTrainedTokenizerFast, limit: int = 1024) ->
 def test_a_run_has_all_rows_and_no_padding(name: str, tokenizer: PreTrainedTokenizerFast) -> None:
     found = batches(name, tokenizer)
     assert sum(len(batch.unmoved) for batch in found) == sum(len(row.suffix) for row in ROWS)
-    assert [batch.run for batch in found] == ([False] * 3 if name in WITHOUT else [True])
+    assert [batch.cache is None for batch in found] == ([False] * 3 if name in WITHOUT else [True])
 
 
 @pytest.mark.parametrize("name", [name for name in FAMILIES if name not in WITHOUT])
@@ -57,6 +57,19 @@ def test_a_run_gives_each_row_what_it_gives_by_itself(name: str, tokenizer: PreT
     together, alone = replayed(batches(name, tokenizer)), replayed(batches(name, tokenizer, limit=1))
     for mine, other in zip(together, alone, strict=True):
         assert relative(mine, other) <= (1e-12 if name in EXACT else 1e-6)
+
+
+def test_a_run_without_some_rows_gives_the_others_what_it_gave(tokenizer: PreTrainedTokenizerFast) -> None:
+    shifts = torch.randn(1, len(ROWS), HIDDEN, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+    for name in ("gpt2", "llama"):
+        [whole] = batches(name, tokenizer)
+        smaller = whole.keep(torch.tensor([False, True, False, True, False]))
+        assert smaller is not None
+        assert [row.fact for row in smaller.rows] == smaller.facts.tolist() == [3, 1]
+        at = [whole.facts.tolist().index(fact) for fact in (3, 1)]
+        before = whole.replay(shifts[:, whole.facts], whole.ends[at])
+        assert relative(smaller.replay(shifts[:, smaller.facts], smaller.ends), before) <= 1e-6
+        assert smaller.keep(torch.zeros(5, dtype=torch.bool)) is None
 
 
 def test_a_model_whose_runs_go_wrong_is_replayed_length_by_length(
