@@ -1,7 +1,8 @@
 """How time and peak memory of an edit grow with the facts in its batch: micro-batches bound them.
 
 Each size runs in a process of its own, so that its peak (the process's largest resident set, model and all) is its own.
-The same facts are cut into batches of that size, and the median batch counts: a fact takes as many steps as it takes.
+The facts are cut into batches of that size, and the median batch counts. Edits are strict: a fact takes the steps that
+it takes by itself. Facts that share a key, of which a larger batch has more, would else go on until the last is done.
 The rows under other caps (``max_batch_tokens``) show what memory is traded for; the bounds are on the preset's cap.
 """
 
@@ -65,11 +66,11 @@ def measure(case: Case) -> Row:
     if case.cap is not None:
         work = work.with_settings(max_batch_tokens=case.cap)
     priors = work.priors()
-    edit(work.shadow(), work.facts[:2], work.preset, priors, work.contexts)
+    edit(work.shadow(), work.facts[:2], work.preset, priors, work.contexts, strict=True)
     loaded, taken = _peak_mb(), []
     for start in range(0, len(work.facts) - case.facts + 1, case.facts):
         shadow, begun = work.shadow(), time.perf_counter()
-        edit(shadow, work.facts[start : start + case.facts], work.preset, priors, work.contexts)
+        edit(shadow, work.facts[start : start + case.facts], work.preset, priors, work.contexts, strict=True)
         taken.append((time.perf_counter() - begun) / case.facts)
     cap, median = work.preset.max_batch_tokens, statistics.median(taken)
     return Row(case.model, cap, case.facts, len(taken), median, loaded, _peak_mb())

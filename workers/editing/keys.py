@@ -11,6 +11,9 @@ from workers.editing.architectures import EditableModel, first
 from workers.editing.lookup import Row, TokenisedFact
 from workers.editing.objective import Site
 
+FACTS_AT_ONCE = 128
+"""Of so many facts the keys in all contexts are held at a time: they are wide, and only their means are kept."""
+
 
 class _Captured(Exception):
     """Ends a forward pass as soon as the layer that was asked for has run."""
@@ -23,12 +26,18 @@ def keys_at(editable: EditableModel, facts: Sequence[TokenisedFact], layer: int,
     Key of a fact = half its key in the bare prompt + half the mean of its keys in the other contexts
     (MEMIT's released code averages within, then over, the two kinds of context).
     """
+    starts = range(0, len(facts), FACTS_AT_ONCE)
+    parts = [_keys(editable, facts[start : start + FACTS_AT_ONCE], layer, max_batch_tokens) for start in starts]
+    return torch.cat(parts).T.contiguous()
+
+
+def _keys(editable: EditableModel, facts: Sequence[TokenisedFact], layer: int, max_batch_tokens: int) -> Tensor:
+    """Keys of some facts, (n, d_in)."""
     rows = [row for fact in facts for row in fact.prompts]
     seen = _at_lookup(editable, rows, editable.projection(layer), _module_input, max_batch_tokens)
     by_context = seen.double().view(len(facts), -1, seen.shape[-1])  # (n, contexts, d_in)
     bare, others = by_context[:, 0], by_context[:, 1:]
-    mean = bare if others.shape[1] == 0 else (bare + others.mean(dim=1)) / 2
-    return mean.T.contiguous()
+    return bare if others.shape[1] == 0 else (bare + others.mean(dim=1)) / 2
 
 
 @torch.no_grad()
