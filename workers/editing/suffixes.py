@@ -85,7 +85,7 @@ class SuffixBatch:
         calls, run = parts[0].calls, len(parts) > 1
         if run:
             hidden = torch.cat([part.hidden.flatten(0, 1) for part in parts]).unsqueeze(0)
-            calls = _joined(parts)
+            calls = _joined(parts, _first_replayed(layer, sites))
         return cls(editable, layer, sites, rows, None if run else cache, facts, starts, hidden, unmoved, calls)
 
     @property
@@ -213,12 +213,18 @@ def _first_replayed(layer: int, sites: tuple[Site, ...]) -> int:
 
 @dataclass(frozen=True, slots=True)
 class _Part:
-    """Rows of one suffix length. hidden, unmoved: (rows, steps, d_out); strips, calls: for each replayed block."""
+    """Rows of one suffix length on ``cache``. hidden, unmoved: (rows, steps, d_out); calls: by replayed block."""
 
+    cache: PrefixCache
     hidden: Tensor
     unmoved: Tensor
-    strips: Sequence[Strip]
     calls: Sequence[Call]
+
+    def strips(self, first_block: int) -> Iterator[Strip]:
+        """The rows, as attention in each replayed block sees them, from the first one on."""
+        rows, steps = self.hidden.shape[:2]
+        for block, call in enumerate(self.calls, start=first_block):
+            yield Strip.of(call, rows, steps, self.cache.stored(block), self.hidden.device)
 
 
 @torch.no_grad()
@@ -249,19 +255,14 @@ def _capture(
             past_key_values=cache,
             use_cache=True,
         )
-    start = _first_replayed(layer, sites)
-    strips = [
-        Strip.of(call, len(rows), steps, cache.stored(start + index), mask.device)
-        for index, call in enumerate(calls[:-1])
-    ]
-    return _Part(entering[0], entering[-1], strips, calls[:-1])
+    return _Part(cache, entering[0], entering[-1], calls[:-1])
 
 
-def _joined(parts: Sequence[_Part]) -> list[Call]:
+def _joined(parts: Sequence[_Part], first_block: int) -> list[Call]:
     """The calls of all parts, each block's as one."""
     by_block = zip(
         zip(*(part.calls for part in parts), strict=True),
-        zip(*(part.strips for part in parts), strict=True),
+        zip(*(part.strips(first_block) for part in parts), strict=True),
         strict=True,
     )
     return [joined_call(calls, strips) for calls, strips in by_block]
