@@ -159,15 +159,11 @@ def suffix_batches(
 ) -> list[SuffixBatch]:
     """Cut rows into batches, run every prefix once, and capture what the replayed blocks are called with."""
     ordered = sorted(rows, key=lambda row: (len(row.suffix), len(row.prefix)))
-    whole = run_prefixes(editable, [row.prefix for row in ordered])
     cut = _runs if editable.takes_runs else _of_one_length
-    batches, done = [], 0
-    for chosen in cut(ordered, max_batch_tokens):
-        at = torch.arange(done, done + len(chosen))
-        cache = whole.select(at, max(len(row.prefix) for row in chosen)).freeze()
-        batches.append(SuffixBatch.of(editable, layer, sites, chosen, cache))
-        done += len(chosen)
-    return batches
+    return [
+        SuffixBatch.of(editable, layer, sites, chosen, run_prefixes(editable, [row.prefix for row in chosen]))
+        for chosen in cut(ordered, max_batch_tokens)
+    ]
 
 
 def _starts(rows: Sequence[SuffixRow], device: torch.device) -> Tensor:
