@@ -1,8 +1,13 @@
 """How time and peak memory of an edit grow with the facts in its batch: micro-batches bound them.
 
 Each size runs in a process of its own, so that its peak (the process's largest resident set, model and all) is its own.
-The facts are cut into batches of that size, and the median batch counts. Edits are strict: a fact takes the steps that
-it takes by itself. Facts that share a key, of which a larger batch has more, would else go on until the last is done.
+All sizes take the same facts, cut into batches of that size, up to a number of batches.
+
+A fact should take as many gradient steps in any batch, so that the size is all that differs. Edits are strict: facts
+that share a key, of which a larger batch has more, would else go on until the last is done. And λ is ``STILL`` times
+the preset's: 1,000 facts at once are more than a bundled model can hold, and the first layer's update, with all of them
+in it, would leave the second layer several times the steps (``--weight 1`` shows that; the table tells the steps).
+
 The rows under other caps (``max_batch_tokens``) show what memory is traded for; the bounds are on the preset's cap.
 """
 
@@ -10,7 +15,6 @@ from __future__ import annotations
 
 import json
 import resource
-import statistics
 import subprocess
 import sys
 import tempfile
@@ -25,6 +29,8 @@ import typer
 from benchmarks.machine import machine
 from benchmarks.named_workload import named_workload
 from benchmarks.report import Bound, Report, shown
+from benchmarks.step_clock import StepClock
+from benchmarks.workload import STILL
 from workers.editing.editor import edit
 from workers.editing.statistics import load_statistics, save_statistics
 
@@ -41,6 +47,7 @@ class Row:
     cap: int = field(metadata=shown("tokens at once", ","))
     facts: int = field(metadata=shown("facts", ","))
     batches: int = field(metadata=shown("batches"))
+    steps_per_fact: float = field(metadata=shown("steps/fact", ".1f"))
     seconds_per_fact: float = field(metadata=shown("s/fact", ".4f"))
     loaded_mb: float = field(metadata=shown("loaded MB", ",.0f"))
     peak_mb: float = field(metadata=shown("peak MB", ",.0f"))
@@ -48,13 +55,14 @@ class Row:
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    """What one process measures: so many batches of so many facts. cap, steps: the preset's if None."""
+    """What one process measures: so many batches of so many facts. cap, steps: the preset's if None. weight: λ's."""
 
     model: str
     facts: int
     batches: int
     moments: str
     seed: int
+    weight: float
     cap: int | None = None
     steps: int | None = None
 
@@ -63,17 +71,21 @@ def measure(case: Case) -> Row:
     """Edit the batches, each on a fresh shadow, after a warm-up of two facts. For a process of its own."""
     moments = load_statistics(Path(case.moments))
     work = named_workload(case.model, case.facts * case.batches, seed=case.seed, steps=case.steps, statistics=moments)
+    work = work.stilled(case.weight)
     if case.cap is not None:
         work = work.with_settings(max_batch_tokens=case.cap)
     priors = work.priors()
     edit(work.shadow(), work.facts[:2], work.preset, priors, work.contexts, strict=True)
-    loaded, taken = _peak_mb(), []
-    for start in range(0, len(work.facts) - case.facts + 1, case.facts):
-        shadow, begun = work.shadow(), time.perf_counter()
-        edit(shadow, work.facts[start : start + case.facts], work.preset, priors, work.contexts, strict=True)
-        taken.append((time.perf_counter() - begun) / case.facts)
-    cap, median = work.preset.max_batch_tokens, statistics.median(taken)
-    return Row(case.model, cap, case.facts, len(taken), median, loaded, _peak_mb())
+    loaded, seconds, steps = _peak_mb(), 0.0, 0
+    starts = range(0, len(work.facts) - case.facts + 1, case.facts)
+    for start in starts:
+        batch, shadow, clock = work.facts[start : start + case.facts], work.shadow(), StepClock()
+        begun = time.perf_counter()
+        edit(shadow, batch, work.preset, priors, work.contexts, strict=True, observer=clock)
+        seconds += time.perf_counter() - begun
+        steps += clock.gradient_steps
+    cap, count = work.preset.max_batch_tokens, len(starts) * case.facts
+    return Row(case.model, cap, case.facts, len(starts), steps / count, seconds / count, loaded, _peak_mb())
 
 
 def _peak_mb() -> float:
@@ -114,8 +126,9 @@ def run(
     ] = None,
     sizes: Annotated[list[int] | None, typer.Option("--size", help="Facts in a batch.")] = None,
     caps: Annotated[list[int] | None, typer.Option("--cap", help="Another cap, for the largest size.")] = None,
-    total: Annotated[int, typer.Option(help="Facts edited at each size; at most five batches.")] = 2000,
+    total: Annotated[int, typer.Option(help="Facts edited at each size; at most twenty batches.")] = 1000,
     steps: Annotated[int | None, typer.Option(help="Gradient steps; the preset's if left out.")] = None,
+    weight: Annotated[float, typer.Option(help="λ, in the preset's.")] = STILL,
     seed: Annotated[int, typer.Option()] = 0,
     json_file: Annotated[Path | None, typer.Option("--json")] = None,
     check: Annotated[bool, typer.Option("--check", help="End with 1 if a bound is missed.")] = False,
@@ -127,11 +140,12 @@ def run(
             moments = Path(scratch) / f"{model}.safetensors"
             save_statistics(named_workload(model, 0, seed=seed).statistics, moments)
             cases = [
-                Case(model, size, max(1, min(5, total // size)), str(moments), seed, None, steps) for size in chosen
+                Case(model, size, max(1, min(20, total // size)), str(moments), seed, weight, None, steps)
+                for size in chosen
             ]
             cases += [replace(cases[-1], batches=1, cap=cap) for cap in caps or []]
             rows += [in_a_process(case) for case in cases]
-    settings = {"dtype": "float32", "plan": "boundary", "seed": seed}
+    settings = {"dtype": "float32", "plan": "boundary", "seed": seed, "weight": weight}
     report = Report("edit_cost", machine(), settings, rows, bounds(rows))
     raise typer.Exit(report.finish(json_file, check=check))
 

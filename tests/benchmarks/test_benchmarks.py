@@ -60,9 +60,10 @@ class TestEditCost:
         assert [(row["facts"], row["batches"]) for row in found["rows"]] == [(2, 2), (2, 1)]
         assert [row["cap"] for row in found["rows"]] == [16384, 64]
         assert all(row["peak_mb"] >= row["loaded_mb"] > 0 for row in found["rows"])
+        assert all(row["steps_per_fact"] == 2 * 2 for row in found["rows"]), "layers x steps: none converges"
 
     def test_the_large_batch_is_held_against_the_small_one_under_the_presets_cap(self) -> None:
-        small = edit_cost.Row("atlas-gpt2", 16384, 100, 5, 0.10, 400.0, 500.0)
+        small = edit_cost.Row("atlas-gpt2", 16384, 100, 5, 25.0, 0.10, 400.0, 500.0)
         large = replace(small, facts=1000, seconds_per_fact=0.105, peak_mb=640.0)
         other_cap = replace(large, cap=65536, peak_mb=5000.0)
         assert [bound.met for bound in edit_cost.bounds([small, large, other_cap])] == [True, True]
