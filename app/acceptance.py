@@ -7,6 +7,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from secrets import token_hex
 
+from app.conditions import Conditions
 from app.domain.accepted import AcceptedEdit
 from app.domain.contract import EditBatch, Export, Job
 from app.domain.edit_log import FactKey
@@ -31,46 +32,47 @@ class Acceptance:
         self._earlier = EarlierRequests(logs, settings)
         self._max_facts = settings.max_facts
 
-    def accept(self, batch: EditBatch, key: str | None, if_match: str | None) -> Job:
+    def accept(self, batch: EditBatch, conditions: Conditions) -> Job:
         """Have a batch applied once; return its job, which is the first one's where the request comes again.
-
-        Args:
-            key: what tells this request from all others, if the caller has said so.
-            if_match: the entity tags of which the model's version must have one, now and when the job's turn comes.
 
         Raises:
             RequestError: of the kind that fits, with the field and the value at fault.
-            RequestInFlight: the first request with this key is not answered yet.
+            RequestInFlight: the first request with its key is not answered yet.
             PreconditionFailed: the model is at another version.
             Unavailable: no worker serves the model, its queue is full, or the batch could not be written down.
         """
         if len(batch.facts) > self._max_facts:
             detail = f"A batch may have at most {self._max_facts} facts."
             raise TooManyFacts(detail, field="facts", value=len(batch.facts))
-        fingerprint = _fingerprint(batch.model_dump_json(), if_match)
-        return self._once(key, fingerprint, lambda job_id: self._submit(job_id, batch, if_match))
+        return self._once(
+            batch.model_dump_json(), conditions, lambda job_id: self._submit(job_id, batch, conditions.if_match)
+        )
 
-    def take_back(self, model: str, change: Rollback | Revert, key: str | None, if_match: str | None) -> Job:
+    def take_back(self, model: str, change: Rollback | Revert, conditions: Conditions) -> Job:
         """Have a model go back to a version, or facts taken out, once; all else as ``accept``.
 
         Raises:
             UnknownVersion, UnknownFact, InseparableFacts, CompactedVersion: it cannot be done.
             UnknownModel, RequestInFlight, PreconditionFailed, Unavailable: as ``accept`` does.
         """
-        fingerprint = _fingerprint(f"{type(change).__name__} {model} {change.model_dump_json()}", if_match)
-        return self._once(key, fingerprint, lambda job_id: self._submit_back(job_id, model, change, if_match))
+        request = f"{type(change).__name__} {model} {change.model_dump_json()}"
+        return self._once(
+            request, conditions, lambda job_id: self._submit_back(job_id, model, change, conditions.if_match)
+        )
 
-    def export(self, model: str, export: Export, key: str | None, if_match: str | None) -> Job:
+    def export(self, model: str, export: Export, conditions: Conditions) -> Job:
         """Have a version written down for others to load, once; all else as ``accept``.
 
         Raises:
             UnknownVersion, CompactedVersion: it cannot be done.
             UnknownModel, RequestInFlight, PreconditionFailed, Unavailable: as ``accept`` does.
         """
-        fingerprint = _fingerprint(f"Export {model} {export.model_dump_json()}", if_match)
-        return self._once(key, fingerprint, lambda job_id: self._submit_export(job_id, model, export, if_match))
+        request = f"Export {model} {export.model_dump_json()}"
+        return self._once(
+            request, conditions, lambda job_id: self._submit_export(job_id, model, export, conditions.if_match)
+        )
 
-    def take_out(self, job: str, key: str | None, if_match: str | None) -> Job:
+    def take_out(self, job: str, conditions: Conditions) -> Job:
         """Have all facts of an earlier edit taken out that have not been yet, once; all else as ``take_back``.
 
         Raises:
@@ -78,14 +80,16 @@ class Acceptance:
             UnknownFact: none of them is left.
             InseparableFacts, CompactedVersion, RequestInFlight, PreconditionFailed, Unavailable: as ``take_back`` does.
         """
-        return self._once(
-            key, _fingerprint(f"DELETE {job}", if_match), lambda own: self._submit_out(own, job, if_match)
-        )
+        return self._once(f"DELETE {job}", conditions, lambda own: self._submit_out(own, job, conditions.if_match))
 
-    def _once(self, key: str | None, fingerprint: str, submit: Callable[[str], Job]) -> Job:
-        """The job that ``submit`` makes under an id; that of the first request where one comes again."""
-        if key is None:
+    def _once(self, request: str, conditions: Conditions, submit: Callable[[str], Job]) -> Job:
+        """The job that ``submit`` makes under an id; that of the first request where one comes again.
+
+        request: what is asked for, whatever the spacing and the order of the fields in the body that came.
+        """
+        if (key := conditions.key) is None:
             return submit(token_hex(8))
+        fingerprint = hashlib.sha256(f"{request}\n{conditions.if_match or ''}".encode()).hexdigest()
         job_id = job_of(key, fingerprint)
         with self._keys.held(key, fingerprint) as alone:
             if known := self._jobs.find(job_id):
@@ -139,8 +143,3 @@ class Acceptance:
         return self._jobs.submit(
             AcceptedEdit(job=job_id, model=model, change=change, accepted=accepted, expected_version=expected)
         )
-
-
-def _fingerprint(request: str, if_match: str | None) -> str:
-    """What a request asks for, whatever its spacing and the order of its fields."""
-    return hashlib.sha256(f"{request}\n{if_match or ''}".encode()).hexdigest()

@@ -1,0 +1,70 @@
+"""What the requests that change or export a model have in common: conditions, refusals, a job to follow."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from fastapi import Depends, Header, Path, Response
+
+from app.conditions import Conditions
+from app.domain.contract import Job, Name
+from app.domain.errors import (
+    CompactedVersion,
+    IdempotencyKeyReused,
+    ModelUnavailable,
+    PreconditionFailed,
+    RequestInFlight,
+    Unavailable,
+    UnknownModel,
+)
+from app.entity_tags import IF_MATCH
+from app.idempotency import HEADER
+
+POLL_AFTER_S = 1
+
+ANY_CHANGE = (
+    IdempotencyKeyReused,
+    ModelUnavailable,
+    PreconditionFailed,
+    RequestInFlight,
+    Unavailable,
+    UnknownModel,
+)
+EARLIER_TENSORS = (CompactedVersion, *ANY_CHANGE)
+"""Refusals of what needs the tensors of earlier versions, which a shortened log may lack."""
+
+ModelPath = Annotated[Name, Path()]
+
+
+def _conditions(
+    idempotency_key: Annotated[
+        str | None,
+        Header(
+            alias=HEADER,
+            pattern=r'^("[\x20\x21\x23-\x7e]+"|[\x21\x23-\x7e]+)$',
+            max_length=200,
+            description="A key of your choice, quoted or not, so that the request can be sent again: the same body "
+            "gets the same job. Remembered for a day by default; a job that committed a version answers to it for "
+            "ever.",
+        ),
+    ] = None,
+    if_match: Annotated[
+        str | None,
+        Header(
+            alias=IF_MATCH,
+            description="A version in quotes, as `ETag` has it. Unless the model is at it, both now and when the "
+            "job's turn comes, nothing happens.",
+        ),
+    ] = None,
+) -> Conditions:
+    return Conditions(None if idempotency_key is None else idempotency_key.strip('"'), if_match)
+
+
+ConditionsDep = Annotated[Conditions, Depends(_conditions)]
+
+
+def followed(job: Job, response: Response) -> Job:
+    """The job, with headers that say where to follow it."""
+    response.headers["Location"] = f"/jobs/{job.id}"
+    response.headers["Retry-After"] = str(POLL_AFTER_S)
+    return job
