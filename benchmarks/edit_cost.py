@@ -1,7 +1,8 @@
 """How time and peak memory of an edit grow with the facts in its batch: micro-batches bound them.
 
 Each size runs in a process of its own, so that its peak (the process's largest resident set, model and all) is its own.
-All sizes take the same facts, cut into batches of that size, up to a number of batches.
+All sizes take the same facts, cut into batches of that size, up to a number of batches. A machine is not equally fast
+from one minute to the next: one half of a smaller size's batches runs before the larger sizes, the other half after.
 
 A fact should take as many gradient steps in any batch, so that the size is all that differs. Edits are strict: facts
 that share a key, of which a larger batch has more, would else go on until the last is done. And λ is ``STILL`` times
@@ -55,7 +56,10 @@ class Row:
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    """What one process measures: so many batches of so many facts. cap, steps: the preset's if None. weight: λ's."""
+    """What one process measures: so many batches of so many facts, from the ``first`` on.
+
+    weight: λ, in the preset's. cap, steps: the preset's if None.
+    """
 
     model: str
     facts: int
@@ -65,19 +69,25 @@ class Case:
     weight: float
     cap: int | None = None
     steps: int | None = None
+    first: int = 0
+
+    def halves(self) -> tuple[Case, Case]:
+        """The same batches, in two parts."""
+        half = self.batches // 2
+        return replace(self, batches=half), replace(self, first=self.first + half, batches=self.batches - half)
 
 
 def measure(case: Case) -> Row:
     """Edit the batches, each on a fresh shadow, after a warm-up of two facts. For a process of its own."""
     moments = load_statistics(Path(case.moments))
-    work = named_workload(case.model, case.facts * case.batches, seed=case.seed, steps=case.steps, statistics=moments)
-    work = work.stilled(case.weight)
+    end = case.facts * (case.first + case.batches)
+    work = named_workload(case.model, end, seed=case.seed, steps=case.steps, statistics=moments).stilled(case.weight)
     if case.cap is not None:
         work = work.with_settings(max_batch_tokens=case.cap)
     priors = work.priors()
     edit(work.shadow(), work.facts[:2], work.preset, priors, work.contexts, strict=True)
     loaded, seconds, steps = _peak_mb(), 0.0, 0
-    starts = range(0, len(work.facts) - case.facts + 1, case.facts)
+    starts = range(case.facts * case.first, len(work.facts) - case.facts + 1, case.facts)
     for start in starts:
         batch, shadow, clock = work.facts[start : start + case.facts], work.shadow(), StepClock()
         begun = time.perf_counter()
@@ -86,6 +96,11 @@ def measure(case: Case) -> Row:
         steps += clock.gradient_steps
     cap, count = work.preset.max_batch_tokens, len(starts) * case.facts
     return Row(case.model, cap, case.facts, len(starts), steps / count, seconds / count, loaded, _peak_mb())
+
+
+def _batches(size: int, largest: int, total: int) -> int:
+    """Batches of a size: two at least of a smaller one, which runs in two parts."""
+    return max(1 if size == largest else 2, min(20, total // size))
 
 
 def _peak_mb() -> float:
@@ -102,6 +117,34 @@ def in_a_process(case: Case) -> Row:
     command = [sys.executable, "-c", code, json.dumps(asdict(case))]
     ended = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True)  # noqa: S603
     return Row(**json.loads(ended.stdout.splitlines()[-1]))
+
+
+def joined(one: Row, other: Row) -> Row:
+    """Two parts of a size's batches as one row."""
+    batches = one.batches + other.batches
+
+    def mean(name: str) -> float:
+        parts = (part.batches * float(getattr(part, name)) for part in (one, other))
+        return sum(parts) / batches
+
+    return replace(
+        one,
+        batches=batches,
+        steps_per_fact=mean("steps_per_fact"),
+        seconds_per_fact=mean("seconds_per_fact"),
+        loaded_mb=max(one.loaded_mb, other.loaded_mb),
+        peak_mb=max(one.peak_mb, other.peak_mb),
+    )
+
+
+def all_sizes(cases: Sequence[Case]) -> list[Row]:
+    """A row a case, in their order, which is by size: from the smallest to the largest, and back."""
+    *smaller, largest = cases
+    halves = [case.halves() for case in smaller]
+    before = [in_a_process(half) for half, _ in halves]
+    whole = in_a_process(largest)
+    after = [in_a_process(half) for _, half in reversed(halves)]
+    return [*(joined(one, other) for one, other in zip(before, reversed(after), strict=True)), whole]
 
 
 def bounds(rows: Sequence[Row]) -> list[Bound]:
@@ -140,11 +183,11 @@ def run(
             moments = Path(scratch) / f"{model}.safetensors"
             save_statistics(named_workload(model, 0, seed=seed).statistics, moments)
             cases = [
-                Case(model, size, max(1, min(20, total // size)), str(moments), seed, weight, None, steps)
+                Case(model, size, _batches(size, chosen[-1], total), str(moments), seed, weight, None, steps)
                 for size in chosen
             ]
-            cases += [replace(cases[-1], batches=1, cap=cap) for cap in caps or []]
-            rows += [in_a_process(case) for case in cases]
+            rows += all_sizes(cases)
+            rows += [in_a_process(replace(cases[-1], batches=1, cap=cap)) for cap in caps or []]
     settings = {"dtype": "float32", "plan": "boundary", "seed": seed, "weight": weight}
     report = Report("edit_cost", machine(), settings, rows, bounds(rows))
     raise typer.Exit(report.finish(json_file, check=check))

@@ -55,12 +55,27 @@ class TestEditSpeed:
 
 class TestEditCost:
     def test_each_size_runs_in_a_process_of_its_own(self, tmp_path: Path) -> None:
-        sizes = ("--size", "2", "--total", "4", "--cap", "64")
+        sizes = ("--size", "1", "--size", "2", "--total", "3", "--cap", "64")
         found = ran(edit_cost.run, tmp_path, *TINY, *sizes)
-        assert [(row["facts"], row["batches"]) for row in found["rows"]] == [(2, 2), (2, 1)]
-        assert [row["cap"] for row in found["rows"]] == [16384, 64]
+        assert [(row["facts"], row["batches"]) for row in found["rows"]] == [(1, 3), (2, 1), (2, 1)]
+        assert [row["cap"] for row in found["rows"]] == [16384, 16384, 64]
         assert all(row["peak_mb"] >= row["loaded_mb"] > 0 for row in found["rows"])
         assert all(row["steps_per_fact"] == 2 * 2 for row in found["rows"]), "layers x steps: none converges"
+
+    def test_a_smaller_size_runs_before_and_after_the_larger_ones(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        seen = []
+
+        def row(case: edit_cost.Case) -> edit_cost.Row:
+            seen.append((case.facts, case.first, case.batches))
+            return edit_cost.Row("m", 1, case.facts, case.batches, 10.0, float(case.first), 400.0, 500.0 + case.first)
+
+        monkeypatch.setattr(edit_cost, "in_a_process", row)
+        cases = [edit_cost.Case("m", size, batches, "", 0, 1.0) for size, batches in ((10, 5), (100, 4), (1000, 1))]
+        rows = edit_cost.all_sizes(cases)
+        assert seen == [(10, 0, 2), (100, 0, 2), (1000, 0, 1), (100, 2, 2), (10, 2, 3)]
+        assert [(found.facts, found.batches) for found in rows] == [(10, 5), (100, 4), (1000, 1)]
+        assert rows[0].seconds_per_fact == pytest.approx((2 * 0.0 + 3 * 2.0) / 5), "each half by its batches"
+        assert rows[0].peak_mb == 502.0
 
     def test_the_large_batch_is_held_against_the_small_one_under_the_presets_cap(self) -> None:
         small = edit_cost.Row("atlas-gpt2", 16384, 100, 5, 25.0, 0.10, 400.0, 500.0)
