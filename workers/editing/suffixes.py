@@ -157,7 +157,7 @@ class SuffixBatch:
 def suffix_batches(
     editable: EditableModel, layer: int, sites: tuple[Site, ...], rows: Sequence[SuffixRow], max_batch_tokens: int
 ) -> list[SuffixBatch]:
-    """Cut rows into batches, run every prefix once, and capture what the replayed blocks are called with."""
+    """Cut rows into batches, run the prefixes of each, and capture what the replayed blocks are called with."""
     ordered = sorted(rows, key=lambda row: (len(row.suffix), len(row.prefix)))
     cut = _runs if editable.takes_runs else _of_one_length
     return [
