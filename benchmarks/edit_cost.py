@@ -4,10 +4,10 @@ Each size runs in a process of its own, so that its peak (the process's largest 
 All sizes take the same facts, cut into batches of that size, up to a number of batches. A machine is not equally fast
 from one minute to the next: one half of a smaller size's batches runs before the larger sizes, the other half after.
 
-A fact should take as many gradient steps in any batch, so that the size is all that differs. Edits are strict: facts
-that share a key, of which a larger batch has more, would else go on until the last is done. And λ is ``STILL`` times
-the preset's: 1,000 facts at once are more than a bundled model can hold, and the first layer's update, with all of them
-in it, would leave the second layer several times the steps (``--weight 1`` shows that; the table tells the steps).
+A fact should take as many gradient steps in any batch, so that the size is all that differs: the model is a random one
+of a bundled model's shape, on which each takes all its steps. A bundled model (``--model``) can hold one or two hundred
+facts; of 1,000 at once, the first layer's update would leave the second layer more steps for each, which is the model's
+doing. Edits are strict: facts that share a key would go on until the last is done, and a larger batch has more of them.
 
 The rows under other caps (``max_batch_tokens``) show what memory is traded for; the bounds are on the preset's cap.
 """
@@ -31,7 +31,6 @@ from benchmarks.machine import machine
 from benchmarks.named_workload import named_workload
 from benchmarks.report import Bound, Report, shown
 from benchmarks.step_clock import StepClock
-from benchmarks.workload import STILL
 from workers.editing.editor import edit
 from workers.editing.statistics import load_statistics, save_statistics
 
@@ -58,7 +57,7 @@ class Row:
 class Case:
     """What one process measures: so many batches of so many facts, from the ``first`` on.
 
-    weight: λ, in the preset's. cap, steps: the preset's if None.
+    cap, steps: the preset's if None.
     """
 
     model: str
@@ -66,7 +65,6 @@ class Case:
     batches: int
     moments: str
     seed: int
-    weight: float
     cap: int | None = None
     steps: int | None = None
     first: int = 0
@@ -81,7 +79,7 @@ def measure(case: Case) -> Row:
     """Edit the batches, each on a fresh shadow, after a warm-up of two facts. For a process of its own."""
     moments = load_statistics(Path(case.moments))
     end = case.facts * (case.first + case.batches)
-    work = named_workload(case.model, end, seed=case.seed, steps=case.steps, statistics=moments).stilled(case.weight)
+    work = named_workload(case.model, end, seed=case.seed, steps=case.steps, statistics=moments)
     if case.cap is not None:
         work = work.with_settings(max_batch_tokens=case.cap)
     priors = work.priors()
@@ -171,7 +169,6 @@ def run(
     caps: Annotated[list[int] | None, typer.Option("--cap", help="Another cap, for the largest size.")] = None,
     total: Annotated[int, typer.Option(help="Facts edited at each size; at most twenty batches.")] = 1000,
     steps: Annotated[int | None, typer.Option(help="Gradient steps; the preset's if left out.")] = None,
-    weight: Annotated[float, typer.Option(help="λ, in the preset's.")] = STILL,
     seed: Annotated[int, typer.Option()] = 0,
     json_file: Annotated[Path | None, typer.Option("--json")] = None,
     check: Annotated[bool, typer.Option("--check", help="End with 1 if a bound is missed.")] = False,
@@ -179,16 +176,15 @@ def run(
     """Edit batches of growing size, and one of the largest under other caps."""
     chosen, rows = sorted(sizes or [10, SMALL, LARGE]), []
     with tempfile.TemporaryDirectory() as scratch:
-        for model in models or ["atlas-gpt2"]:
+        for model in models or ["gpt2-mini"]:
             moments = Path(scratch) / f"{model}.safetensors"
             save_statistics(named_workload(model, 0, seed=seed).statistics, moments)
             cases = [
-                Case(model, size, _batches(size, chosen[-1], total), str(moments), seed, weight, None, steps)
-                for size in chosen
+                Case(model, size, _batches(size, chosen[-1], total), str(moments), seed, None, steps) for size in chosen
             ]
             rows += all_sizes(cases)
             rows += [in_a_process(replace(cases[-1], batches=1, cap=cap)) for cap in caps or []]
-    settings = {"dtype": "float32", "plan": "boundary", "seed": seed, "weight": weight}
+    settings = {"dtype": "float32", "plan": "boundary", "seed": seed}
     report = Report("edit_cost", machine(), settings, rows, bounds(rows))
     raise typer.Exit(report.finish(json_file, check=check))
 

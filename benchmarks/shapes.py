@@ -13,6 +13,19 @@ def _gpt2_small() -> PretrainedConfig:
     return GPT2Config()
 
 
+def _gpt2_mini() -> PretrainedConfig:
+    return GPT2Config(
+        vocab_size=4096,
+        n_positions=128,
+        n_embd=192,
+        n_inner=2560,
+        n_layer=6,
+        n_head=6,
+        bos_token_id=0,
+        eos_token_id=0,
+    )
+
+
 def _gpt2_xl() -> PretrainedConfig:
     return GPT2Config(n_embd=1600, n_layer=48, n_head=25)
 
@@ -48,13 +61,14 @@ def _tiny_llama() -> PretrainedConfig:
 SHAPES: Mapping[str, Callable[[], PretrainedConfig]] = MappingProxyType(
     {
         "gpt2-small": _gpt2_small,
+        "gpt2-mini": _gpt2_mini,
         "gpt2-xl": _gpt2_xl,
         "llama-3-8b": _llama_3_8b,
         "tiny-gpt2": _tiny_gpt2,
         "tiny-llama": _tiny_llama,
     }
 )
-"""The tiny ones are for trying a benchmark out."""
+"""``gpt2-mini`` is the bundled atlas-gpt2's; the tiny ones are for trying a benchmark out."""
 
 
 def random_model(shape: str, device: str, dtype: torch.dtype, seed: int) -> PreTrainedModel:

@@ -16,9 +16,6 @@ from workers.editing.priors import PriorSource, plan_layers
 from workers.editing.statistics import Statistics
 from workers.editing.types import Fact, Priors
 
-STILL = 1e6
-"""So many times its preset's λ, and a model is after 1,000 facts what it was before."""
-
 MOMENT_RANK = 1024
 MOMENT_SCALE = 0.4
 MOMENT_RIDGE = 0.1
@@ -44,14 +41,6 @@ class Workload:
     def with_settings(self, **overrides: object) -> Workload:
         """The same with other hyperparameters."""
         return replace(self, preset=self.preset.with_overrides(overrides))
-
-    def stilled(self, times: float) -> Workload:
-        """The same with λ so many times as large. With ``STILL`` an edit costs the same, and hardly changes a weight.
-
-        A model that is given more facts than it can hold takes more gradient steps for each than one that is not. This
-        leaves that out, and what stays is what the editor itself costs.
-        """
-        return self.with_settings(mom2_update_weight=self.preset.mom2_update_weight * times)
 
     def priors(self) -> Priors:
         """The priors of a first batch."""

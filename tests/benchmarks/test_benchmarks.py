@@ -70,7 +70,7 @@ class TestEditCost:
             return edit_cost.Row("m", 1, case.facts, case.batches, 10.0, float(case.first), 400.0, 500.0 + case.first)
 
         monkeypatch.setattr(edit_cost, "in_a_process", row)
-        cases = [edit_cost.Case("m", size, batches, "", 0, 1.0) for size, batches in ((10, 5), (100, 4), (1000, 1))]
+        cases = [edit_cost.Case("m", size, batches, "", 0) for size, batches in ((10, 5), (100, 4), (1000, 1))]
         rows = edit_cost.all_sizes(cases)
         assert seen == [(10, 0, 2), (100, 0, 2), (1000, 0, 1), (100, 2, 2), (10, 2, 3)]
         assert [(found.facts, found.batches) for found in rows] == [(10, 5), (100, 4), (1000, 1)]
