@@ -20,10 +20,11 @@ from app.domain.errors import RedisUnavailable
 from app.embedded_redis import embedded_redis, find_redis_server
 
 OWNER = """
-import sys, time
+import signal, sys, time
 from pathlib import Path
 from redis import Redis
 from app.embedded_redis import embedded_redis
+signal.signal(signal.SIGINT, signal.default_int_handler)  # tests in the background of a shell pass it on ignored
 with embedded_redis(Path(sys.argv[1])) as url:
     with Redis.from_url(url) as client:
         client.set("city", "Lyon")
