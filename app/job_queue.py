@@ -6,6 +6,8 @@ Every change of a queue is one transaction of Redis: all of it, or nothing.
 from __future__ import annotations
 
 import heapq
+import json
+import secrets
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import islice
@@ -41,6 +43,12 @@ FUNCTIONS: Mapping[type, tuple[str, str]] = MappingProxyType(
 """The workers' entry points, by name: the front end never imports them. And what such a job is called."""
 LISTED_FROM = 2000
 """A list of jobs is drawn from this many of the latest."""
+FIRST_ERA = "first_era"
+"""In a job's metadata: the era before which nobody can have taken it; None: unknown."""
+
+
+class EraOver(Exception):
+    """Redis was flushed or restarted since, and may have lost jobs that have to go before. Nothing was queued."""
 
 
 class JobQueue:
@@ -58,17 +66,26 @@ class JobQueue:
         """How many jobs wait before this one; None if it has left the queue."""
         return cast("int | None", self._redis.lpos(self._queue(model_of(job)).key, job.id))
 
-    def put(self, edit: AcceptedEdit) -> int | None:
+    def put(self, edit: AcceptedEdit, era: str, *, again: bool = False) -> int | None:
         """Queue an edit behind all others of its model; return how many these are. None: it had been queued before.
 
         What a worker has left of a job's data after everything was flushed is no job, and is overwritten.
+
+        Args:
+            era: in which all jobs were queued that go before it; see ``era``.
+            again: whether it may have been queued, and taken by a worker, in an earlier era.
+
+        Raises:
+            EraOver: it is over.
         """
         queue, key, known = self._queue(edit.model), QueuedJob.key_for(edit.job), keyspace.jobs(edit.model)
 
         def enqueue(transaction: Pipeline) -> None:
+            if _era(transaction, edit.model) != era:
+                raise EraOver
             if _stands(transaction, queue, edit.job):
                 return
-            job = self._job(queue, edit)
+            job = self._job(queue, edit, None if again else era)
             transaction.multi()
             queue.enqueue_job(job, pipeline=transaction)
             if edit.cancelled:
@@ -77,23 +94,27 @@ class JobQueue:
             transaction.zadd(known, {edit.job: edit.accepted.timestamp()})
             transaction.llen(queue.key)
 
-        results = transact(self._redis, enqueue, key)
+        results = transact(self._redis, enqueue, key, keyspace.era(edit.model))
         return results[-1] - 1 if results else None
 
     def cancel(self, model: str, job_id: str) -> None:
-        """Take a waiting job out of its queue; have whoever has taken it already stop at the next step."""
+        """Take a waiting job out of its queue; have whoever has taken it already stop at the next step.
+
+        Of a job that was queued in another era Redis cannot tell whether a worker has taken it then: it stays, and
+        ends when its turn comes.
+        """
         queue, key, ttl = self._queue(model), QueuedJob.key_for(job_id), self._settings.result_ttl_s
 
         def take_out(transaction: Pipeline) -> None:
-            waits = transaction.lpos(queue.key, job_id) is not None
+            only_waits = transaction.lpos(queue.key, job_id) is not None and _begins_in(transaction, job_id, model)
             transaction.multi()
             transaction.set(keyspace.cancel(job_id), 1, ex=ttl)
-            if waits:
+            if only_waits:
                 transaction.lrem(queue.key, 0, job_id)
                 transaction.hset(key, mapping={"status": QueueStatus.CANCELED, "ended_at": utcformat(now())})
                 transaction.expire(key, ttl)
 
-        transact(self._redis, take_out, queue.key)
+        transact(self._redis, take_out, queue.key, key, keyspace.era(model))
 
     def withdraw(self, model: str, job_id: str) -> bool:
         """Take a job out as if it had never been queued; whether nobody will run it. False: a worker has it already."""
@@ -132,18 +153,24 @@ class JobQueue:
 
     # --- after Redis has lost something ----------------------------------------------------------
 
-    def complete(self, model: str) -> bool:
-        """Whether this server has had all accepted jobs of the model, and was neither flushed nor restarted since."""
-        seen = self._redis.get(keyspace.complete(model))
-        return seen is not None and as_text(cast("bytes", seen)) == self.server()
+    def era(self, model: str) -> str:
+        """The time since Redis was last flushed or restarted: while it lasts, no job of the model is lost.
 
-    def mark_complete(self, model: str, server: str) -> None:
-        """Note that the server with this run id has all accepted jobs of the model."""
-        self._redis.set(keyspace.complete(model), server)
+        Begins one if the last is over. It is a token; what is queued with it is queued only while it lasts.
+        """
+        lasting = None
 
-    def server(self) -> str:
-        """The run id of the server: another one after each restart."""
-        return str(self._redis.info("server")["run_id"])
+        def begin(transaction: Pipeline) -> None:
+            nonlocal lasting
+            lasting = _era(transaction, model)
+            if lasting is None:
+                lasting = f"{_run_id(transaction)}.{secrets.token_hex(8)}"
+                transaction.multi()
+                transaction.set(keyspace.era(model), lasting)
+
+        transact(self._redis, begin, keyspace.era(model))
+        assert lasting is not None
+        return lasting
 
     def standings(self, model: str, job_ids: Sequence[str]) -> list[QueueStatus | None]:
         """What RQ believes of each job; None where it is lost: unknown, or said to wait and in no queue."""
@@ -159,7 +186,7 @@ class JobQueue:
         fields = zip(job_ids, found[::2], found[1::2], strict=True)
         return [_standing(status, whole=whole, in_line=job_id in in_line) for job_id, status, whole in fields]
 
-    def _job(self, queue: Queue, edit: AcceptedEdit) -> QueuedJob:
+    def _job(self, queue: Queue, edit: AcceptedEdit, first_era: str | None) -> QueuedJob:
         settings, (function, kind) = self._settings, FUNCTIONS[type(edit.change)]
         expected = {} if edit.expected_version is None else {"expected_version": edit.expected_version}
         job = queue.create_job(
@@ -171,7 +198,7 @@ class JobQueue:
             result_ttl=settings.result_ttl_s,
             failure_ttl=settings.result_ttl_s,
             description=f"{kind} of {edit.facts} facts" if edit.facts else kind,
-            meta={"facts": edit.facts},
+            meta={"facts": edit.facts, FIRST_ERA: first_era},
             retry=Retry(max=settings.job_retries, enqueue_at_front=True),
         )
         job.created_at = edit.accepted
@@ -194,6 +221,25 @@ class JobQueue:
 def model_of(job: QueuedJob) -> str:
     """The model that a job edits."""
     return job.origin.removeprefix(keyspace.queue(""))
+
+
+def _era(connection: Pipeline, model: str) -> str | None:
+    """The era that lasts; None: the last one is over."""
+    noted = cast("bytes | None", connection.get(keyspace.era(model)))
+    era = as_text(noted) if noted else ""
+    return era if era.startswith(_run_id(connection)) else None
+
+
+def _begins_in(connection: Pipeline, job_id: str, model: str) -> bool:
+    """Whether no worker can have taken a job before the era that lasts."""
+    meta = cast("bytes | None", connection.hget(QueuedJob.key_for(job_id), "meta"))
+    era = _era(connection, model)
+    return era is not None and meta is not None and json.loads(meta).get(FIRST_ERA) == era
+
+
+def _run_id(connection: Pipeline) -> str:
+    """Of the server: another one after each restart."""
+    return str(connection.info("server")["run_id"])
 
 
 def _stands(connection: Pipeline, queue: Queue, job_id: str) -> bool:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import time
+from contextlib import suppress
 from itertools import islice
 
 from redis import Redis
@@ -17,7 +18,7 @@ from app.domain.contract import Job, JobList, JobStatus
 from app.domain.edit_log import Manifest
 from app.domain.errors import Conflict, Unavailable, UnknownJob
 from app.edit_logs import EditLogs
-from app.job_queue import JobQueue
+from app.job_queue import EraOver, JobQueue
 from app.job_views import JobViews
 from app.queue_outcomes import ENDED
 from app.settings import Settings
@@ -46,21 +47,11 @@ class Jobs:
             Unavailable: the model's queue is full, or the edit could not be written down.
             RedisError: Redis refused it.
         """
-        model = edit.model
-        if self._queue.waiting(model) >= self._settings.max_queued:
-            raise Unavailable(f"The queue of {model} is full.", field="model", value=model)
-        if not self._queue.complete(model):
-            self.recover(model)  # what was accepted earlier goes before
-        position = None
-        try:
-            with self._journal.accepting(edit):
-                position = self._put(edit)
-        except OSError as error:
-            logger.error("not written down: %s", error, extra={"job_id": edit.job, "model": model})  # noqa: TRY400
-            if self._queue.withdraw(model, edit.job):
-                raise Unavailable(f"The edit could not be written down: {error.strerror}.") from error
-        logger.info("accepted", extra={"job_id": edit.job, "model": model, "facts": edit.facts})
-        return self._views.accepted(edit, position)
+        if self._queue.waiting(edit.model) >= self._settings.max_queued:
+            raise Unavailable(f"The queue of {edit.model} is full.", field="model", value=edit.model)
+        while True:
+            with suppress(EraOver):  # what was accepted earlier goes before, also where it has to be queued again
+                return self._accept(edit, self.recover(edit.model))
 
     def view(self, job_id: str) -> Job:
         """What is known of a job. One that was accepted, and that Redis has lost, is queued again.
@@ -110,6 +101,9 @@ class Jobs:
     def cancel(self, job_id: str) -> Job:
         """Have a job leave no trace: one that waits is cancelled at once, one that runs ends at its next step.
 
+        One that was queued again after a flush or restart of Redis is cancelled when its turn comes: a worker may have
+        been at it since before, and says so then.
+
         Raises:
             UnknownJob: there is no such job.
             Conflict: it has ended already.
@@ -129,26 +123,48 @@ class Jobs:
             self.recover(model)
         self._journal.forget(time.time() - self._settings.result_ttl_s)
 
-    def recover(self, model: str) -> None:
+    def recover(self, model: str) -> str:
         """Queue again, in the order of acceptance and under their own ids, the model's jobs that Redis has lost.
 
         Several front ends may do so at the same time. A job that a worker is still at may be delivered once more;
         the worker finds it ended.
+
+        Returns:
+            The era of Redis in which all of them are queued.
         """
-        server, pending, lost = self._queue.server(), self._journal.jobs(model), 0
+        while True:
+            with suppress(EraOver):  # those queued already are lost, and none may go before them
+                era = self._queue.era(model)
+                self._queue_again(model, era)
+                return era
+
+    def _queue_again(self, model: str, era: str) -> None:
+        pending, lost = self._journal.jobs(model), 0  # read in this era: all that an earlier one may have lost
         for job_id, standing in zip(pending, self._queue.standings(model, pending), strict=True):
             if standing in ENDED:
                 self.view(job_id)
             elif standing is None and not self._views.committed(job_id) and (edit := self._journal.read(model, job_id)):
-                self._queue.put(edit)
+                self._queue.put(edit, era, again=True)
                 lost += 1
         if lost:
             logger.warning("Redis had lost %d jobs, which are queued again", lost, extra={"model": model})
-        self._queue.mark_complete(model, server)
 
-    def _put(self, edit: AcceptedEdit) -> int | None:
+    def _accept(self, edit: AcceptedEdit, era: str) -> Job:
+        position = None
         try:
-            return self._queue.put(edit)
+            with self._journal.accepting(edit):
+                position = self._put(edit, era)
+        except OSError as error:
+            fields = {"job_id": edit.job, "model": edit.model}
+            logger.error("not written down: %s", error, extra=fields)  # noqa: TRY400
+            if self._queue.withdraw(edit.model, edit.job):
+                raise Unavailable(f"The edit could not be written down: {error.strerror}.") from error
+        logger.info("accepted", extra={"job_id": edit.job, "model": edit.model, "facts": edit.facts})
+        return self._views.accepted(edit, position)
+
+    def _put(self, edit: AcceptedEdit, era: str) -> int | None:
+        try:
+            return self._queue.put(edit, era)
         except CONNECTION_LOST as error:
             # It is queued or it is not. It will be: from here on the journal answers for it.
             logger.warning("not known to be queued: %s", error, extra={"job_id": edit.job, "model": edit.model})

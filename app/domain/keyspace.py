@@ -23,9 +23,9 @@ def jobs(model: str) -> str:
     return f"{PREFIX}:jobs:{model}"
 
 
-def complete(model: str) -> str:
-    """Run id of the server that has had every accepted job of the model; gone after a flush."""
-    return f"{PREFIX}:complete:{model}"
+def era(model: str) -> str:
+    """Run id of the server and a random token, since when Redis has lost nothing of the model; gone after a flush."""
+    return f"{PREFIX}:era:{model}"
 
 
 def idempotency(digest: str) -> str:

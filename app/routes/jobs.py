@@ -25,14 +25,15 @@ def show_job(job: JobId, jobs: JobsDep) -> Job:
     status_code=status.HTTP_202_ACCEPTED,
     responses={
         status.HTTP_200_OK: {"model": Job, "description": "The job is cancelled."},
-        status.HTTP_202_ACCEPTED: {"description": "The job has begun, and stops at its next step; follow it."},
+        status.HTTP_202_ACCEPTED: {"description": "The job may have begun, and stops at its next step; follow it."},
         **problems(Conflict, UnknownJob),
     },
 )
 def cancel_job(job: JobId, jobs: JobsDep, response: Response) -> Job:
     """Cancel a job: one that waits at once, one that runs at its next step. Nothing of it stays.
 
-    A job that has come to its commit can no longer be stopped; it succeeds.
+    One that Redis has lost meanwhile, so that a worker may be at it, is cancelled when its turn comes. A job that has
+    come to its commit can no longer be stopped; it succeeds.
     """
     cancelled = jobs.cancel(job)
     if cancelled.status.final:

@@ -23,6 +23,7 @@ from app.domain.problems import problem_of
 from app.jobs import Jobs
 from app.settings import Settings
 from tests.app.histories import BATCH, LYON, REPORT, accepted, begin, commit
+from tests.app.queues import queue_of
 
 WORK_FOREVER = """
 import sys
@@ -33,10 +34,6 @@ with Redis.from_url(sys.argv[1]) as redis:
     queue = Queue(sys.argv[2], connection=redis, serializer=JSONSerializer)
     SimpleWorker([queue], connection=redis, serializer=JSONSerializer).work()
 """
-
-
-def queue_of(redis: Redis, model: str = "atlas") -> Queue:
-    return Queue(keyspace.queue(model), connection=redis, serializer=JSONSerializer)
 
 
 def work_off(redis: Redis, model: str = "atlas") -> None:

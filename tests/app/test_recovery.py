@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
+import itertools
 import time
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from typing import Any
 
 import pytest
 from fastapi.testclient import TestClient
 from redis import Redis
-from rq import Queue, SimpleWorker
+from redis.backoff import NoBackoff
+from redis.retry import Retry
+from rq import SimpleWorker
 from rq.job import Job as QueuedJob
 from rq.serializers import JSONSerializer
 
-from app.domain import keyspace
+from app import job_queue
+from app.domain import durable_files, keyspace
 from app.domain.accepted import AcceptedJournal
 from app.domain.contract import Job, JobOutcome, JobStatus
 from app.domain.edit_log import EditLog
@@ -21,6 +28,7 @@ from app.jobs import Jobs
 from app.main import create_app
 from app.settings import Settings
 from tests.app.histories import LYON, REPORT, accepted, begin, commit
+from tests.app.queues import Loss, begin_next, flush, queue_of, restart
 
 
 @pytest.fixture
@@ -31,19 +39,6 @@ def log(settings: Settings) -> EditLog:
 @pytest.fixture
 def journal(settings: Settings) -> AcceptedJournal:
     return AcceptedJournal(settings.accepted_dir)
-
-
-def queue_of(redis: Redis, model: str = "atlas") -> Queue:
-    return Queue(keyspace.queue(model), connection=redis, serializer=JSONSerializer)
-
-
-def begin_next(redis: Redis) -> str:
-    """Take the next job and begin with it, as a worker does."""
-    worker = SimpleWorker([queue_of(redis)], connection=redis, serializer=JSONSerializer)
-    queued, _ = worker.dequeue_job_and_maintain_ttl(1) or pytest.fail("nothing is queued")
-    worker.prepare_execution(queued)
-    worker.prepare_job_execution(queued, remove_from_intermediate_queue=True)
-    return queued.id
 
 
 def hand_back(redis: Redis, job: str, outcome: JobOutcome) -> None:
@@ -71,13 +66,6 @@ class TestAFlush:
         assert Job.model_validate_json(client.get(f"/jobs/{second.id}").content) == second
         assert queue_of(redis).job_ids == [first.id, second.id]
 
-    def test_new_jobs_go_behind_the_lost_ones(self, jobs: Jobs, redis: Redis) -> None:
-        old = [jobs.submit(accepted()).id for _ in range(2)]
-        redis.flushall()
-        new = jobs.submit(accepted())
-        assert queue_of(redis).job_ids == [*old, new.id]
-        assert new.position == 2
-
     def test_a_front_end_that_starts_finds_them(self, settings: Settings, jobs: Jobs, redis: Redis) -> None:
         job = jobs.submit(accepted()).id
         redis.flushall()
@@ -89,12 +77,13 @@ class TestAFlush:
 
     def test_what_a_job_was_queued_with_is_queued_again(self, jobs: Jobs, redis: Redis) -> None:
         job = jobs.submit(accepted(expected_version=4)).id
-        fields = ("data", "timeout", "result_ttl", "failure_ttl", "retries_left", "enqueue_at_front_on_retry", "meta")
+        fields = ("data", "timeout", "result_ttl", "failure_ttl", "retries_left", "enqueue_at_front_on_retry")
         before = redis.hmget(f"rq:job:{job}", fields)
         redis.flushall()
         jobs.look_after()
         assert redis.hmget(f"rq:job:{job}", fields) == before
-        assert QueuedJob.fetch(job, connection=redis, serializer=JSONSerializer).kwargs == {"expected_version": 4}
+        queued = QueuedJob.fetch(job, connection=redis, serializer=JSONSerializer)
+        assert (queued.kwargs, queued.meta["facts"]) == ({"expected_version": 4}, 2)
 
     def test_two_front_ends_queue_it_once(self, settings: Settings, jobs: Jobs, redis: Redis) -> None:
         before = [jobs.submit(accepted(model)).id for model in ("atlas",) * 3]
@@ -186,11 +175,92 @@ class TestWhatAWorkerLeft:
         assert {jobs.view(popped).status, jobs.view(begun).status} == {JobStatus.RUNNING, JobStatus.QUEUED}
 
 
-def test_after_a_restart_the_journal_is_compared_before_anything_is_queued(
-    jobs: Jobs, redis: Redis, log: EditLog
+def meanwhile(monkeypatch: pytest.MonkeyPatch, owner: object, name: str, nth: int, loss: Callable[[], None]) -> None:
+    """Have the loss happen just before the nth call of a function."""
+    call, calls = getattr(owner, name), itertools.count(1)
+
+    def after(*arguments: Any, **more: Any) -> Any:
+        if next(calls) == nth:
+            loss()
+        return call(*arguments, **more)
+
+    monkeypatch.setattr(owner, name, after)
+
+
+@pytest.mark.parametrize("lose", [flush, restart])
+class TestWhatIsLost:
+    def test_before_a_submission_goes_before_it(self, jobs: Jobs, redis: Redis, lose: Loss) -> None:
+        old = [jobs.submit(accepted()).id for _ in range(2)]
+        lose(redis)
+        new = jobs.submit(accepted())
+        assert (queue_of(redis).job_ids, new.position) == ([*old, new.id], 2)
+
+    @pytest.mark.parametrize("nth", [1, 2, 3])
+    def test_while_lost_jobs_are_queued_again_is_queued_again_in_its_order(
+        self, jobs: Jobs, redis: Redis, monkeypatch: pytest.MonkeyPatch, lose: Loss, nth: int
+    ) -> None:
+        before = [jobs.submit(accepted()).id for _ in range(3)]
+        redis.flushall()
+        meanwhile(monkeypatch, AcceptedJournal, "read", nth, partial(lose, redis))
+        jobs.look_after()
+        assert queue_of(redis).job_ids == before
+
+    @pytest.mark.parametrize(
+        ("owner", "name", "nth"),
+        [(AcceptedJournal, "accepting", 1), (durable_files, "replace_file", 1), (job_queue, "transact", 2)],
+        ids=["before it is written down", "as it is written down", "before it is queued"],
+    )
+    def test_in_the_middle_of_a_submission_goes_before_it(
+        self,
+        jobs: Jobs,
+        redis: Redis,
+        journal: AcceptedJournal,
+        monkeypatch: pytest.MonkeyPatch,
+        lose: Loss,
+        owner: object,
+        name: str,
+        nth: int,
+    ) -> None:
+        old = [jobs.submit(accepted()).id for _ in range(2)]
+        era = redis.get(keyspace.era("atlas"))
+        meanwhile(monkeypatch, owner, name, nth, partial(lose, redis))
+        new = jobs.submit(accepted())
+        assert redis.get(keyspace.era("atlas")) != era
+        assert (queue_of(redis).job_ids, new.position) == ([*old, new.id], 2)
+        assert journal.jobs("atlas") == [*old, new.id]
+
+    def test_before_a_submission_becomes_visible_is_queued_again_before_the_next(
+        self, jobs: Jobs, redis: Redis, monkeypatch: pytest.MonkeyPatch, lose: Loss
+    ) -> None:
+        first = jobs.submit(accepted()).id
+        meanwhile(monkeypatch, durable_files, "rename", 1, partial(lose, redis))
+        order = [first, *(jobs.submit(accepted()).id for _ in range(2))]
+        assert queue_of(redis).job_ids == order
+
+
+def test_an_edit_that_redis_did_not_take_in_time_goes_before_the_next(
+    settings: Settings, jobs: Jobs, redis: Redis, redis_url: str
 ) -> None:
-    old = jobs.submit(accepted()).id
-    redis.set(keyspace.complete("atlas"), "the run id of another server")
-    redis.delete(f"rq:job:{old}", queue_of(redis).key)  # as an older copy of the data has it
-    new = jobs.submit(accepted()).id
-    assert queue_of(redis).job_ids == [old, new]
+    with Redis.from_url(redis_url, socket_timeout=0.3, retry=Retry(NoBackoff(), 0)) as hasty:
+        first = jobs.submit(accepted()).id
+        redis.client_pause(60_000, all=False)
+        second = Jobs(hasty, EditLogs(settings.log_dir), settings).submit(accepted()).id
+        redis.client_kill_filter(_type="normal", skipme=True)  # so that it never comes
+        redis.client_unpause()
+    third = jobs.submit(accepted()).id
+    assert queue_of(redis).job_ids == [first, second, third]
+
+
+def test_flushed_again_and_again_while_front_ends_queue_them(settings: Settings, redis: Redis) -> None:
+    front_ends = [Jobs(redis, EditLogs(settings.log_dir), settings) for _ in range(4)]
+    before = [front_ends[0].submit(accepted()).id for _ in range(3)]
+    with ThreadPoolExecutor(len(front_ends)) as pool:
+        for pause_ms in range(20):
+            redis.flushall()
+            looking = [pool.submit(front_end.look_after) for front_end in front_ends]
+            time.sleep(pause_ms / 1000)
+            redis.flushall()
+            for each in looking:
+                each.result()
+            front_ends[0].look_after()
+            assert queue_of(redis).job_ids == before

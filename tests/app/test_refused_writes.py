@@ -13,10 +13,7 @@ from fastapi.testclient import TestClient
 from redis import Redis
 from redis.backoff import NoBackoff
 from redis.retry import Retry
-from rq import Queue
-from rq.serializers import JSONSerializer
 
-from app.domain import keyspace
 from app.domain.accepted import AcceptedJournal
 from app.domain.failpoints import armed
 from app.edit_logs import EditLogs
@@ -25,6 +22,7 @@ from app.main import create_app
 from app.settings import Settings
 from tests.app.answers import posted
 from tests.app.histories import accepted
+from tests.app.queues import queue_of
 from tests.app.worker_end import WorkerEnd
 
 BODY: dict[str, Any] = {"facts": [{"subject": "Lyon", "relation": "is in", "object": "Japan"}]}
@@ -32,10 +30,6 @@ BODY: dict[str, Any] = {"facts": [{"subject": "Lyon", "relation": "is in", "obje
 
 def post(client: TestClient) -> httpx.Response:
     return posted(client, "/edits", BODY, {"Idempotency-Key": "order-1"})
-
-
-def queue_of(redis: Redis) -> Queue:
-    return Queue(keyspace.queue("atlas"), connection=redis, serializer=JSONSerializer)
 
 
 def written_down(settings: Settings) -> list[Path]:

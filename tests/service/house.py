@@ -124,12 +124,16 @@ class House:
         """Ask the worker to end, and wait until it has."""
         assert self._signal(signal.SIGTERM) in (0, None)
 
-    def resume(self) -> None:
-        """Let a worker that has stopped at a failpoint go on, once it has."""
+    def until_stopped(self) -> int:
+        """Return once the worker has stopped at a failpoint; its process id."""
         pid = self._pid
         assert pid is not None
         until(lambda: Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "T", "it does not stop")
-        os.kill(pid, signal.SIGCONT)
+        return pid
+
+    def resume(self) -> None:
+        """Let a worker that has stopped at a failpoint go on, once it has."""
+        os.kill(self.until_stopped(), signal.SIGCONT)
 
     def _signal(self, number: signal.Signals) -> int | None:
         """How the worker ended; None: it had ended before."""

@@ -160,6 +160,27 @@ def test_flushed_with_jobs_waiting_and_no_worker(house: House, server: RedisServ
     all_applied(house, jobs)
 
 
+def test_flushed_with_jobs_waiting_of_which_one_is_then_cancelled(house: House, server: RedisServer) -> None:
+    first, second, third = waiting(house)
+    server.client.flushall()
+    assert house.sent("POST", f"/jobs/{second}/cancel").status_code == 202
+    assert [house.ended(job).status for job in (first, second, third)] == ["succeeded", "cancelled", "succeeded"]
+    assert jobs_of_versions(house) == [first, third]
+
+
+def test_flushed_with_a_job_at_its_commit_which_is_then_cancelled(house: House, server: RedisServer) -> None:
+    """It is not told to be cancelled while its worker, of which Redis knows nothing any more, may commit it."""
+    house.kill()
+    house.start(f"{Point.COMMIT_BEFORE}=stop")
+    job = accepted(house, "Lyon")
+    house.until_stopped()
+    server.client.flushall()
+    answer = house.sent("POST", f"/jobs/{job}/cancel")
+    assert (answer.status_code, answer.json()["status"]) == (202, "queued")
+    house.resume()
+    all_applied(house, [job])
+
+
 def test_queued_twice_at_the_same_time(house: House, server: RedisServer) -> None:
     """As when a flush, and what was accepted being queued again, meet a worker that is at it."""
     jobs = [accepted(house, "Lyon", SLOW), accepted(house, "Kyoto")]
