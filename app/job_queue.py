@@ -48,7 +48,7 @@ FIRST_ERA = "first_era"
 
 
 class EraOver(Exception):
-    """Redis was flushed or restarted since, and may have lost jobs that have to go before. Nothing was queued."""
+    """Redis was flushed or restarted, and may have lost jobs that have to go before. Nothing was queued."""
 
 
 class JobQueue:
@@ -154,7 +154,7 @@ class JobQueue:
     # --- after Redis has lost something ----------------------------------------------------------
 
     def era(self, model: str) -> str:
-        """The time since Redis was last flushed or restarted: while it lasts, no job of the model is lost.
+        """The time since Redis was last flushed or restarted: while it lasts, Redis loses nothing of the model.
 
         Begins one if the last is over. It is a token; what is queued with it is queued only while it lasts.
         """

@@ -8,15 +8,17 @@ from __future__ import annotations
 
 import logging
 import time
+from collections.abc import Iterator
 from contextlib import suppress
 from itertools import islice
 
 from redis import Redis
+from rq.job import JobStatus as QueueStatus
 
 from app.domain.accepted import AcceptedEdit, AcceptedJournal
 from app.domain.contract import Job, JobList, JobStatus
 from app.domain.edit_log import Manifest
-from app.domain.errors import Conflict, Unavailable, UnknownJob
+from app.domain.errors import Conflict, EditError, Unavailable, UnknownJob
 from app.edit_logs import EditLogs
 from app.job_queue import EraOver, JobQueue
 from app.job_views import JobViews
@@ -47,11 +49,14 @@ class Jobs:
             Unavailable: the model's queue is full, or the edit could not be written down.
             RedisError: Redis refused it.
         """
-        if self._queue.waiting(edit.model) >= self._settings.max_queued:
-            raise Unavailable(f"The queue of {edit.model} is full.", field="model", value=edit.model)
         while True:
-            with suppress(EraOver):  # what was accepted earlier goes before, also where it has to be queued again
-                return self._accept(edit, self.recover(edit.model))
+            with suppress(EraOver):
+                try:
+                    era = self.recover(edit.model)  # what was accepted earlier goes before
+                except OSError as error:
+                    detail = f"The edits accepted earlier could not be read: {error.strerror}."
+                    raise Unavailable(detail, field="model", value=edit.model) from error
+                return self._accept(edit, era)
 
     def view(self, job_id: str) -> Job:
         """What is known of a job. One that was accepted, and that Redis has lost, is queued again.
@@ -70,11 +75,13 @@ class Jobs:
         return self._views.accepted(edit) if queued is None else self._views.queued(queued)
 
     def find(self, job_id: str) -> Job | None:
-        """What is known of a job, if anything is."""
+        """What is known of a job that was accepted, if it was: only queued does not count, since Redis may lose it."""
+        on_disk = self._journal.find(job_id) is not None
         try:
-            return self.view(job_id)
+            job = self.view(job_id)
         except UnknownJob:
             return None
+        return job if on_disk or job.status.final else None
 
     def recent(self, model: str | None, status: JobStatus | None, limit: int) -> JobList:
         """The latest jobs, newest first, without their reports; of one model or all, in one state or any."""
@@ -101,8 +108,8 @@ class Jobs:
     def cancel(self, job_id: str) -> Job:
         """Have a job leave no trace: one that waits is cancelled at once, one that runs ends at its next step.
 
-        One that was queued again after a flush or restart of Redis is cancelled when its turn comes: a worker may have
-        been at it since before, and says so then.
+        One that was queued before a flush or restart of Redis is cancelled when its turn comes: a worker may have been
+        at it since before, and says so then.
 
         Raises:
             UnknownJob: there is no such job.
@@ -110,17 +117,25 @@ class Jobs:
         """
         job = self.view(job_id)
         if not job.status.final:
+            self._journal.cancel(job.model, job_id)  # first, so that whoever queues it again knows
             self._queue.cancel(job.model, job_id)
-            self._journal.cancel(job.model, job_id)
             job = self.view(job_id)
             if job.status is JobStatus.CANCELLED or not job.status.final:
                 return job
         raise Conflict(f"Job {job_id} has ended already: {job.status}.", field="job", value=job.status)
 
     def look_after(self) -> None:
-        """Recover the jobs of all models, and forget what ended long ago."""
+        """Recover the jobs of all models, note which have ended, and forget what ended long ago.
+
+        Raises:
+            RedisError: Redis is away, or refused.
+        """
         for model in self._journal.models():
-            self.recover(model)
+            try:
+                self.recover(model)
+                self._note_ends(model)
+            except (EditError, OSError) as error:  # the others are looked after all the same
+                logger.warning("accepted jobs not looked after: %s", error, extra={"model": model})
         self._journal.forget(time.time() - self._settings.result_ttl_s)
 
     def recover(self, model: str) -> str:
@@ -134,22 +149,36 @@ class Jobs:
         """
         while True:
             with suppress(EraOver):  # those queued already are lost, and none may go before them
-                era = self._queue.era(model)
+                era = self._queue.era(model)  # before the journal is read, which has all that was lost until then
                 self._queue_again(model, era)
                 return era
 
     def _queue_again(self, model: str, era: str) -> None:
-        pending, lost = self._journal.jobs(model), 0  # read in this era: all that an earlier one may have lost
-        for job_id, standing in zip(pending, self._queue.standings(model, pending), strict=True):
-            if standing in ENDED:
-                self.view(job_id)
-            elif standing is None and not self._views.committed(job_id) and (edit := self._journal.read(model, job_id)):
+        lost = 0
+        for job_id, standing in self._standings(model):
+            if standing is not None or self._logs.of(model).find_job(job_id):
+                continue
+            if edit := self._journal.read(model, job_id):
                 self._queue.put(edit, era, again=True)
                 lost += 1
         if lost:
             logger.warning("Redis had lost %d jobs, which are queued again", lost, extra={"model": model})
 
+    def _note_ends(self, model: str) -> None:
+        for job_id, standing in self._standings(model):
+            if standing in ENDED:
+                self.view(job_id)
+            elif standing is None:
+                self._views.committed(job_id)
+
+    def _standings(self, model: str) -> Iterator[tuple[str, QueueStatus | None]]:
+        """The jobs that count as accepted, in their order, and how each stands in the queue."""
+        pending = self._journal.jobs(model)
+        return zip(pending, self._queue.standings(model, pending), strict=True)
+
     def _accept(self, edit: AcceptedEdit, era: str) -> Job:
+        if self._queue.waiting(edit.model) >= self._settings.max_queued:
+            raise Unavailable(f"The queue of {edit.model} is full.", field="model", value=edit.model)
         position = None
         try:
             with self._journal.accepting(edit):

@@ -73,6 +73,9 @@ class AcceptedJournal:
         try:
             yield
             durable_files.rename(unseen, name)
+        except BaseException:
+            unseen.with_name(name).unlink(missing_ok=True)  # there if only its name is not known to be on disk
+            raise
         finally:
             unseen.unlink(missing_ok=True)  # there still if it failed
 

@@ -24,7 +24,7 @@ def jobs(model: str) -> str:
 
 
 def era(model: str) -> str:
-    """Run id of the server and a random token, since when Redis has lost nothing of the model; gone after a flush."""
+    """Token of the time in which Redis loses nothing of the model: the server's run id, and a random part."""
     return f"{PREFIX}:era:{model}"
 
 

@@ -32,8 +32,8 @@ def show_job(job: JobId, jobs: JobsDep) -> Job:
 def cancel_job(job: JobId, jobs: JobsDep, response: Response) -> Job:
     """Cancel a job: one that waits at once, one that runs at its next step. Nothing of it stays.
 
-    One that Redis has lost meanwhile, so that a worker may be at it, is cancelled when its turn comes. A job that has
-    come to its commit can no longer be stopped; it succeeds.
+    One that was queued before Redis was restarted or flushed is cancelled when its turn comes: a worker may be at it.
+    A job that has come to its commit can no longer be stopped; it succeeds.
     """
     cancelled = jobs.cancel(job)
     if cancelled.status.final:

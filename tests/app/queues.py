@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Mapping
+from secrets import token_hex
+from typing import Any
 
 import pytest
 from redis import Redis
 from rq import Queue, SimpleWorker
 from rq.serializers import JSONSerializer
 
+from app import job_queue
 from app.domain import keyspace
 
-Loss = Callable[[Redis], None]
+Loss = Callable[[Redis, pytest.MonkeyPatch], None]
 Data = Mapping[str | bytes, bytes | None]
 
 
@@ -28,13 +32,15 @@ def begin_next(redis: Redis) -> str:
     return queued.id
 
 
-def flush(redis: Redis) -> None:
+def flush(redis: Redis, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Everything is lost."""
     redis.flushall()
 
 
-def restart(redis: Redis) -> None:
-    """As a server that comes back with an older copy of its data, from before anything was queued."""
-    restart_with(redis, {})
+def restart(redis: Redis, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As a server that comes back with an older copy of its data, from before any job was queued."""
+    era = keyspace.era("atlas")
+    restart_with(redis, monkeypatch, {era: redis.dump(era)})
 
 
 def copy_of(redis: Redis) -> Data:
@@ -42,9 +48,22 @@ def copy_of(redis: Redis) -> Data:
     return {key: redis.dump(key) for key in redis.scan_iter()}
 
 
-def restart_with(redis: Redis, copy: Data) -> None:
+def restart_with(redis: Redis, monkeypatch: pytest.MonkeyPatch, copy: Data) -> None:
     """As a server that comes back with this copy of its data, under another run id."""
+    run_id = token_hex(20)
     redis.flushall()
     for key, value in copy.items():
         redis.restore(key, 0, value or b"")
-    redis.set(keyspace.era("atlas"), "the run id of another server")
+    monkeypatch.setattr(job_queue, "_run_id", lambda _: run_id)
+
+
+def meanwhile(monkeypatch: pytest.MonkeyPatch, owner: object, name: str, nth: int, loss: Callable[[], object]) -> None:
+    """Have the loss happen just before the nth call of a function."""
+    call, calls = getattr(owner, name), itertools.count(1)
+
+    def after(*arguments: Any, **more: Any) -> Any:
+        if next(calls) == nth:
+            loss()
+        return call(*arguments, **more)
+
+    monkeypatch.setattr(owner, name, after)

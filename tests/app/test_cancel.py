@@ -16,11 +16,12 @@ from app.domain.accepted import AcceptedJournal
 from app.domain.contract import JobOutcome, JobStatus
 from app.domain.errors import JobCancelled
 from app.domain.problems import problem_of
+from app.job_queue import JobQueue
 from app.jobs import Jobs
 from app.settings import Settings
 from tests.app.answers import posted
 from tests.app.histories import LYON, accepted, begin, commit
-from tests.app.queues import Loss, begin_next, copy_of, flush, queue_of, restart, restart_with
+from tests.app.queues import Loss, begin_next, copy_of, flush, meanwhile, queue_of, restart, restart_with
 
 
 def cancel(client: TestClient, job: str) -> httpx.Response:
@@ -77,11 +78,17 @@ class TestAJobThatAWorkerHas:
 
     @pytest.mark.parametrize("lose", [flush, restart])
     def test_of_which_redis_knows_nothing_is_asked_to_stop_too(
-        self, client: TestClient, jobs: Jobs, redis: Redis, settings: Settings, lose: Loss
+        self,
+        client: TestClient,
+        jobs: Jobs,
+        redis: Redis,
+        settings: Settings,
+        monkeypatch: pytest.MonkeyPatch,
+        lose: Loss,
     ) -> None:
         job = jobs.submit(accepted()).id
         begin_next(redis)
-        lose(redis)
+        lose(redis, monkeypatch)
         response = cancel(client, job)
         assert (response.status_code, response.json()["status"]) == (202, "queued")
         assert queue_of(redis).job_ids == [job]
@@ -90,15 +97,29 @@ class TestAJobThatAWorkerHas:
         assert client.get(f"/jobs/{job}").json()["status"] == "succeeded"
 
     def test_that_waits_in_an_older_copy_of_the_data_is_asked_to_stop_too(
-        self, client: TestClient, jobs: Jobs, redis: Redis
+        self, client: TestClient, jobs: Jobs, redis: Redis, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         job = jobs.submit(accepted()).id
         copy = copy_of(redis)
         begin_next(redis)
-        restart_with(redis, copy)
+        restart_with(redis, monkeypatch, copy)
         response = cancel(client, job)
         assert (response.status_code, response.json()["status"]) == (202, "queued")
         assert queue_of(redis).job_ids == [job]
+
+    @pytest.mark.parametrize("owner", [AcceptedJournal, JobQueue])
+    def test_is_asked_also_when_redis_loses_it_at_that_moment(
+        self, client: TestClient, jobs: Jobs, redis: Redis, monkeypatch: pytest.MonkeyPatch, owner: type
+    ) -> None:
+        def lose_and_recover() -> None:
+            redis.flushall()
+            jobs.look_after()
+
+        job = jobs.submit(accepted()).id
+        begin_next(redis)
+        meanwhile(monkeypatch, owner, "cancel", 1, lose_and_recover)
+        assert cancel(client, job).status_code == 202
+        assert redis.exists(keyspace.cancel(job))
 
     def test_is_asked_again_when_it_is_queued_again(
         self, client: TestClient, jobs: Jobs, redis: Redis, settings: Settings

@@ -76,6 +76,19 @@ class TestTheSameRequest:
         client.post(f"/jobs/{job}/cancel")
         assert (post(client).json()["id"], post(client).json()["status"]) == (job, "cancelled")
 
+    def test_of_which_only_redis_knows_is_written_down_again(
+        self, client: TestClient, worker: WorkerEnd, redis: Redis, settings: Settings
+    ) -> None:
+        """As when the front end was killed after it had queued the job, and before that counted as accepted."""
+        job = post(client).json()["id"]
+        [written] = settings.accepted_dir.glob("atlas/0*.json")
+        written.unlink()
+        refused = post(client)
+        assert (refused.status_code, refused.json()["code"]) == (409, "request_in_flight")
+        redis.delete(*redis.scan_iter(f"{keyspace.PREFIX}:idempotency:*"))  # in time
+        assert (post(client).json()["id"], queued(redis)) == (job, 1)
+        assert [path.name for path in settings.accepted_dir.glob("atlas/0*.json")] == [written.name]
+
     def test_with_another_key_is_another_one(self, client: TestClient, worker: WorkerEnd, redis: Redis) -> None:
         jobs = {post(client, key=key).json()["id"] for key in ("one", "two")} | {
             client.post("/edits", json=BODY).json()["id"]

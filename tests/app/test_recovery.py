@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import itertools
 import time
-from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
-from typing import Any
+from pathlib import Path
 
 import pytest
 from fastapi.testclient import TestClient
@@ -22,13 +20,14 @@ from app import job_queue
 from app.domain import durable_files, keyspace
 from app.domain.accepted import AcceptedJournal
 from app.domain.contract import Job, JobOutcome, JobStatus
-from app.domain.edit_log import EditLog
+from app.domain.edit_log import EditLog, Manifest
+from app.domain.errors import Unavailable
 from app.edit_logs import EditLogs
 from app.jobs import Jobs
 from app.main import create_app
 from app.settings import Settings
 from tests.app.histories import LYON, REPORT, accepted, begin, commit
-from tests.app.queues import Loss, begin_next, flush, queue_of, restart
+from tests.app.queues import Loss, begin_next, flush, meanwhile, queue_of, restart
 
 
 @pytest.fixture
@@ -175,23 +174,13 @@ class TestWhatAWorkerLeft:
         assert {jobs.view(popped).status, jobs.view(begun).status} == {JobStatus.RUNNING, JobStatus.QUEUED}
 
 
-def meanwhile(monkeypatch: pytest.MonkeyPatch, owner: object, name: str, nth: int, loss: Callable[[], None]) -> None:
-    """Have the loss happen just before the nth call of a function."""
-    call, calls = getattr(owner, name), itertools.count(1)
-
-    def after(*arguments: Any, **more: Any) -> Any:
-        if next(calls) == nth:
-            loss()
-        return call(*arguments, **more)
-
-    monkeypatch.setattr(owner, name, after)
-
-
 @pytest.mark.parametrize("lose", [flush, restart])
 class TestWhatIsLost:
-    def test_before_a_submission_goes_before_it(self, jobs: Jobs, redis: Redis, lose: Loss) -> None:
+    def test_before_a_submission_goes_before_it(
+        self, jobs: Jobs, redis: Redis, monkeypatch: pytest.MonkeyPatch, lose: Loss
+    ) -> None:
         old = [jobs.submit(accepted()).id for _ in range(2)]
-        lose(redis)
+        lose(redis, monkeypatch)
         new = jobs.submit(accepted())
         assert (queue_of(redis).job_ids, new.position) == ([*old, new.id], 2)
 
@@ -201,14 +190,19 @@ class TestWhatIsLost:
     ) -> None:
         before = [jobs.submit(accepted()).id for _ in range(3)]
         redis.flushall()
-        meanwhile(monkeypatch, AcceptedJournal, "read", nth, partial(lose, redis))
+        meanwhile(monkeypatch, AcceptedJournal, "read", nth, partial(lose, redis, monkeypatch))
         jobs.look_after()
         assert queue_of(redis).job_ids == before
 
     @pytest.mark.parametrize(
         ("owner", "name", "nth"),
-        [(AcceptedJournal, "accepting", 1), (durable_files, "replace_file", 1), (job_queue, "transact", 2)],
-        ids=["before it is written down", "as it is written down", "before it is queued"],
+        [
+            (AcceptedJournal, "accepting", 1),
+            (durable_files, "replace_file", 1),
+            (job_queue, "transact", 2),
+            (job_queue, "_stands", 1),
+        ],
+        ids=["before it is written down", "as it is written down", "before it is queued", "as it is queued"],
     )
     def test_in_the_middle_of_a_submission_goes_before_it(
         self,
@@ -223,25 +217,69 @@ class TestWhatIsLost:
     ) -> None:
         old = [jobs.submit(accepted()).id for _ in range(2)]
         era = redis.get(keyspace.era("atlas"))
-        meanwhile(monkeypatch, owner, name, nth, partial(lose, redis))
+        meanwhile(monkeypatch, owner, name, nth, partial(lose, redis, monkeypatch))
         new = jobs.submit(accepted())
         assert redis.get(keyspace.era("atlas")) != era
         assert (queue_of(redis).job_ids, new.position) == ([*old, new.id], 2)
         assert journal.jobs("atlas") == [*old, new.id]
 
     def test_before_a_submission_becomes_visible_is_queued_again_before_the_next(
-        self, jobs: Jobs, redis: Redis, monkeypatch: pytest.MonkeyPatch, lose: Loss
+        self, settings: Settings, jobs: Jobs, redis: Redis, monkeypatch: pytest.MonkeyPatch, lose: Loss
     ) -> None:
+        def lose_and_recover() -> None:
+            lose(redis, monkeypatch)
+            Jobs(redis, EditLogs(settings.log_dir), settings).look_after()  # which knows nothing of it
+
         first = jobs.submit(accepted()).id
-        meanwhile(monkeypatch, durable_files, "rename", 1, partial(lose, redis))
+        meanwhile(monkeypatch, durable_files, "rename", 1, lose_and_recover)
         order = [first, *(jobs.submit(accepted()).id for _ in range(2))]
         assert queue_of(redis).job_ids == order
+
+
+class TestWhatIsDamaged:
+    def test_does_not_keep_new_edits_out(self, settings: Settings, jobs: Jobs, redis: Redis, log: EditLog) -> None:
+        job = jobs.submit(accepted()).id
+        hand_back(redis, job, JobOutcome(status=JobStatus.REJECTED, report=REPORT))
+        damage(settings, commit(log, "job1", LYON))
+        new = Jobs(redis, EditLogs(settings.log_dir), settings).submit(accepted())
+        assert queue_of(redis).job_ids == [new.id]
+
+    def test_is_of_one_model_and_leaves_the_others_alone(
+        self, settings: Settings, jobs: Jobs, redis: Redis, log: EditLog
+    ) -> None:
+        jobs.submit(accepted())
+        other = jobs.submit(accepted("globe")).id
+        damage(settings, commit(log, "job1", LYON))
+        redis.flushall()
+        Jobs(redis, EditLogs(settings.log_dir), settings).look_after()
+        assert queue_of(redis, "globe").job_ids == [other]
+
+    def test_in_the_journal_is_no_room_for_new_edits(self, jobs: Jobs, monkeypatch: pytest.MonkeyPatch) -> None:
+        def fail(*_: object) -> None:
+            raise OSError(5, "Input/output error")
+
+        monkeypatch.setattr(AcceptedJournal, "jobs", fail)
+        with pytest.raises(Unavailable, match="Input/output error"):
+            jobs.submit(accepted())
+
+
+def damage(settings: Settings, manifest: Manifest) -> None:
+    path = Path(settings.log_dir) / "atlas" / "versions" / f"{manifest.version:08d}" / "manifest.json"
+    path.write_bytes(path.read_bytes()[:-1])
+
+
+def test_a_full_queue_that_redis_has_lost_is_full(jobs: Jobs, redis: Redis) -> None:
+    before = [jobs.submit(accepted()).id for _ in range(3)]  # as many as the settings allow
+    redis.flushall()
+    with pytest.raises(Unavailable):
+        jobs.submit(accepted())
+    assert queue_of(redis).job_ids == before
 
 
 def test_an_edit_that_redis_did_not_take_in_time_goes_before_the_next(
     settings: Settings, jobs: Jobs, redis: Redis, redis_url: str
 ) -> None:
-    with Redis.from_url(redis_url, socket_timeout=0.3, retry=Retry(NoBackoff(), 0)) as hasty:
+    with Redis.from_url(redis_url, socket_timeout=2, retry=Retry(NoBackoff(), 0)) as hasty:
         first = jobs.submit(accepted()).id
         redis.client_pause(60_000, all=False)
         second = Jobs(hasty, EditLogs(settings.log_dir), settings).submit(accepted()).id

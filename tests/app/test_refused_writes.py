@@ -14,7 +14,9 @@ from redis import Redis
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
+from app.domain import durable_files
 from app.domain.accepted import AcceptedJournal
+from app.domain.errors import Unavailable
 from app.domain.failpoints import armed
 from app.edit_logs import EditLogs
 from app.jobs import Jobs
@@ -91,6 +93,21 @@ class TestADiskThatIsFull:
         assert queue_of(redis).job_ids == redis.keys("rq:job:*") == []
         assert post(client).json()["status"] == "queued"
 
+    def test_when_its_name_is_not_known_to_be_on_disk_takes_it_back(
+        self, jobs: Jobs, redis: Redis, settings: Settings, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        rename = durable_files.rename
+
+        def fail_after(path: Path, name: str) -> None:
+            rename(path, name)
+            _fail()
+
+        monkeypatch.setattr(durable_files, "rename", fail_after)
+        with pytest.raises(Unavailable):
+            jobs.submit(accepted())
+        jobs.look_after()
+        assert (queue_of(redis).job_ids, written_down(settings)) == ([], [])
+
     def test_when_a_worker_has_the_job_already_lets_it_have_it(
         self, settings: Settings, redis: Redis, monkeypatch: pytest.MonkeyPatch
     ) -> None:
@@ -106,7 +123,7 @@ class TestADiskThatIsFull:
 
 class TestRedisThatDoesNotAnswerInTime:
     def test_once_an_edit_is_on_its_way_it_is_accepted(self, settings: Settings, redis: Redis, redis_url: str) -> None:
-        with Redis.from_url(redis_url, socket_timeout=0.3, retry=Retry(NoBackoff(), 0)) as hasty:
+        with Redis.from_url(redis_url, socket_timeout=2, retry=Retry(NoBackoff(), 0)) as hasty:
             jobs = Jobs(hasty, EditLogs(settings.log_dir), settings)
             first = jobs.submit(accepted()).id
             redis.client_pause(60_000, all=False)
