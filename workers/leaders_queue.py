@@ -6,6 +6,7 @@ RQ's own way, to wait in Redis for the next job, would hand a job to a stopped w
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 
 from redis import Redis
 from rq.exceptions import DequeueTimeout, StopRequested
@@ -17,8 +18,11 @@ from workers.leadership import Leadership
 LOOK_INTERVAL_S = 0.1
 
 
-def leaders_queue(leadership: Leadership) -> type[Queue]:
-    """RQ's queue, whose jobs are taken under this leadership; RQ wants a class and makes the queues itself."""
+def leaders_queue(leadership: Leadership, stopping: Callable[[], bool]) -> type[Queue]:
+    """RQ's queue, whose jobs are taken under this leadership; RQ wants a class and makes the queues itself.
+
+    stopping: whether its worker was told to stop, or has heard that the lead is lost.
+    """
 
     class LeadersQueue(Queue):
         """Looks again and again."""
@@ -31,11 +35,11 @@ def leaders_queue(leadership: Leadership) -> type[Queue]:
                 timeout: seconds to wait for one; None: not at all.
 
             Raises:
-                DequeueTimeout: there was none in time. StopRequested: the lead is lost.
+                DequeueTimeout: there was none in time. StopRequested: the worker is stopping.
             """
             taken = IntermediateQueue.get_intermediate_queue_key(queue_key)
             deadline = time.monotonic() + (timeout or 0)
-            while leadership.lost() is None:
+            while not stopping():
                 if (job_id := leadership.lease.pop(connection, queue_key, taken)) is not None:
                     return queue_key, job_id
                 if timeout is None:

@@ -77,7 +77,7 @@ class ModelWorker(SimpleWorker):
             worker_ttl=WORKER_TTL_S,
             maintenance_interval=MAINTENANCE_INTERVAL_S,
             default_result_ttl=RESULT_TTL_S,
-            queue_class=Queue if leadership is None else leaders_queue(leadership),
+            queue_class=Queue if leadership is None else leaders_queue(leadership, lambda: self.stopping),
             log_job_description=False,  # it holds the call's arguments, that is, the facts
         )
         self._make_run = make_run
@@ -110,15 +110,12 @@ class ModelWorker(SimpleWorker):
         self._stop_requested = True
 
     def request_stop(self, signum: int, frame: FrameType | None) -> None:
-        """The first signal gives a running job its grace, the second none. An idle worker stops at once.
+        """The first signal gives a running job its grace, the second none. An idle worker stops when it next looks.
 
-        Raises:
-            StopRequested: the worker is idle.
+        Nothing is raised: whatever the signal falls into, the writing of a log line for instance, might swallow it.
         """
         grace = self._stop_grace_s if self._leave_at is None else 0.0
         self._leave_at = time.monotonic() + grace
-        if self.get_state() != WorkerStatus.BUSY:
-            raise StopRequested
         self._stop_requested = True
 
     # --- one job -----------------------------------------------------------------------------
@@ -134,9 +131,12 @@ class ModelWorker(SimpleWorker):
         end since.
 
         Raises:
-            StopRequested: Redis was away when the job's start or end was to be recorded. This ends the turn; the
-                next one finds the job abandoned, and the edit log tells what became of it.
+            StopRequested: the worker was told to stop before it began. Or Redis was away when the job's start or end
+                was to be recorded. This ends the turn; the next one finds the job abandoned, and the edit log tells
+                what became of it.
         """
+        if self._leave_at is not None:
+            raise StopRequested
         try:
             if job.get_status(refresh=False) in ENDED:
                 self.connection.lrem(queue.intermediate_queue_key, 0, job.id)

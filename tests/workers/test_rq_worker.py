@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import io
+import logging
 import signal
 import time
 from dataclasses import replace
@@ -76,6 +78,31 @@ class TestStopping:
         assert bench.host.version == 0
         bench.work()
         assert [bench.outcome(name).version for name in ("one", "two")] == [1, 2]
+
+    def test_a_signal_that_falls_into_the_writing_of_a_log_line_is_heard(self, bench: Bench) -> None:
+        bench.enqueue("one")
+        log = logging.getLogger("rq.worker")
+        handler = logging.StreamHandler(io.StringIO())
+        handler.addFilter(lambda record: record.msg == "Worker %s: %s: %s")  # that it has taken a job
+        handler.setFormatter(_Signalling())
+        log.addHandler(handler)
+        try:
+            worker = bench.worker()
+            worker.work(burst=True, logging_level=None)
+        finally:
+            log.removeHandler(handler)
+        assert worker.stopping
+        assert bench.host.version == 0
+        bench.work()
+        assert bench.outcome("one").version == 1
+
+
+class _Signalling(logging.Formatter):
+    """Is hit by a signal as it formats a line."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        signal.raise_signal(signal.SIGTERM)
+        return super().format(record)
 
 
 class TestAbandonedJobs:
