@@ -79,8 +79,11 @@ class TestStopping:
         bench.work()
         assert [bench.outcome(name).version for name in ("one", "two")] == [1, 2]
 
-    def test_a_signal_that_falls_into_the_writing_of_a_log_line_is_heard(self, bench: Bench) -> None:
+    def test_a_signal_that_falls_into_the_writing_of_a_log_line_is_heard(
+        self, bench: Bench, caplog: pytest.LogCaptureFixture
+    ) -> None:
         bench.enqueue("one")
+        caplog.set_level(logging.INFO, "rq.worker")
         log = logging.getLogger("rq.worker")
         handler = logging.StreamHandler(io.StringIO())
         handler.addFilter(lambda record: record.msg == "Worker %s: %s: %s")  # that it has taken a job
