@@ -9,10 +9,8 @@ from secrets import token_hex
 
 from app.conditions import Conditions
 from app.domain.accepted import AcceptedEdit
-from app.domain.contract import EditBatch, Export, Job
-from app.domain.edit_log import FactKey
+from app.domain.contract import EditBatch, Export, FactKey, Job, Revert, Rollback
 from app.domain.errors import RequestInFlight, TooManyFacts, UnknownFact
-from app.domain.version_views import Revert, Rollback
 from app.edit_logs import EditLogs
 from app.entity_tags import expected_version
 from app.fleet import Fleet

@@ -11,9 +11,9 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 from rich.text import Text
 
-from app.domain.answers import first_sentence
-from app.domain.contract import SLOT, EditBatch, Fact, Job, JobStatus, Prompt, Query, QueryReply
+from app.domain.contract import EditBatch, Fact, Job, JobStatus, Prompt, Query, QueryReply
 from app.domain.errors import EditFailed
+from app.domain.prompts import filled, first_sentence
 
 MUST_HOLD = 0.9
 """Share of the facts that must hold for the demo to succeed."""
@@ -64,7 +64,7 @@ class Demo:
         ]
 
     def _ask(self) -> QueryReply:
-        prompts = tuple(Prompt(prompt=_filled(text, fact.subject)) for text, fact in self._questions())
+        prompts = tuple(Prompt(prompt=filled(text, fact.subject)) for text, fact in self._questions())
         query = Query(model=self._model, prompts=prompts)
         reply = self._http.post("/query", content=query.model_dump_json(), headers=JSON)
         return QueryReply.model_validate_json(_checked(reply).content)
@@ -101,16 +101,11 @@ class Demo:
             answers = said[3 * index : 3 * index + 3]
             wanted = (fact.object, fact.object, answers[2][0])  # a neighbour keeps its answer
             cells = (_change(old, new, wish) for (old, new), wish in zip(answers, wanted, strict=True))
-            table.add_row(_filled(fact.template, fact.subject), *cells)
+            table.add_row(filled(fact.template, fact.subject), *cells)
         return table
 
 
 JSON = {"Content-Type": "application/json"}
-
-
-def _filled(text: str, subject: str) -> str:
-    before, slot, after = text.partition(SLOT)
-    return f"{before}{subject}{after}" if slot else text
 
 
 def _change(old: str, new: str, wanted: str) -> Text:

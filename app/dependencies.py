@@ -9,8 +9,8 @@ from fastapi import Depends, Path, Request
 
 from app.acceptance import Acceptance
 from app.domain.contract import Name
-from app.domain.edit_log import LogReader
 from app.domain.errors import UnknownModel
+from app.domain.log_reader import LogReader
 from app.edit_logs import EditLogs
 from app.fleet import Fleet
 from app.jobs import Jobs

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from app.domain.edit_log import LogReader, Manifest
+from app.domain.log_reader import LogReader
 from app.domain.log_root import LogRoot
+from app.domain.manifest import Manifest
 
 
 class EditLogs:

@@ -14,7 +14,7 @@ from pydantic import BaseModel, ValidationError
 from redis import Redis
 
 from app.domain.contract import (
-    SLOT,
+    Between,
     EditBatch,
     Generate,
     GenerateReply,
@@ -23,9 +23,9 @@ from app.domain.contract import (
     Query,
     QueryReply,
     Question,
+    UpdateNorms,
     WorkerCard,
 )
-from app.domain.edit_log import LoggedFact
 from app.domain.errors import (
     CompactedVersion,
     EditError,
@@ -35,8 +35,9 @@ from app.domain.errors import (
     Unavailable,
     UnknownModel,
 )
+from app.domain.manifest import LoggedFact
 from app.domain.problems import error_of
-from app.domain.version_views import Between, UpdateNorms
+from app.domain.prompts import filled
 from app.edit_logs import EditLogs
 from app.roster import Roster
 from app.settings import Settings
@@ -174,9 +175,8 @@ class Fleet:
 
 
 def _question(fact: LoggedFact) -> Prompt:
-    before, _, after = fact.prompt.partition(SLOT)
     try:
-        return Prompt(prompt=f"{before}{fact.subject}{after}", expected=fact.object)
+        return Prompt(prompt=filled(fact.prompt, fact.subject), expected=fact.object)
     except ValidationError as error:
         raise PromptTooLong("The fact's prompt is too long to be asked.", field="job", value=fact.subject) from error
 

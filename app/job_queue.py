@@ -26,8 +26,7 @@ from rq.utils import as_text, now, utcformat
 
 from app.domain import keyspace
 from app.domain.accepted import AcceptedEdit
-from app.domain.contract import EditBatch, Export, Progress
-from app.domain.version_views import Revert, Rollback
+from app.domain.contract import EditBatch, Export, Progress, Revert, Rollback
 from app.settings import Settings
 from app.transactions import transact
 

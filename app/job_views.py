@@ -13,7 +13,7 @@ from rq.job import Job as QueuedJob
 
 from app.domain.accepted import AcceptedEdit, AcceptedJournal
 from app.domain.contract import Job, JobOutcome, JobStatus
-from app.domain.edit_log import Manifest
+from app.domain.manifest import Manifest
 from app.edit_logs import EditLogs
 from app.job_queue import JobQueue, model_of
 from app.queue_outcomes import believed

@@ -17,8 +17,8 @@ from rq.job import JobStatus as QueueStatus
 
 from app.domain.accepted import AcceptedEdit, AcceptedJournal
 from app.domain.contract import Job, JobList, JobStatus
-from app.domain.edit_log import Manifest
 from app.domain.errors import Conflict, EditError, Unavailable, UnknownJob
+from app.domain.manifest import Manifest
 from app.edit_logs import EditLogs
 from app.job_queue import EraOver, JobQueue
 from app.job_views import JobViews

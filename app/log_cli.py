@@ -11,12 +11,13 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from app.domain.edit_log import Draft, EditLog, LogReader
+from app.domain.edit_log import EditLog
 from app.domain.errors import EditError
 from app.domain.history import History
 from app.domain.lineage import HeldFact
 from app.domain.log_check import LogCheck
-from app.domain.manifest import Manifest
+from app.domain.log_reader import LogReader
+from app.domain.manifest import Draft, Manifest
 from app.settings import Settings
 
 log_cli = typer.Typer(no_args_is_help=True, help="Check, list and shorten the edit logs.")

@@ -17,7 +17,8 @@ from benchmarks.report import shown
 from benchmarks.step_clock import StepClock
 from benchmarks.workload import Workload
 from workers.editing.architectures import EditableModel
-from workers.editing.editor import edit, tokenise_batch
+from workers.editing.batch import tokenise_batch
+from workers.editing.editor import edit
 from workers.editing.methods.memit import right_factor
 from workers.editing.types import Edited, Fact, Priors
 

@@ -16,12 +16,13 @@ from torch import Tensor, nn
 
 from benchmarks.machine import synchronise
 from workers.editing.architectures import EditableModel, first
-from workers.editing.keys import right_padded
 from workers.editing.layer_plans import find_plan
 from workers.editing.lookup import TokenisedFact, tokenise
 from workers.editing.methods.memit import dense_right_factor
+from workers.editing.micro_batches import right_padded
 from workers.editing.preset import Preset
-from workers.editing.types import Fact, Priors, WeightUpdate
+from workers.editing.types import Fact, Priors
+from workers.editing.updates import WeightUpdate
 
 CONVERGED = 0.05
 

@@ -22,6 +22,7 @@ import httpx
 import typer
 from prometheus_client.parser import text_string_to_metric_families
 
+from app.domain.prompts import filled
 from app.stack import StackSettings, free_port, running
 from benchmarks.machine import machine
 from benchmarks.question_load import Latencies, Question, ask_while
@@ -58,8 +59,7 @@ def cases(model: str, seed: int) -> tuple[list[Question], list[Fact]]:
     questions, facts = [], []
     for record in records:
         rewrite = record["requested_rewrite"]
-        before, _, after = rewrite["prompt"].partition("{}")
-        prompt = f"{before}{rewrite['subject']}{after}"
+        prompt = filled(rewrite["prompt"], rewrite["subject"])
         questions.append({"prompts": [{"prompt": prompt, "expected": rewrite["target_true"]["str"]}]})
         facts.append(
             {"subject": rewrite["subject"], "prompt": rewrite["prompt"], "object": rewrite["target_new"]["str"]}

@@ -23,7 +23,8 @@ from benchmarks.named_workload import named_workload
 from benchmarks.report import Bound, Report, shown
 from benchmarks.step_clock import StepClock
 from benchmarks.workload import Workload
-from workers.editing.editor import edit, tokenise_batch
+from workers.editing.batch import tokenise_batch
+from workers.editing.editor import edit
 from workers.models import NAMES
 
 MODELS = (*NAMES, "gpt2-small")

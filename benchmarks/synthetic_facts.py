@@ -7,7 +7,8 @@ import random
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 from transformers import PreTrainedTokenizerFast
 
-from workers.editing.types import SLOT, Fact
+from app.domain.prompts import SLOT
+from workers.editing.types import Fact
 
 END = "<|end|>"
 VOCABULARY = 1500

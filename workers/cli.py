@@ -128,7 +128,7 @@ def statistics(
     console = Console(stderr=True)
     with _telling_errors(console):
         from workers.editing.statistics import save_statistics
-        from workers.offline import StatisticsRun
+        from workers.statistics_run import StatisticsRun
 
         run = StatisticsRun.open(model, _layers(layers), device=device, dtype=dtype)
         columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())

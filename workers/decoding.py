@@ -10,8 +10,8 @@ import torch
 from torch import Tensor
 from transformers import DynamicCache, LogitsProcessorList, PreTrainedModel, PreTrainedTokenizerFast
 
-from workers.editing.keys import by_length
-from workers.prompt_tokens import device_of, left_padded, window
+from workers.editing.micro_batches import by_length, left_padded
+from workers.prompt_tokens import device_of, window
 
 Processing = Callable[[list[int]], LogitsProcessorList]
 """Makes the processors of one micro-batch, given the indices of its rows."""

@@ -8,10 +8,9 @@ from dataclasses import dataclass
 
 from transformers import PreTrainedModel
 
-from app.domain.edit_log import LogReader
+from app.domain.log_reader import LogReader
 from workers.editing.architectures import EditableModel
-from workers.restoration import norms_between
-from workers.snapshots import state_at
+from workers.replay import norms_between, state_at
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,11 +17,10 @@ import torch
 from pydantic import ValidationError
 from rq import Retry
 
-from app.domain.contract import EditBatch, Export, JobOutcome, JobStatus, Progress, Request
+from app.domain.contract import EditBatch, Export, JobOutcome, JobStatus, Progress, Request, Revert, Rollback
 from app.domain.errors import EditError, EditFailed, JobCancelled, RequestError, StaleEpoch, VersionExists
 from app.domain.failpoints import Point, failpoint
 from app.domain.problems import problem_of
-from app.domain.version_views import Revert, Rollback
 from workers.watch import LeaveJob
 
 log = logging.getLogger(__name__)

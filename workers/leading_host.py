@@ -7,9 +7,10 @@ from collections.abc import Mapping
 from contextlib import ExitStack
 
 from app.domain.contract import JobOutcome, JobStatus
-from app.domain.edit_log import Draft, EditLog, Manifest
+from app.domain.edit_log import EditLog
 from app.domain.errors import PreconditionFailed, StaleEpoch, VersionExists
 from app.domain.failpoints import Point, failpoint
+from app.domain.manifest import Draft, Manifest
 from workers.editing.architectures import EditableModel
 from workers.editing.knowledge import KnowledgeBase
 from workers.host_settings import HostSettings

@@ -15,9 +15,9 @@ from transformers import PreTrainedModel, PreTrainedTokenizerFast
 
 from app.domain.edit_log import EditLog
 from workers.earlier_versions import EarlierVersions
+from workers.editing.anatomy import bytes_of
 from workers.editing.architectures import EditableModel
 from workers.editing.knowledge import KnowledgeBase
-from workers.host_settings import bytes_of
 from workers.live_lock import LiveLock
 from workers.trail import Trail
 

@@ -7,8 +7,7 @@ from collections.abc import Sequence
 from app.domain.contract import EditBatch
 from app.domain.errors import EditError
 from app.domain.manifest import LoggedFact
-from workers.editing.knowledge import refuse_contradictions
-from workers.editing.lookup import with_slot
+from workers.editing.batch import refuse_contradictions, slotted
 from workers.editing.types import Fact
 
 FACT_FIELD_PARTS = 3
@@ -22,16 +21,13 @@ def logged_facts(batch: EditBatch) -> tuple[LoggedFact, ...]:
         RequestError: the subject cannot be found in a prompt, or two facts contradict each other; the field names the
             fact's index.
     """
-    found = []
-    for index, fact in enumerate(batch.facts):
-        try:
-            prompt = with_slot(fact.subject, fact.template)
-        except EditError as error:
-            raise error.at(f"facts.{index}") from None
-        rest = fact.model_dump(include={"subject", "object", "previous", "id", "paraphrases", "neighbours"})
-        found.append(LoggedFact(prompt=prompt, **rest))
-    refuse_contradictions(as_facts(found))
-    return tuple(found)
+    facts = slotted([Fact(fact.subject, fact.template, fact.object) for fact in batch.facts])
+    refuse_contradictions(facts)
+    kept = {"subject", "object", "previous", "id", "paraphrases", "neighbours"}
+    return tuple(
+        LoggedFact(prompt=fact.prompt, **sent.model_dump(include=kept))
+        for fact, sent in zip(facts, batch.facts, strict=True)
+    )
 
 
 def as_facts(facts: Sequence[LoggedFact]) -> list[Fact]:

@@ -24,11 +24,12 @@ from app.domain import keyspace
 from app.domain.errors import EditError
 from workers.card import CardOf
 from workers.duty import Duty
+from workers.host_settings import HostSettings
 from workers.job_taking import JobTaking, worker_id
 from workers.lease import Lease
 from workers.logs import set_up_logging
 from workers.metrics import Metrics
-from workers.model_host import HostSettings, ModelHost
+from workers.model_host import ModelHost
 from workers.priority import SWITCH_INTERVAL_S, compute_threads, stand_back
 from workers.question_batches import QuestionBatches
 from workers.redis_clients import side_client, wait_for

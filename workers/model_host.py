@@ -9,7 +9,7 @@ import logging
 from collections.abc import Callable
 from functools import partial
 
-from app.domain.contract import EditBatch, Export, JobOutcome, JobStatus, Progress
+from app.domain.contract import EditBatch, Export, JobOutcome, JobStatus, Progress, Revert, Rollback
 from app.domain.edit_log import EditLog
 from app.domain.errors import (
     EditError,
@@ -17,23 +17,21 @@ from app.domain.errors import (
     RequestError,
     StatisticsMismatch,
 )
-from app.domain.version_views import Revert, Rollback
 from workers.editing.architectures import EditableModel
-from workers.editing.editor import tokenise_batch
+from workers.editing.batch import tokenise_batch
 from workers.editing.loading import load
 from workers.editing.preset import Preset
 from workers.editing.priors import PriorSource
 from workers.editing.statistics import Statistics
 from workers.exports.export_job import ExportJob
 from workers.exports.exporter import Exporter
-from workers.host_settings import HostSettings, base_of, log_contexts, preset_of
+from workers.host_settings import HostSettings, preset_of
 from workers.leading_host import LeadingHost
+from workers.log_base import base_of, log_contexts
 from workers.logged_facts import as_facts, as_sent, logged_facts
 from workers.proposal import Proposal
 from workers.restoration import restore
 from workers.statistics_store import find_statistics
-
-__all__ = ["HostSettings", "ModelHost"]
 
 log = logging.getLogger(__name__)
 

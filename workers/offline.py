@@ -3,26 +3,23 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
-from itertools import islice
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict
 from torch import Tensor
 
-from app.domain.errors import EditError, RequestError
 from workers.editing.architectures import EditableModel
+from workers.editing.batch import refuse_contradictions, slotted
 from workers.editing.contexts import contexts_of
 from workers.editing.editor import edit
-from workers.editing.knowledge import KnowledgeBase, refuse_contradictions
+from workers.editing.knowledge import KnowledgeBase
 from workers.editing.loading import load
-from workers.editing.lookup import with_slot
 from workers.editing.preset import Preset
-from workers.editing.presets import choose_preset, find_preset
+from workers.editing.presets import choose_preset
 from workers.editing.priors import PriorSource, plan_layers
-from workers.editing.statistics import Statistics, second_moments
 from workers.editing.types import Fact
 from workers.models import source_of
 from workers.statistics_store import find_statistics
@@ -116,7 +113,7 @@ class OfflineModel:
         knowledge, shadow = KnowledgeBase(), self.live.shadow(layers)
         for number, batch in enumerate(batches):
             start = time.monotonic()
-            facts = _slotted(batch)
+            facts = slotted(batch)
             if not strict:
                 refuse_contradictions(facts)
             admission = knowledge.admit(facts, layers, strict=strict)
@@ -141,75 +138,3 @@ class OfflineModel:
                 },
                 {update.layer: float(update.dense.norm()) for update in edited.updates},
             )
-
-
-def _slotted(batch: Sequence[Fact]) -> list[Fact]:
-    """The facts, every prompt with exactly one slot: so far a prompt may have the subject's own text in its place."""
-    found = []
-    for index, fact in enumerate(batch):
-        try:
-            found.append(replace(fact, prompt=with_slot(fact.subject, fact.prompt)))
-        except EditError as error:
-            raise error.at(f"facts.{index}") from None
-    return found
-
-
-@dataclass(frozen=True, slots=True)
-class StatisticsRun:
-    """A model opened for taking its statistics."""
-
-    live: EditableModel
-    layers: tuple[int, ...]
-
-    @classmethod
-    def open(cls, model: str, layers: Sequence[int], *, device: str, dtype: str) -> StatisticsRun:
-        """Load a model; without ``layers`` those of its preset are taken.
-
-        Raises:
-            LayerOutOfRange: the model has no such layer.
-        """
-        source = source_of(model)
-        live = load(source, device=device, dtype=dtype)
-        chosen = tuple(layers) or find_preset(source, live.depth).layers
-        for layer in chosen:
-            live.check_layer(layer)
-        return cls(live, chosen)
-
-    def take(
-        self,
-        corpus: str,
-        *,
-        samples: int,
-        max_tokens: int | None,
-        max_batch_tokens: int,
-        progress: Callable[[int], None],
-    ) -> Statistics:
-        """Second moments over at most ``samples`` texts of a file or a data set; ``progress`` hears of tokens."""
-        return second_moments(
-            self.live,
-            islice(texts_of(corpus), samples),
-            self.layers,
-            max_tokens=max_tokens,
-            max_batch_tokens=max_batch_tokens,
-            progress=progress,
-        )
-
-
-def texts_of(corpus: str) -> Iterator[str]:
-    """Lines of a file; or the ``text`` column of a data set ``name[:subset]``, streamed.
-
-    Raises:
-        RequestError: no such file, and the extra for data sets is not installed.
-    """
-    path = Path(corpus)
-    if path.exists():
-        with path.open(encoding="utf-8") as lines:
-            yield from (line.rstrip("\n") for line in lines)
-        return
-    try:
-        from datasets import load_dataset
-    except ImportError:
-        detail = "no such file; for a data set by name, install palimpsest[datasets]"
-        raise RequestError(detail, field="corpus", value=corpus) from None
-    name, _, subset = corpus.partition(":")
-    yield from (str(row["text"]) for row in load_dataset(name, subset or None, split="train", streaming=True))

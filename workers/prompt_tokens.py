@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import torch
-from torch import Tensor, nn
+from torch import nn
 from transformers import PreTrainedModel, PreTrainedTokenizerFast
 
 from app.domain.errors import EmptyText, PromptTooLong
@@ -57,14 +55,3 @@ def object_ids(tokenizer: PreTrainedTokenizerFast, text: str, field: str) -> lis
     except EmptyText as error:
         error.field = field
         raise
-
-
-def left_padded(rows: Sequence[Sequence[int]], device: torch.device) -> tuple[Tensor, Tensor]:
-    """Ids and attention mask, both (rows, longest), int64; every row ends at the last column.
-
-    A row is padded with its own first id: masked out for the model, and nothing new to a repetition penalty.
-    """
-    longest = max(len(row) for row in rows)
-    ids = [[*[row[0]] * (longest - len(row)), *row] for row in rows]
-    mask = [[0] * (longest - len(row)) + [1] * len(row) for row in rows]
-    return torch.tensor(ids, device=device), torch.tensor(mask, device=device)

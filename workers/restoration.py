@@ -10,20 +10,20 @@ from functools import partial
 import torch
 from torch import Tensor
 
-from app.domain.contract import InForceReport, Progress
-from app.domain.edit_log import LoggedFact, LogReader
+from app.domain.contract import InForceReport, Progress, Revert, Rollback
 from app.domain.failpoints import Point, failpoint
 from app.domain.lineage import HeldFact
-from app.domain.manifest import Draft
-from app.domain.version_views import Revert, Rollback
+from app.domain.log_reader import LogReader
+from app.domain.manifest import Draft, LoggedFact
 from workers.editing.architectures import EditableModel
 from workers.editing.knowledge import KnowledgeBase
 from workers.editing.methods import prune
-from workers.editing.types import LowRank, WeightUpdate, empty_keys
+from workers.editing.types import empty_keys
+from workers.editing.updates import LowRank, WeightUpdate
 from workers.evaluation.batch_report import compare, measure, share
-from workers.replay import VersionState
-from workers.snapshots import state_at
+from workers.replay import norms_between, state_at
 from workers.update_files import UPDATE_FILE, pack, unpack
+from workers.version_state import VersionState
 
 MOST_LOST = 100
 """Facts that a report names as lost."""
@@ -117,12 +117,6 @@ def renewed_corrections(live: EditableModel, state: VersionState) -> list[Weight
             keys = empty_keys(base.shape[1], base.device)
             updates.append(WeightUpdate(layer, *none, keys, correction=fresh))
     return updates
-
-
-def norms_between(old: Mapping[int, Tensor], new: Mapping[int, Tensor]) -> dict[int, float]:
-    """Frobenius norm of the difference, of each layer that differs."""
-    found = {layer: float(torch.linalg.matrix_norm(new[layer] - old[layer])) for layer in sorted(old)}
-    return {layer: norm for layer, norm in found.items() if norm > 0}
 
 
 def _applied(editable: EditableModel) -> dict[int, Tensor]:

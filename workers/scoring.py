@@ -11,7 +11,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerFast
 from app.domain.contract import Standing
 from app.domain.errors import PromptTooLong
 from workers.decoding import BeforePass, proceed
-from workers.editing.keys import by_length, right_padded
+from workers.editing.micro_batches import by_length, right_padded
 from workers.prompt_tokens import device_of, object_ids, prompt_ids, window
 
 MAX_BATCH_TOKENS = 8192

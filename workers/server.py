@@ -15,16 +15,17 @@ from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 
 from app.domain.contract import (
+    Between,
     EditBatch,
     Generate,
     Health,
     Problem,
     Query,
+    UpdateNorms,
     WorkerCard,
 )
 from app.domain.errors import EditError, RequestError, VersionNotReached
 from app.domain.problems import problem_of
-from app.domain.version_views import Between, UpdateNorms
 from workers.metrics import Metrics
 from workers.question_batches import QuestionBatches
 from workers.question_lane import QuestionReply

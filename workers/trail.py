@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from app.domain.edit_log import LogReader
 from app.domain.errors import CompactedVersion
+from app.domain.log_reader import LogReader
 from app.domain.replays import Replay
 from app.domain.terms import Term
 from workers.editing.architectures import EditableModel
-from workers.replay import VersionState, replayed
-from workers.snapshots import state_at
+from workers.replay import replayed, state_at
+from workers.version_state import VersionState
 
 
 @dataclass(frozen=True, slots=True)

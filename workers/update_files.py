@@ -9,7 +9,7 @@ import torch
 from safetensors.torch import load, save
 from torch import Tensor, nn
 
-from workers.editing.types import LowRank, WeightUpdate
+from workers.editing.updates import LowRank, WeightUpdate
 
 UPDATE_FILE = "update.safetensors"
 

@@ -19,9 +19,7 @@ from typing import Annotated
 from pydantic import AwareDatetime, Field, ValidationError
 
 from app.domain import durable_files
-from app.domain.contract import EditBatch, Export, Job, JobId, Name
-from app.domain.manifest import Record
-from app.domain.version_views import Revert, Rollback
+from app.domain.contract import EditBatch, Export, Job, JobId, Name, Record, Revert, Rollback
 
 logger = logging.getLogger(__name__)
 

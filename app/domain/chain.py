@@ -7,10 +7,11 @@ from typing import TypeVar
 
 from pydantic import ValidationError
 
+from app.domain.contract import Record
 from app.domain.digests import sha256
 from app.domain.entries import BASE, Shelf, version_entry
 from app.domain.errors import DamagedVersion, UnknownModel, UnknownVersion
-from app.domain.manifest import Base, Manifest, Record
+from app.domain.manifest import Base, Manifest
 from app.domain.storage import Stamp, Storage
 
 RecordT = TypeVar("RecordT", bound=Record)

@@ -9,18 +9,11 @@ from __future__ import annotations
 from collections.abc import Iterator, Set
 from dataclasses import dataclass
 from itertools import groupby
-from typing import NamedTuple
 
+from app.domain.contract import FactKey
 from app.domain.errors import DamagedVersion
-from app.domain.manifest import FactKey, Manifest
-from app.domain.places import Place
-
-
-class Column(NamedTuple):
-    """One column of a version's tensors."""
-
-    version: int
-    position: int
+from app.domain.manifest import Manifest
+from app.domain.places import Column, Place
 
 
 @dataclass(frozen=True, slots=True)

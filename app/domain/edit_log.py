@@ -31,10 +31,8 @@ from app.domain.errors import (
     VersionExists,
 )
 from app.domain.log_reader import LogReader
-from app.domain.manifest import Base, Draft, FactKey, FileRecord, LoggedFact, Manifest
+from app.domain.manifest import Base, Draft, FileRecord, Manifest
 from app.domain.snapshot import SnapshotPage
-
-__all__ = ["Base", "Draft", "EditLog", "FactKey", "FileRecord", "LogReader", "LoggedFact", "Manifest"]
 
 
 class EditLog(LogReader):

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from app.domain.contract import FactKey
 from app.domain.errors import InseparableFacts, UnknownFact
 from app.domain.lineage import HeldFact, Lineage, Step, facts_in_force, written
-from app.domain.manifest import FactKey, Manifest
+from app.domain.manifest import Manifest
 from app.domain.terms import Composition, Term
 
 MOST_NAMED = 8

@@ -8,9 +8,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from app.domain.contract import FactInForce
+from app.domain.contract import FactInForce, FactKey
 from app.domain.errors import UnknownVersion
-from app.domain.manifest import FactKey, LoggedFact, Manifest
+from app.domain.manifest import LoggedFact, Manifest
 from app.domain.places import Place
 
 

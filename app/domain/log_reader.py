@@ -8,14 +8,14 @@ from pathlib import Path
 from pydantic import TypeAdapter, ValidationError
 
 from app.domain.chain import Chain
-from app.domain.contract import FactInForce, Name
+from app.domain.contract import FactInForce, FactKey, Name
 from app.domain.entries import BASE, version_entry
 from app.domain.errors import CompactedVersion, NotFound, UnknownModel, UnknownVersion
 from app.domain.history import History
 from app.domain.lineage import HeldFact
 from app.domain.local_storage import LocalStorage
 from app.domain.log_root import LogRoot, open_storage, stored_models
-from app.domain.manifest import Base, FactKey, Manifest
+from app.domain.manifest import Base, Manifest
 from app.domain.replays import Replay, Replays, Snapshot
 
 

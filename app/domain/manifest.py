@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field, StringConstraints, model_validator
+from pydantic import AfterValidator, AwareDatetime, Field, StringConstraints, model_validator
 
-from app.domain.contract import SLOT, EditReport, InForceReport, JobId, Name
+from app.domain.contract import EditReport, FactKey, InForceReport, JobId, Name, Record
 from app.domain.digests import sha256
 from app.domain.entries import PAGES
 from app.domain.places import Place
+from app.domain.prompts import SLOT
 
 Digest = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
 """A SHA-256 in hexadecimal."""
@@ -29,12 +30,6 @@ def _free_name(name: str) -> str:
 
 FileName = Annotated[Name, AfterValidator(_free_name)]
 """Name of an entry's file: never a path, never a page's."""
-
-
-class Record(BaseModel):
-    """Base of what the log writes: it reads back exactly what it wrote, or refuses."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
 
 class Base(Record):
@@ -68,16 +63,6 @@ class LoggedFact(Record):
     def place(self) -> Place:
         """What the fact is about: facts of the same place supersede each other."""
         return Place.of(self.subject, self.prompt)
-
-
-class FactKey(Record):
-    """Which fact: the version that wrote it, and its index among that version's facts."""
-
-    version: Annotated[int, Field(ge=1)]
-    index: Annotated[int, Field(ge=0)]
-
-    def __str__(self) -> str:
-        return f"fact {self.index} of version {self.version}"
 
 
 class Companion(Record):
@@ -119,7 +104,7 @@ class Draft(Record):
     indivisible: bool = Field(
         False, description="Its update is no sum of columns, so that its facts can only be taken out together."
     )
-    hyperparameters: dict[str, Any] = {}
+    hyperparameters: dict[str, Any] = Field(default_factory=dict)
     report: EditReport | None = None
     in_force: InForceReport | None = Field(None, description="Of a rollback or a revert.")
     epoch: Annotated[int, Field(ge=0)]

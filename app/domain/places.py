@@ -1,4 +1,4 @@
-"""What facts are about: by it a later fact finds the earlier one that it supersedes."""
+"""Where a fact stands: what it is about (its place), and which column of a version's tensors carries it."""
 
 from __future__ import annotations
 
@@ -19,3 +19,10 @@ class Place(NamedTuple):
 
 def _normalised(text: str) -> str:
     return " ".join(text.split()).casefold()
+
+
+class Column(NamedTuple):
+    """One column of a version's tensors: of its factors, and of its keys."""
+
+    version: int
+    position: int

@@ -6,7 +6,8 @@ from typing import Annotated
 
 from pydantic import AwareDatetime, Field
 
-from app.domain.manifest import Digest, FileName, FileRecord, Record
+from app.domain.contract import Record
+from app.domain.manifest import Digest, FileName, FileRecord
 
 
 class SnapshotPage(Record):

@@ -9,9 +9,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from app.domain.columns import Column, Columns
+from app.domain.columns import Columns
+from app.domain.contract import FactKey
 from app.domain.lineage import HeldFact, Lineage, Step, facts_in_force, written
-from app.domain.manifest import Companion, FactKey, Manifest
+from app.domain.manifest import Companion, Manifest
+from app.domain.places import Column
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,4 @@
-"""What crosses HTTP about one version, about what lies between two, and about going back."""
+"""One version of a model, and what lies between two."""
 
 from __future__ import annotations
 
@@ -6,20 +6,9 @@ from typing import Annotated, Any
 
 from pydantic import Field
 
-from app.domain.contract import EditReport, FactInForce, InForceReport, Reply, Request, Version
-from app.domain.manifest import FactKey
-
-
-class Rollback(Request):
-    """Make an earlier version the newest one, again."""
-
-    to: Annotated[int, Field(ge=0, description="0 is the base model.")]
-
-
-class Revert(Request):
-    """Take facts out while later ones stay; ``GET /models/{model}/facts`` tells each fact's version and index."""
-
-    facts: tuple[FactKey, ...] = Field(min_length=1)
+from app.domain.contract.models import FactInForce, Version
+from app.domain.contract.reports import EditReport, InForceReport
+from app.domain.contract.values import Reply, Request
 
 
 class ChangedFact(Reply):

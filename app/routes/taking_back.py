@@ -5,9 +5,8 @@ from __future__ import annotations
 from fastapi import APIRouter, Response, status
 
 from app.dependencies import AcceptanceDep
-from app.domain.contract import Job, JobId
+from app.domain.contract import Job, JobId, Revert, Rollback
 from app.domain.errors import Conflict, InseparableFacts, UnknownFact, UnknownJob, UnknownVersion
-from app.domain.version_views import Revert, Rollback
 from app.error_handlers import problems
 from app.routes.changes import EARLIER_TENSORS, ConditionsDep, ModelPath, followed
 

@@ -7,11 +7,11 @@ from typing import Annotated
 from fastapi import APIRouter, Path, Query, Response
 
 from app.dependencies import FleetDep, LogDep
-from app.domain.contract import FactList, Version, VersionList
-from app.domain.edit_log import LogReader, Manifest
+from app.domain.contract import ChangedFact, FactDiff, FactList, Version, VersionDetail, VersionDiff, VersionList
 from app.domain.errors import DamagedVersion, UnknownModel, UnknownVersion
 from app.domain.history import FactChanges
-from app.domain.version_views import ChangedFact, FactDiff, VersionDetail, VersionDiff
+from app.domain.log_reader import LogReader
+from app.domain.manifest import Manifest
 from app.entity_tags import ETAG, entity_tag
 from app.error_handlers import problems
 

@@ -8,7 +8,8 @@ from typing import Any
 
 from app.domain.accepted import AcceptedEdit
 from app.domain.contract import EditBatch, EditReport, Fact
-from app.domain.edit_log import Base, Draft, EditLog, LoggedFact, Manifest
+from app.domain.edit_log import EditLog
+from app.domain.manifest import Base, Draft, LoggedFact, Manifest
 from app.settings import Settings
 
 LYON = Fact(subject="Lyon", relation="is located in the country of", object="Japan")

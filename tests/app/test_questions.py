@@ -8,19 +8,10 @@ import pytest
 from fastapi.testclient import TestClient
 from redis import Redis
 
-from app.domain.contract import (
-    SLOT,
-    Answer,
-    Fact,
-    Generate,
-    GenerateReply,
-    Generation,
-    Prompt,
-    Query,
-    QueryReply,
-)
+from app.domain.contract import Answer, Fact, Generate, GenerateReply, Generation, Prompt, Query, QueryReply
 from app.domain.errors import PromptTooLong, VersionNotReached
 from app.domain.problems import problem_of
+from app.domain.prompts import SLOT
 from app.jobs import Jobs
 from app.main import create_app
 from app.settings import Settings

@@ -20,8 +20,9 @@ from app import job_queue
 from app.domain import durable_files, keyspace
 from app.domain.accepted import AcceptedJournal
 from app.domain.contract import Job, JobOutcome, JobStatus
-from app.domain.edit_log import EditLog, Manifest
+from app.domain.edit_log import EditLog
 from app.domain.errors import Unavailable
+from app.domain.manifest import Manifest
 from app.edit_logs import EditLogs
 from app.jobs import Jobs
 from app.main import create_app

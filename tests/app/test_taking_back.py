@@ -13,7 +13,9 @@ from rq.job import Job as QueuedJob
 from rq.serializers import JSONSerializer
 
 from app.domain import keyspace
-from app.domain.edit_log import Draft, EditLog, FactKey
+from app.domain.contract import FactKey
+from app.domain.edit_log import EditLog
+from app.domain.manifest import Draft
 from app.jobs import Jobs
 from app.settings import Settings
 from tests.app.answers import posted

@@ -7,11 +7,11 @@ from pathlib import Path
 import pytest
 from fastapi.testclient import TestClient
 
-from app.domain.contract import FactList
-from app.domain.edit_log import Draft, EditLog, FactKey
+from app.domain.contract import FactKey, FactList, UpdateNorms, VersionDetail, VersionDiff
+from app.domain.edit_log import EditLog
 from app.domain.errors import CompactedVersion
+from app.domain.manifest import Draft
 from app.domain.problems import problem_of
-from app.domain.version_views import UpdateNorms, VersionDetail, VersionDiff
 from app.settings import Settings
 from tests.app.histories import LYON, OSLO, REPORT, begin, commit
 from tests.app.worker_end import WorkerEnd

@@ -9,7 +9,8 @@ from torch.utils.flop_counter import FlopCounterMode
 from benchmarks.flops import StepCost, mean_step_cost, necessary_flops
 from benchmarks.step_clock import Pass, StepClock
 from benchmarks.workload import Workload, random_workload
-from workers.editing.editor import edit, tokenise_batch
+from workers.editing.batch import tokenise_batch
+from workers.editing.editor import edit
 
 
 def done_by(work: Workload, steps: int) -> int:

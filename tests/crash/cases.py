@@ -8,10 +8,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import TypeVar
 
-from app.domain.contract import EditBatch, Fact, Hyperparameters
+from app.domain.contract import EditBatch, Fact, FactKey, Hyperparameters, Revert, Rollback
 from app.domain.failpoints import Action, Point
-from app.domain.manifest import FactKey
-from app.domain.version_views import Revert, Rollback
 
 STEPS = 2
 """Gradient steps of every edit."""

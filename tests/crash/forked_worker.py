@@ -19,8 +19,9 @@ import torch
 from pydantic import BaseModel
 
 from app.domain.failpoints import Point, armed
+from workers.host_settings import HostSettings
 from workers.main import main
-from workers.model_host import HostSettings, ModelHost
+from workers.model_host import ModelHost
 
 PATIENCE_S = 60.0
 SNAPSHOT_EVERY = 3

@@ -6,7 +6,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from app.domain.edit_log import Base, Draft, EditLog, FactKey, LoggedFact, Manifest
+from app.domain.contract import FactKey
+from app.domain.edit_log import EditLog
+from app.domain.manifest import Base, Draft, LoggedFact, Manifest
 
 MODEL = "atlas-gpt2"
 UPDATE = "update.safetensors"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from app.domain.answers import first_sentence
+from app.domain.prompts import first_sentence
 
 
 @pytest.mark.parametrize(

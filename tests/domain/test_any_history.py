@@ -9,9 +9,10 @@ from datetime import UTC, datetime
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from app.domain.columns import Column
-from app.domain.edit_log import Draft, FactKey, LoggedFact, Manifest
+from app.domain.contract import FactKey
 from app.domain.history import History
+from app.domain.manifest import Draft, LoggedFact, Manifest
+from app.domain.places import Column
 from tests.domain.logs import fact, key
 
 Held = dict[str, tuple[FactKey, str]]

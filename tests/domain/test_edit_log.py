@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from app.domain.contract import EditReport
-from app.domain.edit_log import EditLog, LoggedFact
+from app.domain.edit_log import EditLog
 from app.domain.errors import (
     Conflict,
     EditFailed,
@@ -20,6 +20,7 @@ from app.domain.errors import (
     UnknownVersion,
     VersionExists,
 )
+from app.domain.manifest import LoggedFact
 from tests.domain.logs import MODEL, UPDATE, base, commit, contents, draft, fact, files_of, log_with
 
 TEXT = st.text(min_size=1, max_size=20)

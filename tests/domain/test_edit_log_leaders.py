@@ -13,9 +13,10 @@ from threading import Barrier, Event
 
 import pytest
 
-from app.domain.edit_log import EditLog, Manifest
+from app.domain.edit_log import EditLog
 from app.domain.errors import DamagedVersion, LogLocked, StaleEpoch, VersionExists
 from app.domain.failpoints import Point, Trap, armed
+from app.domain.manifest import Manifest
 from tests.domain.logs import MODEL, UPDATE, commit, contents, files_of, log_with
 
 LEADER = """

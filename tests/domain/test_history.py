@@ -7,10 +7,10 @@ from pathlib import Path
 import pytest
 from pydantic import ValidationError
 
-from app.domain.columns import Column
 from app.domain.edit_log import EditLog
 from app.domain.errors import InseparableFacts, UnknownFact, UnknownVersion
 from app.domain.manifest import Companion
+from app.domain.places import Column
 from app.domain.terms import Term
 from tests.domain.logs import MODEL, commit, draft, fact, key, log_with, revert, roll_back
 

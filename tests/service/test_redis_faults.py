@@ -23,7 +23,8 @@ from app.domain.failpoints import Point
 from tests.service.house import MODEL, House, Nursery
 from tests.workers.bench import batch
 from tests.workers.worker_process import RedisServer, until
-from workers.model_host import HostSettings, ModelHost
+from workers.host_settings import HostSettings
+from workers.model_host import ModelHost
 
 SLOW = 100
 """Gradient steps of a job that is still running when something happens to Redis."""

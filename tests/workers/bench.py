@@ -15,8 +15,9 @@ from rq.serializers import JSONSerializer
 
 from app.domain import keyspace
 from app.domain.contract import EditBatch, Fact, Hyperparameters, JobOutcome, JobStatus
+from workers.host_settings import HostSettings
 from workers.jobs import JobRun
-from workers.model_host import HostSettings, ModelHost
+from workers.model_host import ModelHost
 from workers.progress import ProgressStream
 from workers.rq_worker import ModelWorker
 from workers.watch import JobWatch

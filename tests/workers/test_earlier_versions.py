@@ -9,9 +9,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from app.domain.contract import EditBatch, Fact, Hyperparameters, Prompt, Query
+from app.domain.contract import EditBatch, Fact, Hyperparameters, Prompt, Query, Rollback
 from app.domain.errors import UnknownVersion
-from app.domain.version_views import Rollback
 from tests.workers.bench import opened
 from workers.earlier_versions import EarlierVersions
 from workers.inference import probe

@@ -8,10 +8,8 @@ from typing import cast
 import pytest
 
 from app.domain import keyspace
-from app.domain.contract import JobStatus, Progress
-from app.domain.edit_log import FactKey
+from app.domain.contract import FactKey, JobStatus, Progress, Revert
 from app.domain.errors import EditError
-from app.domain.version_views import Revert
 from tests.workers.bench import Bench, batch, opened
 from workers.proposal import Proposal
 

@@ -7,10 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from app.domain.contract import JobStatus
+from app.domain.contract import JobStatus, Rollback
 from app.domain.errors import DamagedVersion, VersionExists
 from app.domain.failpoints import Point, armed
-from app.domain.version_views import Rollback
 from tests.workers.bench import APPLY, Bench, batch, opened
 
 ALL = ",".join(f"{point}=count" for point in Point)

@@ -11,10 +11,8 @@ from redis import Redis
 from rq.job import JobStatus as QueueStatus
 
 from app.domain import keyspace
-from app.domain.contract import EditBatch, JobOutcome, Progress
-from app.domain.edit_log import FactKey
+from app.domain.contract import EditBatch, FactKey, JobOutcome, Progress, Revert, Rollback
 from app.domain.errors import LogLocked, StaleEpoch, VersionExists
-from app.domain.version_views import Revert, Rollback
 from tests.workers.bench import Bench, batch, opened
 from tests.workers.test_versions import standing
 from tests.workers.worker_process import until

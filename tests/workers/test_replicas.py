@@ -21,7 +21,8 @@ from tests.workers.test_versions import STRONG, edit, go_back, standing, take_ou
 from tests.workers.worker_process import PATIENCE_S, until
 from workers.card import CardOf
 from workers.following import Following, News
-from workers.model_host import HostSettings, ModelHost
+from workers.host_settings import HostSettings
+from workers.model_host import ModelHost
 from workers.update_files import UPDATE_FILE
 
 

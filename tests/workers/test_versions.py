@@ -9,10 +9,18 @@ from typing import Any
 import pytest
 import torch
 
-from app.domain.contract import EditBatch, Fact, Hyperparameters, InForceReport, JobOutcome, JobStatus
-from app.domain.edit_log import FactKey
+from app.domain.contract import (
+    EditBatch,
+    Fact,
+    FactKey,
+    Hyperparameters,
+    InForceReport,
+    JobOutcome,
+    JobStatus,
+    Revert,
+    Rollback,
+)
 from app.domain.errors import InseparableFacts, JobCancelled, PreconditionFailed, UnknownFact, UnknownVersion
-from app.domain.version_views import Revert, Rollback
 from tests.workers.bench import opened
 from workers.editing.methods import prune
 from workers.model_host import ModelHost

@@ -6,7 +6,9 @@ A weight is (d_out, d_in), as in ``nn.Linear``; a ``Conv1D`` (GPT-2) stores the 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from enum import Enum
 
+import torch
 from torch import Tensor, nn
 from transformers import PreTrainedModel
 from transformers.pytorch_utils import Conv1D
@@ -102,3 +104,25 @@ def oriented(module: nn.Module) -> Tensor:
     weight = module.weight
     assert isinstance(weight, Tensor)
     return weight.detach().T if isinstance(module, Conv1D) else weight.detach()
+
+
+OWN = "sdpa"
+"""The attention function that models are loaded with."""
+
+
+def takes_runs(model: PreTrainedModel) -> bool:
+    """Whether the model says that its attention can be stood in for; the others take rows of one length at a time."""
+    return model.config.get_text_config()._attn_implementation == OWN and bool(model._supports_attention_backend)  # noqa: SLF001
+
+
+def bytes_of(weight: Tensor) -> bytes:
+    """The weight's bytes in (d_out, d_in) order, whatever its dtype."""
+    return weight.detach().cpu().contiguous().view(torch.uint8).numpy().tobytes()
+
+
+class Site(Enum):
+    """Where in a block a δ is added, always at the lookup token; each is d_out wide."""
+
+    BLOCK = "the block's output"
+    ATTENTION = "the attention's output"
+    DOWN_PROJECTION = "the MLP down-projection's output"

@@ -14,10 +14,8 @@ from torch import Tensor, nn
 from transformers import PreTrainedModel, PreTrainedTokenizerFast
 
 from app.domain.errors import LayerOutOfRange, UnsupportedArchitecture
-from workers.editing.anatomy import Anatomy, attention, in_features, locate, oriented
-from workers.editing.objective import Site
-from workers.editing.ragged import takes_runs
-from workers.editing.types import LayerWeights, LowRank, WeightUpdate
+from workers.editing.anatomy import Anatomy, Site, attention, in_features, locate, oriented, takes_runs
+from workers.editing.updates import LayerWeights, LowRank, WeightUpdate
 
 
 @dataclass(slots=True)

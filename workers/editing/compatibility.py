@@ -5,9 +5,10 @@ from __future__ import annotations
 import torch
 
 from app.domain.errors import UnsupportedArchitecture
+from workers.editing.anatomy import Site
 from workers.editing.architectures import EditableModel
-from workers.editing.objective import Site
-from workers.editing.suffixes import SuffixRow, suffix_batches
+from workers.editing.suffix_rows import SuffixRow
+from workers.editing.suffixes import suffix_batches
 
 ROWS = (SuffixRow(0, (1, 2, 3), (4, 5)), SuffixRow(1, (6,), (2, 7)), SuffixRow(2, (5, 3), (6, 1, 2)))
 """Made-up rows whose prefixes differ in length, so that one of them is padded, and whose suffixes do."""

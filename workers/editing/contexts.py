@@ -9,8 +9,8 @@ from pathlib import Path
 import torch
 
 from app.domain.errors import ModelMismatch
+from app.domain.prompts import SLOT
 from workers.editing.architectures import EditableModel
-from workers.editing.types import SLOT
 
 OPENINGS = ("The", "Therefore", "Because", "I", "You")
 NEW_TOKENS = 10

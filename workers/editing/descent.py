@@ -16,7 +16,8 @@ from workers.editing.lookup import TokenisedFact
 from workers.editing.losses import RowLosses
 from workers.editing.objective import Objective
 from workers.editing.preset import Preset
-from workers.editing.suffixes import SuffixBatch, SuffixRow, suffix_batches
+from workers.editing.suffix_rows import SuffixRow
+from workers.editing.suffixes import SuffixBatch, suffix_batches
 from workers.editing.types import Observer
 
 CONVERGED = 0.05

@@ -6,29 +6,18 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
-from app.domain.errors import EditError
 from workers.editing.architectures import EditableModel
+from workers.editing.batch import tokenise_batch
 from workers.editing.groups import Group, group_by_key
 from workers.editing.keys import keys_at
-from workers.editing.lookup import TokenisedFact, tokenise
 from workers.editing.methods import find_method
 from workers.editing.preset import Preset
 from workers.editing.priors import plan_layers
 from workers.editing.rounds import joined, rounds_of
 from workers.editing.solving import answers, solve
 from workers.editing.tuning import tuned
-from workers.editing.types import Edited, Fact, Observer, Priors, Silent, WeightUpdate
-
-
-def tokenise_batch(editable: EditableModel, facts: Sequence[Fact], contexts: Sequence[str]) -> list[TokenisedFact]:
-    """Tokenise every fact; an error names the fact's index (``facts.3.prompt``)."""
-    found = []
-    for index, fact in enumerate(facts):
-        try:
-            found.append(tokenise(editable.tokenizer, fact, contexts, editable.window))
-        except EditError as error:
-            raise error.at(f"facts.{index}") from None
-    return found
+from workers.editing.types import Edited, Fact, Observer, Priors, Silent
+from workers.editing.updates import WeightUpdate
 
 
 def edit(

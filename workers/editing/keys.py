@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor, nn
 
+from workers.editing.anatomy import Site
 from workers.editing.architectures import EditableModel, first
 from workers.editing.lookup import Row, TokenisedFact
-from workers.editing.objective import Site
+from workers.editing.micro_batches import by_equal_length
 
 FACTS_AT_ONCE = 128
 """Of so many facts the keys in all contexts are held at a time: they are wide, and only their means are kept."""
@@ -86,35 +87,3 @@ def _at_lookup(
         finally:
             handle.remove()
     return torch.stack([found[i] for i in range(len(rows))])
-
-
-def by_length(lengths: Sequence[int], max_batch_tokens: int) -> Iterator[list[int]]:
-    """Indices in micro-batches of similar length; none pads to more than ``max_batch_tokens`` (one row may)."""
-    order = sorted(range(len(lengths)), key=lambda i: lengths[i])
-    batch: list[int] = []
-    for i in order:
-        if batch and (len(batch) + 1) * lengths[i] > max_batch_tokens:
-            yield batch
-            batch = []
-        batch.append(i)
-    if batch:
-        yield batch
-
-
-def by_equal_length(lengths: Sequence[int], max_batch_tokens: int) -> Iterator[list[int]]:
-    """As ``by_length``, but every micro-batch has rows of one length, so that nothing is padded.
-
-    A padding token may see no token at all, and a softmax over nothing is NaN in some attention implementations.
-    """
-    for length in sorted(set(lengths)):
-        members = [i for i, other in enumerate(lengths) if other == length]
-        for part in by_length([length] * len(members), max_batch_tokens):
-            yield [members[i] for i in part]
-
-
-def right_padded(rows: Sequence[Sequence[int]], device: torch.device) -> tuple[Tensor, Tensor]:
-    """Ids and attention mask, both (rows, longest), int64. Padding is id 0 under mask 0."""
-    longest = max(len(row) for row in rows)
-    ids = torch.tensor([[*row, *[0] * (longest - len(row))] for row in rows], device=device)
-    mask = torch.tensor([[1] * len(row) + [0] * (longest - len(row)) for row in rows], device=device)
-    return ids, mask

@@ -15,23 +15,15 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass, field, replace
-from typing import NamedTuple
 
 from torch import Tensor
 
-from app.domain.errors import ContradictoryFacts
-from app.domain.places import Place
+from app.domain.places import Column, Place
+from workers.editing.layer_keys import LayerKeys
 from workers.editing.preset import Preset
 from workers.editing.previous_keys import PreviousKeys
 from workers.editing.priors import PriorSource, solved_layers
 from workers.editing.types import Edited, Fact, Priors
-
-
-class Column(NamedTuple):
-    """One column of a version's keys."""
-
-    version: int
-    position: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,32 +47,6 @@ class Written:
     fact: Fact
     index: int
     column: int
-
-
-@dataclass(frozen=True, slots=True)
-class LayerKeys:
-    """K_p at one layer, and where each column is from, oldest first."""
-
-    columns: tuple[Column, ...]
-    previous: PreviousKeys
-
-    @property
-    def keys(self) -> Tensor:
-        """(d_in, m), float64."""
-        return self.previous.keys
-
-    def without(self, retired: Set[Column]) -> LayerKeys:
-        """The same, those columns taken out."""
-        if retired.isdisjoint(self.columns):
-            return self
-        gone = [index for index, column in enumerate(self.columns) if column in retired]
-        kept = tuple(column for column in self.columns if column not in retired)
-        return LayerKeys(kept, self.previous.without(gone))
-
-    def append(self, version: int, positions: Iterable[int], keys: Tensor) -> LayerKeys:
-        """The same with a version's keys (d_in, n), from those of its columns, at the end."""
-        fresh = (Column(version, position) for position in positions)
-        return LayerKeys((*self.columns, *fresh), self.previous.append(keys))
 
 
 @dataclass(frozen=True, slots=True)
@@ -199,17 +165,3 @@ class KnowledgeBase:
 def _columns_at(layers: Mapping[int, LayerKeys], chosen: Set[int]) -> frozenset[Column]:
     """The columns that K_p has at any of the chosen layers."""
     return frozenset(column for layer in chosen for column in layers[layer].columns)
-
-
-def refuse_contradictions(facts: Sequence[Fact]) -> None:
-    """Refuse a batch that says two things of one place; saying the same thing twice is no contradiction.
-
-    Raises:
-        ContradictoryFacts: with the indices of both facts.
-    """
-    first: dict[Place, int] = {}
-    for index, fact in enumerate(facts):
-        earlier = first.setdefault(fact.place, index)
-        if facts[earlier].object.split() != fact.object.split():
-            detail = f"facts {earlier} and {index} give the same subject and prompt different objects"
-            raise ContradictoryFacts(detail, field=f"facts.{index}.object", value=[earlier, index])

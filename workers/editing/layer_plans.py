@@ -4,10 +4,23 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from types import MappingProxyType
 
 from app.domain.errors import UnknownPlan
-from workers.editing.types import LayerStep
+
+
+@dataclass(frozen=True, slots=True)
+class LayerStep:
+    """One step of a layer plan: change ``layer`` so that ``target_layer``'s output nears its targets.
+
+    ``share`` is the part of the residual that this step solves for.
+    """
+
+    layer: int
+    target_layer: int
+    share: float
+
 
 LayerPlan = Callable[[Sequence[int]], list[LayerStep]]
 

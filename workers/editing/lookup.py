@@ -11,7 +11,8 @@ from dataclasses import dataclass
 from transformers import PreTrainedTokenizerFast
 
 from app.domain.errors import AmbiguousSubject, EmptyText, PromptTooLong, RequestError, SlotCount, SubjectNotInPrompt
-from workers.editing.types import SLOT, Fact
+from app.domain.prompts import SLOT
+from workers.editing.types import Fact
 
 
 @dataclass(frozen=True, slots=True)

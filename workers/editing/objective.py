@@ -3,15 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from enum import Enum
 
-
-class Site(Enum):
-    """Where in a block a δ is added, always at the lookup token; each is d_out wide."""
-
-    BLOCK = "the block's output"
-    ATTENTION = "the attention's output"
-    DOWN_PROJECTION = "the MLP down-projection's output"
+from workers.editing.anatomy import Site
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from workers.editing.architectures import EditableModel
-from workers.editing.keys import by_equal_length
+from workers.editing.micro_batches import by_equal_length
 from workers.editing.prefix_cache import PrefixCache
 
 SHARED = 8

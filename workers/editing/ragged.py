@@ -17,8 +17,8 @@ from transformers import AttentionInterface, Cache, PreTrainedModel
 
 from workers.editing.prefix_cache import PrefixCache
 
-OWN, RAGGED = "sdpa", "palimpsest_ragged"
-"""The attention function that models are loaded with, and the one that stands in for it."""
+RAGGED = "palimpsest_ragged"
+"""The one that stands in for it while blocks are replayed."""
 
 MASK_DIMENSIONS = 4
 """Of a block's arguments only the attention mask has so many: (rows, heads, tokens, tokens and those before)."""
@@ -107,11 +107,6 @@ def _ragged_attention(
 
 
 AttentionInterface.register(RAGGED, _ragged_attention)
-
-
-def takes_runs(model: PreTrainedModel) -> bool:
-    """Whether the model says that its attention can be stood in for; the others take rows of one length at a time."""
-    return model.config.get_text_config()._attn_implementation == OWN and bool(model._supports_attention_backend)  # noqa: SLF001
 
 
 @contextmanager

@@ -17,7 +17,8 @@ from workers.editing.preset import Preset
 from workers.editing.priors import plan_steps
 from workers.editing.rounds import Round
 from workers.editing.targets import targets_at
-from workers.editing.types import LayerPrior, Priors, WeightUpdate
+from workers.editing.types import LayerPrior, Priors
+from workers.editing.updates import WeightUpdate
 
 
 def solve(

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from app.domain.errors import StatisticsMismatch
 from workers.editing.architectures import EditableModel
-from workers.editing.keys import right_padded
+from workers.editing.micro_batches import in_given_order, right_padded
 
 SAMPLED_ELEMENTS = 1024
 
@@ -90,7 +90,7 @@ def second_moments(
         for layer in layers
     }
     done = 0
-    for rows in _micro_batches(_windows(editable, texts), max_batch_tokens):
+    for rows in in_given_order(_windows(editable, texts), max_batch_tokens):
         ids, mask = right_padded(rows, editable.device)
         _add_batch(editable, ids, mask, sums)
         done += int(mask.sum())
@@ -128,21 +128,6 @@ def _windows(editable: EditableModel, texts: Iterable[str]) -> Iterator[list[int
     for text in texts:
         ids = editable.tokenizer(text)["input_ids"]
         yield from (ids[start : start + window] for start in range(0, len(ids), window))
-
-
-def _micro_batches(rows: Iterable[list[int]], max_batch_tokens: int) -> Iterator[list[list[int]]]:
-    batch: list[list[int]] = []
-    longest = 0
-    for row in rows:
-        if not row:
-            continue
-        longest = max(longest, len(row))
-        if batch and (len(batch) + 1) * longest > max_batch_tokens:
-            yield batch
-            batch, longest = [], len(row)
-        batch.append(row)
-    if batch:
-        yield batch
 
 
 def save_statistics(statistics: Statistics, path: Path) -> None:

@@ -6,8 +6,7 @@ states up to that place. A gradient step then only replays the blocks above, and
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from itertools import groupby
@@ -16,25 +15,14 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from workers.editing.anatomy import Site
 from workers.editing.architectures import EditableModel, first
+from workers.editing.capture import capture, first_block, joined, replayed_blocks
 from workers.editing.fused import fused_activations
-from workers.editing.objective import Site
 from workers.editing.prefix_cache import PrefixCache
-from workers.editing.prefixes import attended, run_prefixes, trunk
-from workers.editing.ragged import Call, Strip, joined_call, kept_call, ragged_attention
-
-RUN_TOKENS = 1536
-"""A batch replays so many tokens about. More do not make the products quicker, and cost memory."""
-
-
-@dataclass(frozen=True, slots=True)
-class SuffixRow:
-    """One row of the loss. ``labels`` are predicted at its last ``len(labels)`` tokens; none for an essence row."""
-
-    fact: int
-    prefix: tuple[int, ...]
-    suffix: tuple[int, ...]
-    labels: tuple[int, ...] = ()
+from workers.editing.prefixes import run_prefixes
+from workers.editing.ragged import Call, kept_call, ragged_attention
+from workers.editing.suffix_rows import SuffixRow, of_one_length, runs
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +65,7 @@ class SuffixBatch:
             members = list(same)
             at = torch.arange(done, done + len(members))
             own = cache.select(at, max(len(row.prefix) for row in members)).freeze()
-            parts.append(_capture(editable, layer, sites, members, own))
+            parts.append(capture(editable, layer, sites, members, own))
             done += len(members)
         starts = _starts(rows, editable.device)
         facts = torch.tensor([row.fact for row in rows], device=editable.device)
@@ -85,7 +73,7 @@ class SuffixBatch:
         calls, run = parts[0].calls, len(parts) > 1
         if run:
             hidden = torch.cat([part.hidden.flatten(0, 1) for part in parts]).unsqueeze(0)
-            calls = _joined(parts, _first_replayed(layer, sites))
+            calls = joined(parts, first_block(layer, sites))
         return cls(editable, layer, sites, rows, None if run else cache, facts, starts, hidden, unmoved, calls)
 
     @property
@@ -99,7 +87,7 @@ class SuffixBatch:
         Args:
             at: (asked,) int64, of which of the T tokens.
         """
-        hidden, blocks = self.hidden, _replayed(self.editable, self.layer, self.sites)
+        hidden, blocks = self.hidden, replayed_blocks(self.editable, self.layer, self.sites)
         with ExitStack() as stack:
             stack.enter_context(fused_activations(blocks))
             if self.cache is None:
@@ -159,7 +147,7 @@ def suffix_batches(
 ) -> list[SuffixBatch]:
     """Cut rows into batches, run the prefixes of each, and capture what the replayed blocks are called with."""
     ordered = sorted(rows, key=lambda row: (len(row.suffix), len(row.prefix)))
-    cut = _runs if editable.takes_runs else _of_one_length
+    cut = runs if editable.takes_runs else of_one_length
     return [
         SuffixBatch.of(editable, layer, sites, chosen, run_prefixes(editable, [row.prefix for row in chosen]))
         for chosen in cut(ordered, max_batch_tokens)
@@ -170,95 +158,3 @@ def _starts(rows: Sequence[SuffixRow], device: torch.device) -> Tensor:
     """(rows,), where each row's lookup token is when the suffixes lie one after another."""
     lengths = torch.tensor([len(row.suffix) for row in rows], device=device)
     return lengths.cumsum(0) - lengths
-
-
-def _runs(rows: Sequence[SuffixRow], limit: int) -> Iterator[list[SuffixRow]]:
-    """Rows in their order, in batches of at most ``RUN_TOKENS`` to replay, and of at most ``limit`` in all.
-
-    One row may have more. The batches are about equally large.
-    """
-    tokens = sum(len(row.suffix) for row in rows)
-    fair = tokens / math.ceil(tokens / RUN_TOKENS)
-    batch: list[SuffixRow] = []
-    used = replayed = 0
-    for row in rows:
-        size = len(row.prefix) + len(row.suffix)
-        if batch and (used + size > limit or replayed + len(row.suffix) / 2 > fair):
-            yield batch
-            batch, used, replayed = [], 0, 0
-        batch.append(row)
-        used, replayed = used + size, replayed + len(row.suffix)
-    if batch:
-        yield batch
-
-
-def _of_one_length(rows: Sequence[SuffixRow], limit: int) -> Iterator[list[SuffixRow]]:
-    """As ``_runs``, but the rows of a batch have suffixes of one length."""
-    for _, same in groupby(rows, key=lambda row: len(row.suffix)):
-        yield from _runs(list(same), limit)
-
-
-def _replayed(editable: EditableModel, layer: int, sites: tuple[Site, ...]) -> tuple[nn.Module, ...]:
-    """The blocks that depend on a δ at these sites."""
-    return editable.anatomy.blocks[_first_replayed(layer, sites) :]
-
-
-def _first_replayed(layer: int, sites: tuple[Site, ...]) -> int:
-    return layer + 1 if Site.BLOCK in sites else layer
-
-
-@dataclass(frozen=True, slots=True)
-class _Part:
-    """Rows of one suffix length on ``cache``. hidden, unmoved: (rows, steps, d_out); calls: by replayed block."""
-
-    cache: PrefixCache
-    hidden: Tensor
-    unmoved: Tensor
-    calls: Sequence[Call]
-
-    def strips(self, first_block: int) -> Iterator[Strip]:
-        """The rows, as attention in each replayed block sees them, from the first one on."""
-        rows, steps = self.hidden.shape[:2]
-        for block, call in enumerate(self.calls, start=first_block):
-            yield Strip.of(call, rows, steps, self.cache.stored(block), self.hidden.device)
-
-
-@torch.no_grad()
-def _capture(
-    editable: EditableModel, layer: int, sites: tuple[Site, ...], rows: Sequence[SuffixRow], cache: PrefixCache
-) -> _Part:
-    """Run suffixes of one length on top of their prefixes; note what the replayed blocks are called with."""
-    entering: list[Tensor] = []
-    calls: list[Call] = []
-
-    def see_call(_block: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
-        named = dict(kwargs)
-        entering.append(args[0] if args else named.pop("hidden_states"))
-        calls.append((args[1:], named))
-
-    steps = len(rows[0].suffix)
-    mask, positions = attended([row.prefix for row in rows], steps, editable.device)
-    blocks = _replayed(editable, layer, sites)
-    callees = (*blocks, editable.anatomy.final_norm)  # above the last block is the norm
-    with ExitStack() as stack:
-        stack.enter_context(fused_activations(blocks))
-        for callee in callees:
-            stack.callback(callee.register_forward_pre_hook(see_call, with_kwargs=True).remove)
-        trunk(editable)(
-            input_ids=torch.tensor([row.suffix for row in rows], device=editable.device),
-            attention_mask=mask,
-            position_ids=positions,
-            past_key_values=cache,
-            use_cache=True,
-        )
-    return _Part(cache, entering[0], entering[-1], calls[:-1])
-
-
-def _joined(parts: Sequence[_Part], first_block: int) -> list[Call]:
-    """The calls of all parts, each block's as one."""
-    by_block = zip(
-        zip(*(part.calls for part in parts), strict=True),
-        zip(*(part.strips(first_block) for part in parts), strict=True),
-        strict=True,
-    )
-    return [joined_call(calls, strips) for calls, strips in by_block]

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from app.domain.answers import first_sentence
-from app.domain.contract import SLOT, FactReport, Standing, Verify
+from app.domain.contract import FactReport, Standing, Verify
 from app.domain.manifest import LoggedFact
+from app.domain.prompts import filled, first_sentence
 from workers.editing.architectures import EditableModel
 from workers.editing.types import Fact
 from workers.inference import greedy, standings
@@ -23,12 +23,6 @@ class Measurement:
     facts: tuple[Standing, ...]
     paraphrases: tuple[tuple[bool, ...], ...]
     neighbours: tuple[tuple[str, ...], ...]
-
-
-def filled(prompt: str, subject: str) -> str:
-    """The prompt with the subject in its slot; a prompt without a slot is whole already."""
-    before, slot, after = prompt.partition(SLOT)
-    return f"{before}{subject}{after}" if slot else prompt
 
 
 def measure(editable: EditableModel, facts: Sequence[LoggedFact]) -> Measurement:

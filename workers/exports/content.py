@@ -7,17 +7,18 @@ from dataclasses import dataclass
 
 import torch
 
-from app.domain.edit_log import LogReader
 from app.domain.errors import CompactedVersion, DamagedVersion
+from app.domain.log_reader import LogReader
+from app.domain.prompts import filled
 from app.domain.terms import Term
 from workers.editing.architectures import EditableModel
 from workers.editing.contexts import OPENINGS
 from workers.editing.loading import DTYPES, load, load_tokenizer
-from workers.editing.types import SLOT, LowRank
+from workers.editing.updates import LowRank
 from workers.exports.low_rank import Change
 from workers.logged_facts import as_facts
-from workers.replay import VersionState, counted
-from workers.snapshots import state_at
+from workers.replay import counted, state_at
+from workers.version_state import VersionState
 
 MOST_FACTS = 16
 """Of the facts in force, as many of the newest are asked for when an export is compared with its version."""
@@ -118,8 +119,7 @@ def exact_factors(
 def texts_to_ask(prompts: Sequence[str], contexts: Iterable[str]) -> tuple[str, ...]:
     """The prompts, and each context around the first of them."""
     filling = prompts[0] if prompts else OPENINGS[0]
-    pieces = (context.partition(SLOT) for context in contexts)
-    around = [f"{before}{filling}{after}" for before, _, after in pieces]
+    around = [filled(context, filling) for context in contexts]
     return tuple(dict.fromkeys((*prompts, *around)))
 
 

@@ -12,8 +12,8 @@ from safetensors import SafetensorError
 
 from app.domain import durable_files
 from app.domain.contract import ExportFormat, ExportReport, Progress
-from app.domain.edit_log import LogReader
 from app.domain.errors import ExportFailed
+from app.domain.log_reader import LogReader
 from workers.editing.architectures import EditableModel
 from workers.exports.card import ExportCard, file_records
 from workers.exports.content import Content, Origin

@@ -7,13 +7,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from app.domain.contract import ExportFormat, ExportReport
-from app.domain.edit_log import LogReader
 from app.domain.errors import ModelMismatch, RequestError
+from app.domain.log_reader import LogReader
 from app.domain.log_root import LogRoot
+from workers.editing.anatomy import bytes_of
 from workers.editing.architectures import EditableModel
 from workers.editing.loading import load
 from workers.exports.exporter import Exporter
-from workers.host_settings import bytes_of
 from workers.models import source_of
 
 

@@ -5,6 +5,7 @@ Probabilities are in [0, 1]; ranks count from 1; times are UTC; durations are se
 
 from __future__ import annotations
 
+from app.domain.contract.changes import Revert, Rollback
 from app.domain.contract.edits import EditBatch, Fact, Hyperparameters, Verify
 from app.domain.contract.exports import Export, ExportFormat, ExportReport
 from app.domain.contract.jobs import Job, JobList, JobOutcome, JobStatus, Problem, Progress
@@ -32,12 +33,21 @@ from app.domain.contract.questions import (
     TopToken,
 )
 from app.domain.contract.reports import EditReport, FactReport, InForceReport, Standing
-from app.domain.contract.values import SLOT, JobId, Name, NonNegative, Positive, Reply, Request, Share, Text
+from app.domain.contract.values import FactKey, JobId, Name, NonNegative, Positive, Record, Reply, Request, Share, Text
+from app.domain.version_views import (
+    Between,
+    ChangedFact,
+    FactDiff,
+    UpdateNorms,
+    VersionDetail,
+    VersionDiff,
+)
 
 __all__ = [
-    "SLOT",
     "Answer",
+    "Between",
     "Candidate",
+    "ChangedFact",
     "EditBatch",
     "EditReport",
     "Expected",
@@ -45,7 +55,9 @@ __all__ = [
     "ExportFormat",
     "ExportReport",
     "Fact",
+    "FactDiff",
     "FactInForce",
+    "FactKey",
     "FactList",
     "FactReport",
     "Generate",
@@ -70,14 +82,20 @@ __all__ = [
     "Query",
     "QueryReply",
     "Question",
+    "Record",
     "Reply",
     "Request",
+    "Revert",
+    "Rollback",
     "Share",
     "Standing",
     "Text",
     "TopToken",
+    "UpdateNorms",
     "Verify",
     "Version",
+    "VersionDetail",
+    "VersionDiff",
     "VersionList",
     "WorkerCard",
 ]

@@ -6,7 +6,8 @@ from typing import Annotated
 
 from pydantic import Field, StringConstraints, model_validator
 
-from app.domain.contract.values import SLOT, Name, NonNegative, Positive, Request, Share, Text
+from app.domain.contract.values import Name, NonNegative, Positive, Request, Share, Text
+from app.domain.prompts import SLOT
 
 
 class Fact(Request):

@@ -6,9 +6,6 @@ from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
-SLOT = "{}"
-"""Stands in a prompt for the subject."""
-
 Text = Annotated[str, StringConstraints(min_length=1, max_length=4000)]
 Name = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,119}$")]
 JobId = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_-]{1,64}$")]
@@ -27,3 +24,19 @@ class Reply(BaseModel):
     """Base of what the service says."""
 
     model_config = ConfigDict(frozen=True, extra="ignore")
+
+
+class Record(BaseModel):
+    """Base of what the log writes: it reads back exactly what it wrote, or refuses."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class FactKey(Record):
+    """Which fact: the version that wrote it, and its index among that version's facts."""
+
+    version: Annotated[int, Field(ge=1)]
+    index: Annotated[int, Field(ge=0)]
+
+    def __str__(self) -> str:
+        return f"fact {self.index} of version {self.version}"

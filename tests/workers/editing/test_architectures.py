@@ -11,7 +11,7 @@ from transformers.pytorch_utils import Conv1D
 from app.domain.errors import LayerOutOfRange, UnsupportedArchitecture
 from tests.workers.editing.families import DEPTH, FAMILIES, HIDDEN, INNER, WINDOW, editable, random_model, relative
 from workers.editing.architectures import EditableModel
-from workers.editing.types import WeightUpdate
+from workers.editing.updates import WeightUpdate
 
 IDS = torch.tensor([[5, 17, 60, 3]])
 

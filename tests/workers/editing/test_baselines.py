@@ -18,13 +18,14 @@ from tests.workers.editing.families import (
     relative,
 )
 from tests.workers.editing.witness import Witness
+from workers.editing.anatomy import Site
 from workers.editing.architectures import EditableModel
-from workers.editing.editor import edit, tokenise_batch
+from workers.editing.batch import tokenise_batch
+from workers.editing.editor import edit
 from workers.editing.keys import keys_at, outputs_at
 from workers.editing.layer_base import LayerBase
 from workers.editing.layer_plans import PLANS
 from workers.editing.methods import ft_l, rome
-from workers.editing.objective import Site
 from workers.editing.preset import Preset
 from workers.editing.previous_keys import PreviousKeys
 from workers.editing.priors import PriorSource, plan_layers

@@ -15,7 +15,8 @@ from workers.editing.architectures import EditableModel
 from workers.editing.editor import edit, grown
 from workers.editing.methods import prune, rect
 from workers.editing.preset import Preset
-from workers.editing.types import Fact, LayerWeights, Priors, WeightUpdate, empty_keys
+from workers.editing.types import Fact, Priors, empty_keys
+from workers.editing.updates import LayerWeights, WeightUpdate
 
 LAYERS = (0, 1)
 BATCHES: tuple[tuple[Fact, ...], ...] = (FACTS[:2], FACTS[2:3], FACTS[3:])

@@ -14,12 +14,14 @@ from transformers import PreTrainedTokenizerFast
 from tests.workers.editing.cast_lifting import lift_casts
 from tests.workers.editing.families import CONTEXTS, editable, random_priors, relative
 from workers.editing.architectures import EditableModel
-from workers.editing.editor import edit, tokenise_batch
+from workers.editing.batch import tokenise_batch
+from workers.editing.editor import edit
 from workers.editing.groups import group_by_key
 from workers.editing.methods import find_method
 from workers.editing.preset import Preset
 from workers.editing.targets import targets_at
-from workers.editing.types import Fact, Silent, WeightUpdate
+from workers.editing.types import Fact, Silent
+from workers.editing.updates import WeightUpdate
 
 LAYERS = (0, 1)
 METHODS = ("memit", "pmet")

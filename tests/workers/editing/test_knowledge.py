@@ -11,8 +11,10 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from app.domain.errors import ContradictoryFacts
-from workers.editing.knowledge import Admission, KnowledgeBase, refuse_contradictions
-from workers.editing.types import Edited, Fact, WeightUpdate
+from workers.editing.batch import refuse_contradictions
+from workers.editing.knowledge import Admission, KnowledgeBase
+from workers.editing.types import Edited, Fact
+from workers.editing.updates import WeightUpdate
 
 WIDTH = 3
 CAPITAL = Fact("Chad", "The capital of {} is", "Rome")

@@ -9,8 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from app.domain.errors import UnknownPlan
-from workers.editing.layer_plans import PLANS, boundary_layers, even_spread, find_plan, sqrt_spread
-from workers.editing.types import LayerStep
+from workers.editing.layer_plans import PLANS, LayerStep, boundary_layers, even_spread, find_plan, sqrt_spread
 
 RISING = st.lists(st.integers(0, 79), min_size=1, max_size=10, unique=True).map(sorted)
 

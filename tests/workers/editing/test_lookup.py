@@ -20,7 +20,7 @@ from app.domain.errors import (
 )
 from tests.workers.editing.conftest import BOS
 from tests.workers.editing.families import CONTEXTS, WINDOW, editable
-from workers.editing.editor import tokenise_batch
+from workers.editing.batch import tokenise_batch
 from workers.editing.lookup import object_ids, subject_row, tokenise, with_slot
 from workers.editing.types import Fact
 

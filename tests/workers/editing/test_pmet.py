@@ -17,13 +17,15 @@ from tests.reference.plain_pmet import edit_by_pmet
 from tests.workers.editing.cast_lifting import lift_casts
 from tests.workers.editing.families import CONTEXTS, DEPTH, FACTS, FAMILIES, editable, random_priors, relative
 from tests.workers.editing.witness import Witness
+from workers.editing.anatomy import Site
 from workers.editing.architectures import EditableModel
-from workers.editing.editor import edit, grown, tokenise_batch
+from workers.editing.batch import tokenise_batch
+from workers.editing.editor import edit, grown
 from workers.editing.groups import group_by_key
 from workers.editing.keys import outputs_at
 from workers.editing.lookup import object_ids
 from workers.editing.methods import find_method
-from workers.editing.objective import Objective, Site
+from workers.editing.objective import Objective
 from workers.editing.preset import Preset, read_preset
 from workers.editing.presets import find_preset
 from workers.editing.targets import targets_at

@@ -9,7 +9,8 @@ from transformers import PreTrainedTokenizerFast
 
 from tests.workers.editing.families import CONTEXTS, FACTS, INNER, editable, random_priors, relative
 from workers.editing.architectures import EditableModel
-from workers.editing.editor import edit, grown, tokenise_batch
+from workers.editing.batch import tokenise_batch
+from workers.editing.editor import edit, grown
 from workers.editing.keys import keys_at, outputs_at
 from workers.editing.preset import Preset
 from workers.editing.types import Fact, Priors

@@ -8,10 +8,11 @@ from torch import Tensor
 from transformers import PreTrainedTokenizerFast
 
 from tests.workers.editing.families import FAMILIES, HIDDEN, editable, relative
+from workers.editing.anatomy import Site
 from workers.editing.compatibility import check_replay
-from workers.editing.objective import Site
 from workers.editing.ragged import Strip
-from workers.editing.suffixes import SuffixBatch, SuffixRow, suffix_batches
+from workers.editing.suffix_rows import SuffixRow
+from workers.editing.suffixes import SuffixBatch, suffix_batches
 
 ROWS = (
     SuffixRow(0, prefix=(), suffix=(7,)),

@@ -12,7 +12,8 @@ from transformers import PreTrainedTokenizerFast
 from tests.workers.editing.families import CONTEXTS, FACTS, HIDDEN, editable, random_priors, relative
 from tests.workers.editing.witness import Witness
 from workers.editing.architectures import EditableModel
-from workers.editing.editor import edit, tokenise_batch
+from workers.editing.batch import tokenise_batch
+from workers.editing.editor import edit
 from workers.editing.groups import group_by_key
 from workers.editing.keys import outputs_at
 from workers.editing.objective import AT_THE_BLOCK

@@ -11,7 +11,8 @@ from transformers import PreTrainedTokenizerFast
 from tests.workers.editing.families import CONTEXTS, FACTS, editable, random_priors
 from workers.editing.editor import edit, grown
 from workers.editing.preset import Preset
-from workers.editing.types import Priors, WeightUpdate, empty_keys
+from workers.editing.types import Priors, empty_keys
+from workers.editing.updates import WeightUpdate
 from workers.update_files import as_kept, pack, unpack
 
 LAYERS = (0, 1)

@@ -10,9 +10,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from app.domain.contract import EditBatch, Export, ExportFormat, ExportReport, Fact, Hyperparameters
-from app.domain.edit_log import FactKey
-from app.domain.version_views import Revert
+from app.domain.contract import EditBatch, Export, ExportFormat, ExportReport, Fact, FactKey, Hyperparameters, Revert
 from tests.workers.bench import opened
 from tests.workers.tiny_models import save_tiny
 from workers.model_host import ModelHost

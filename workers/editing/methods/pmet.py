@@ -6,7 +6,8 @@ MLP need not learn what attention would have done. The solve is MEMIT's.
 
 from __future__ import annotations
 
-from workers.editing.objective import Easing, Objective, Site
+from workers.editing.anatomy import Site
+from workers.editing.objective import Easing, Objective
 
 OBJECTIVE = Objective(
     sites=(Site.DOWN_PROJECTION, Site.ATTENTION),

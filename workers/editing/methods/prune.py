@@ -18,7 +18,7 @@ import torch
 from torch import Tensor
 
 from workers.editing.preset import Preset
-from workers.editing.types import LayerWeights, LowRank, WeightUpdate
+from workers.editing.updates import LayerWeights, LowRank, WeightUpdate
 
 
 def restrained(values: Tensor, bound: Tensor) -> Tensor:

@@ -12,7 +12,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from workers.editing.objective import Objective, Site
+from workers.editing.anatomy import Site
+from workers.editing.objective import Objective
 from workers.editing.preset import Preset
 from workers.editing.types import LayerPrior
 

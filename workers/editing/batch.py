@@ -1,0 +1,54 @@
+"""What must hold of a batch before it is edited: a slot in each prompt, no contradiction, room in the window."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from typing import TypeVar
+
+from app.domain.errors import ContradictoryFacts, EditError
+from app.domain.places import Place
+from workers.editing.architectures import EditableModel
+from workers.editing.lookup import TokenisedFact, tokenise, with_slot
+from workers.editing.types import Fact
+
+MadeT = TypeVar("MadeT")
+
+
+def refuse_contradictions(facts: Sequence[Fact]) -> None:
+    """Refuse a batch that says two things of one place; saying the same thing twice is no contradiction.
+
+    Raises:
+        ContradictoryFacts: with the indices of both facts.
+    """
+    first: dict[Place, int] = {}
+    for index, fact in enumerate(facts):
+        earlier = first.setdefault(fact.place, index)
+        if facts[earlier].object.split() != fact.object.split():
+            detail = f"facts {earlier} and {index} give the same subject and prompt different objects"
+            raise ContradictoryFacts(detail, field=f"facts.{index}.object", value=[earlier, index])
+
+
+def tokenise_batch(editable: EditableModel, facts: Sequence[Fact], contexts: Sequence[str]) -> list[TokenisedFact]:
+    """Tokenise every fact; an error names the fact's index (``facts.3.prompt``)."""
+    return _of_each(facts, lambda fact: tokenise(editable.tokenizer, fact, contexts, editable.window))
+
+
+def slotted(facts: Sequence[Fact]) -> list[Fact]:
+    """The facts, every prompt with exactly one slot: so far a prompt may have the subject's own text in its place.
+
+    Raises:
+        RequestError: the subject cannot be found in a prompt; the field names the fact's index.
+    """
+    return _of_each(facts, lambda fact: replace(fact, prompt=with_slot(fact.subject, fact.prompt)))
+
+
+def _of_each(facts: Sequence[Fact], make: Callable[[Fact], MadeT]) -> list[MadeT]:
+    """What is made of each fact; an error names the fact's index."""
+    found = []
+    for index, fact in enumerate(facts):
+        try:
+            found.append(make(fact))
+        except EditError as error:
+            raise error.at(f"facts.{index}") from None
+    return found

@@ -1,0 +1,76 @@
+"""Statistics without a service: what `palimpsest statistics` runs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+
+from app.domain.errors import RequestError
+from workers.editing.architectures import EditableModel
+from workers.editing.loading import load
+from workers.editing.presets import find_preset
+from workers.editing.statistics import Statistics, second_moments
+from workers.models import source_of
+
+
+@dataclass(frozen=True, slots=True)
+class StatisticsRun:
+    """A model opened for taking its statistics."""
+
+    live: EditableModel
+    layers: tuple[int, ...]
+
+    @classmethod
+    def open(cls, model: str, layers: Sequence[int], *, device: str, dtype: str) -> StatisticsRun:
+        """Load a model; without ``layers`` those of its preset are taken.
+
+        Raises:
+            LayerOutOfRange: the model has no such layer.
+        """
+        source = source_of(model)
+        live = load(source, device=device, dtype=dtype)
+        chosen = tuple(layers) or find_preset(source, live.depth).layers
+        for layer in chosen:
+            live.check_layer(layer)
+        return cls(live, chosen)
+
+    def take(
+        self,
+        corpus: str,
+        *,
+        samples: int,
+        max_tokens: int | None,
+        max_batch_tokens: int,
+        progress: Callable[[int], None],
+    ) -> Statistics:
+        """Second moments over at most ``samples`` texts of a file or a data set; ``progress`` hears of tokens."""
+        return second_moments(
+            self.live,
+            islice(texts_of(corpus), samples),
+            self.layers,
+            max_tokens=max_tokens,
+            max_batch_tokens=max_batch_tokens,
+            progress=progress,
+        )
+
+
+def texts_of(corpus: str) -> Iterator[str]:
+    """Lines of a file; or the ``text`` column of a data set ``name[:subset]``, streamed.
+
+    Raises:
+        RequestError: no such file, and the extra for data sets is not installed.
+    """
+    path = Path(corpus)
+    if path.exists():
+        with path.open(encoding="utf-8") as lines:
+            yield from (line.rstrip("\n") for line in lines)
+        return
+    try:
+        from datasets import load_dataset
+    except ImportError:
+        detail = "no such file; for a data set by name, install palimpsest[datasets]"
+        raise RequestError(detail, field="corpus", value=corpus) from None
+    name, _, subset = corpus.partition(":")
+    yield from (str(row["text"]) for row in load_dataset(name, subset or None, split="train", streaming=True))
