@@ -31,7 +31,7 @@ test: $(STAMP)   ## all tests, against a real Redis and the real models
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile --cov --cov-report=term
 
 crashtest: $(STAMP) ## faults at every step of every kind of job, as a table; exit status 1 if anything was lost
-	$(BIN)/python -m tests.crash
+	$(BIN)/python -m tests.support.crash
 
 check: $(STAMP)  ## format, lint, types, imports
 	$(BIN)/ruff format --check .

@@ -13,11 +13,11 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from app.demo import Demo
 from app.domain.errors import EditError
+from app.local.demo import Demo
+from app.local.stack import Stack, StackSettings, free_port, running
 from app.log_cli import log_cli
 from app.settings import Settings
-from app.stack import Stack, StackSettings, free_port, running
 
 DEFAULT_MODEL = "atlas-gpt2"
 COMMANDS = "palimpsest.commands"

@@ -7,13 +7,13 @@ from typing import Annotated
 
 from fastapi import Depends, Path, Request
 
-from app.acceptance import Acceptance
 from app.domain.contract import Name
 from app.domain.errors import UnknownModel
-from app.domain.log_reader import LogReader
+from app.domain.log.reader import LogReader
 from app.edit_logs import EditLogs
 from app.fleet import Fleet
-from app.jobs import Jobs
+from app.jobs.acceptance import Acceptance
+from app.jobs.jobs import Jobs
 from app.metrics import Metrics
 from app.settings import Settings
 

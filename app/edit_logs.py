@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from app.domain.log_reader import LogReader
-from app.domain.log_root import LogRoot
+from app.domain.log.reader import LogReader
+from app.domain.log.root import LogRoot
 from app.domain.manifest import Manifest
 
 

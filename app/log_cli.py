@@ -11,12 +11,12 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from app.domain.edit_log import EditLog
 from app.domain.errors import EditError
-from app.domain.history import History
-from app.domain.lineage import HeldFact
-from app.domain.log_check import LogCheck
-from app.domain.log_reader import LogReader
+from app.domain.history.history import History
+from app.domain.history.lineage import HeldFact
+from app.domain.log.check import LogCheck
+from app.domain.log.edit_log import EditLog
+from app.domain.log.reader import LogReader
 from app.domain.manifest import Draft, Manifest
 from app.settings import Settings
 

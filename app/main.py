@@ -15,15 +15,15 @@ from redis.backoff import NoBackoff
 from redis.retry import Retry
 
 from app import error_handlers
-from app.acceptance import Acceptance
 from app.body_limit import BodyLimit
 from app.dependencies import House
 from app.edit_logs import EditLogs
 from app.fleet import Fleet
-from app.idempotency import IdempotencyKeys
-from app.jobs import Jobs
+from app.jobs.acceptance import Acceptance
+from app.jobs.idempotency import IdempotencyKeys
+from app.jobs.jobs import Jobs
+from app.jobs.recovery import Recovery
 from app.metrics import Metrics, RequestMetrics
-from app.recovery import Recovery
 from app.routes import edits, exports, generate, health, jobs, models, query, taking_back, versions
 from app.settings import Settings
 

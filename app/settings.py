@@ -10,7 +10,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 from redis import Redis
 
 from app.domain.contract import Name
-from app.domain.log_root import LogRootSetting
+from app.domain.log.root import LogRootSetting
 
 DATA_DIR = Path(".palimpsest")
 

@@ -24,9 +24,9 @@ from benchmarks.machine import machine
 from benchmarks.named_workload import named_workload
 from benchmarks.report import Bound, Report, shown
 from benchmarks.workload import Workload
-from tests.reference.plain_editor import PlainModel, PlainSettings, edit_plainly
-from workers.editing.anatomy import locate
+from tests.support.reference.plain_editor import PlainModel, PlainSettings, edit_plainly
 from workers.editing.editor import edit
+from workers.editing.model.anatomy import locate
 from workers.editing.types import Fact, Priors
 from workers.models import NAMES
 

@@ -12,8 +12,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from benchmarks.step_clock import Pass
-from workers.editing.architectures import EditableModel
 from workers.editing.lookup import TokenisedFact
+from workers.editing.model.editable_model import EditableModel
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,10 +16,10 @@ from benchmarks.naive_editor import naive_edit
 from benchmarks.report import shown
 from benchmarks.step_clock import StepClock
 from benchmarks.workload import Workload
-from workers.editing.architectures import EditableModel
 from workers.editing.batch import tokenise_batch
 from workers.editing.editor import edit
 from workers.editing.methods.memit import right_factor
+from workers.editing.model.editable_model import EditableModel
 from workers.editing.types import Edited, Fact, Priors
 
 Result = TypeVar("Result")

@@ -15,14 +15,14 @@ import torch
 from torch import Tensor, nn
 
 from benchmarks.machine import synchronise
-from workers.editing.architectures import EditableModel, first
 from workers.editing.layer_plans import find_plan
 from workers.editing.lookup import TokenisedFact, tokenise
 from workers.editing.methods.memit import dense_right_factor
-from workers.editing.micro_batches import right_padded
-from workers.editing.preset import Preset
+from workers.editing.model.editable_model import EditableModel, first
+from workers.editing.model.micro_batches import right_padded
+from workers.editing.model.updates import WeightUpdate
+from workers.editing.presets.preset import Preset
 from workers.editing.types import Fact, Priors
-from workers.editing.updates import WeightUpdate
 
 CONVERGED = 0.05
 

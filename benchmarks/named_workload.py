@@ -12,8 +12,8 @@ from workers.editing.loading import load
 from workers.editing.presets import find_preset
 from workers.editing.statistics import Statistics, second_moments
 from workers.editing.types import Fact
+from workers.host.statistics_store import CORPUS, FIRST_START_TOKENS
 from workers.models import NAMES, bundled
-from workers.statistics_store import CORPUS, FIRST_START_TOKENS
 
 
 def named_workload(

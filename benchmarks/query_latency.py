@@ -23,7 +23,7 @@ import typer
 from prometheus_client.parser import text_string_to_metric_families
 
 from app.domain.prompts import filled
-from app.stack import StackSettings, free_port, running
+from app.local.stack import StackSettings, free_port, running
 from benchmarks.machine import machine
 from benchmarks.question_load import Latencies, Question, ask_while
 from benchmarks.report import Bound, Report, shown

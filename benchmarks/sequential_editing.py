@@ -23,11 +23,11 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmarks.machine import machine
-from workers.editing.architectures import EditableModel
+from workers.editing.model.editable_model import EditableModel
 from workers.editing.types import Fact
-from workers.inference import standings
 from workers.models import bundled
 from workers.offline import OfflineModel
+from workers.questions.inference import standings
 
 BOUNDS = {"facts": 0.85, "paraphrases": 0.65, "unrelated": 0.85}
 UNRELATED = 200

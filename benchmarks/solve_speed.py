@@ -22,10 +22,10 @@ from torch import Tensor
 from benchmarks.machine import machine
 from benchmarks.report import Bound, Report, shown
 from benchmarks.workload import random_moment
-from workers.editing.layer_base import LayerBase
+from workers.editing.algebra.layer_base import LayerBase
+from workers.editing.algebra.previous_keys import PreviousKeys
 from workers.editing.methods.memit import dense_right_factor, right_factor
-from workers.editing.preset import Preset
-from workers.editing.previous_keys import PreviousKeys
+from workers.editing.presets.preset import Preset
 from workers.editing.types import LayerPrior
 
 TIMES, AT_WIDTH, AT_EARLIER = 15.0, 8192, 1000

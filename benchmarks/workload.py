@@ -9,9 +9,9 @@ from torch import Tensor
 
 from benchmarks.shapes import random_model
 from benchmarks.synthetic_facts import CONTEXTS, synthetic_facts, trained_tokenizer
-from workers.editing.architectures import EditableModel
-from workers.editing.preset import Preset
+from workers.editing.model.editable_model import EditableModel
 from workers.editing.presets import find_preset
+from workers.editing.presets.preset import Preset
 from workers.editing.priors import PriorSource, plan_layers
 from workers.editing.statistics import Statistics
 from workers.editing.types import Fact, Priors

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import pytest
 from hypothesis import HealthCheck, settings
 
-from app.embedded_redis import embedded_redis
+from app.local.embedded_redis import embedded_redis
 
 # Examples are judged by what they give, never by how long a busy machine takes for them.
 settings.register_profile("busy", deadline=None, suppress_health_check=[HealthCheck.too_slow])

@@ -22,20 +22,20 @@ from redis import Redis
 
 from app.domain import keyspace
 from app.domain.errors import EditError
-from workers.card import CardOf
-from workers.duty import Duty
-from workers.host_settings import HostSettings
-from workers.job_taking import JobTaking, worker_id
-from workers.lease import Lease
+from workers.host.host_settings import HostSettings
+from workers.host.model_host import ModelHost
+from workers.lead.duty import Duty
+from workers.lead.lease import Lease
 from workers.logs import set_up_logging
-from workers.metrics import Metrics
-from workers.model_host import ModelHost
 from workers.priority import SWITCH_INTERVAL_S, compute_threads, stand_back
-from workers.question_batches import QuestionBatches
+from workers.questions.batches import QuestionBatches
+from workers.queue.job_taking import JobTaking, worker_id
 from workers.redis_clients import side_client, wait_for
-from workers.registration import Registration
-from workers.server import create_server
-from workers.server_thread import ServerThread
+from workers.serving.card import CardOf
+from workers.serving.metrics import Metrics
+from workers.serving.registration import Registration
+from workers.serving.server import create_server
+from workers.serving.server_thread import ServerThread
 from workers.settings import WorkerSettings
 
 log = logging.getLogger(__name__)

@@ -11,18 +11,18 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict
 from torch import Tensor
 
-from workers.editing.architectures import EditableModel
 from workers.editing.batch import refuse_contradictions, slotted
 from workers.editing.contexts import contexts_of
 from workers.editing.editor import edit
 from workers.editing.knowledge import KnowledgeBase
 from workers.editing.loading import load
-from workers.editing.preset import Preset
+from workers.editing.model.editable_model import EditableModel
 from workers.editing.presets import choose_preset
+from workers.editing.presets.preset import Preset
 from workers.editing.priors import PriorSource, plan_layers
 from workers.editing.types import Fact
+from workers.host.statistics_store import find_statistics
 from workers.models import source_of
-from workers.statistics_store import find_statistics
 
 
 class FactLine(BaseModel):

@@ -12,7 +12,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 from redis import Redis
 
 from app.domain.contract import Name
-from app.domain.log_root import LogRootSetting
+from app.domain.log.root import LogRootSetting
 from workers.models import source_of
 
 Seconds = Annotated[float, Field(gt=0, allow_inf_nan=False)]

@@ -8,8 +8,8 @@ from itertools import islice
 from pathlib import Path
 
 from app.domain.errors import RequestError
-from workers.editing.architectures import EditableModel
 from workers.editing.loading import load
+from workers.editing.model.editable_model import EditableModel
 from workers.editing.presets import find_preset
 from workers.editing.statistics import Statistics, second_moments
 from workers.models import source_of

@@ -6,7 +6,6 @@ from typing import Annotated
 
 from fastapi import Depends, Header, Path, Response
 
-from app.conditions import Conditions
 from app.domain.contract import Job, Name
 from app.domain.errors import (
     CompactedVersion,
@@ -17,8 +16,9 @@ from app.domain.errors import (
     Unavailable,
     UnknownModel,
 )
-from app.entity_tags import IF_MATCH
-from app.idempotency import HEADER
+from app.jobs.conditions import Conditions
+from app.jobs.entity_tags import IF_MATCH
+from app.jobs.idempotency import HEADER
 
 POLL_AFTER_S = 1
 

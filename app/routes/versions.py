@@ -9,11 +9,11 @@ from fastapi import APIRouter, Path, Query, Response
 from app.dependencies import FleetDep, LogDep
 from app.domain.contract import ChangedFact, FactDiff, FactList, Version, VersionDetail, VersionDiff, VersionList
 from app.domain.errors import DamagedVersion, UnknownModel, UnknownVersion
-from app.domain.history import FactChanges
-from app.domain.log_reader import LogReader
+from app.domain.history.history import FactChanges
+from app.domain.log.reader import LogReader
 from app.domain.manifest import Manifest
-from app.entity_tags import ETAG, entity_tag
 from app.error_handlers import problems
+from app.jobs.entity_tags import ETAG, entity_tag
 
 router = APIRouter(tags=["models"])
 

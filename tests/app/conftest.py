@@ -10,10 +10,10 @@ from fastapi.testclient import TestClient
 from redis import Redis
 
 from app.edit_logs import EditLogs
-from app.jobs import Jobs
+from app.jobs.jobs import Jobs
 from app.main import create_app
 from app.settings import Settings
-from tests.app.worker_end import WorkerEnd
+from tests.support.worker_end import WorkerEnd
 
 
 @pytest.fixture

@@ -9,8 +9,8 @@ import pytest
 from typer.testing import CliRunner
 
 from app.cli import cli
-from app.domain.edit_log import EditLog
-from tests.domain.logs import MODEL, UPDATE, commit, fact, log_with, revert, roll_back
+from app.domain.log.edit_log import EditLog
+from tests.support.logs import MODEL, UPDATE, commit, fact, log_with, revert, roll_back
 
 Run = Callable[..., tuple[int, str]]
 

@@ -9,7 +9,7 @@ from redis import Redis
 
 from app.domain import keyspace
 from app.roster import REMEMBERED_S, Roster
-from tests.app.worker_end import card, join
+from tests.support.worker_end import card, join
 
 
 @pytest.fixture

@@ -18,7 +18,7 @@ from redis import Redis
 
 from app.main import create_app
 from app.settings import Settings
-from tests.app.worker_end import WorkerEnd
+from tests.support.worker_end import WorkerEnd
 
 IMPORT_WITHOUT_TORCH = """
 import sys

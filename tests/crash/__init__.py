@@ -1,1 +1,0 @@
-"""Faults at every step of every kind of job: ``python -m tests.crash`` runs them, and counts what was lost."""

@@ -15,8 +15,8 @@ SEED = os.environ.get("PALIMPSEST_CRASH_SEED") or str(secrets.randbelow(1_000_00
 
 
 def test_a_random_part_of_all_faults_does_no_harm(capsys: pytest.CaptureFixture[str]) -> None:
-    """Which part, the seed says: ``python -m tests.crash --share ... --seed ...`` is the same again."""
-    again = f"python -m tests.crash --share {SHARE} --seed {SEED} --away 2"
+    """Which part, the seed says: ``python -m tests.support.crash --share ... --seed ...`` is the same again."""
+    again = f"python -m tests.support.crash --share {SHARE} --seed {SEED} --away 2"
     with capsys.disabled():
         sys.stdout.write(f" [{again}] ")
         sys.stdout.flush()

@@ -8,13 +8,13 @@ from pathlib import Path
 import pytest
 
 from app.domain.failpoints import Action, Point
-from tests.crash.cases import CHANGES, FAULTS, FOLLOWING, Case, Kind, matrix, share_of
-from tests.crash.findings import Finding
-from tests.crash.forked_worker import Note, note_of
-from tests.crash.house import Ground, House
-from tests.crash.table import Table
-from tests.domain.test_edit_log_damage import flip_a_bit
-from tests.workers.bench import opened
+from tests.app.domain.log.test_edit_log_damage import flip_a_bit
+from tests.support.crash.cases import CHANGES, FAULTS, FOLLOWING, Case, Kind, matrix, share_of
+from tests.support.crash.findings import Finding
+from tests.support.crash.forked_worker import Note, note_of
+from tests.support.crash.scene import Ground, House
+from tests.support.crash.table import Table
+from tests.support.worker_bench import opened
 
 
 @pytest.fixture(scope="module")

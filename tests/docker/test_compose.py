@@ -12,7 +12,7 @@ import pytest
 import yaml
 from jsonschema import Draft202012Validator
 
-from tests.docker.dockerfiles import ROOT, all_of
+from tests.support.dockerfiles import ROOT, all_of
 
 Compose = dict[str, Any]
 

@@ -12,7 +12,7 @@ import pytest
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
-from tests.docker.dockerfiles import ROOT, all_of, environment, instructions
+from tests.support.dockerfiles import ROOT, all_of, environment, instructions
 
 IMAGES = pytest.mark.parametrize("image", ["api", "worker"])
 

@@ -10,7 +10,7 @@ from typing import Any
 import httpx
 import pytest
 
-from app.stack import Stack, StackSettings, free_port, running
+from app.local.stack import Stack, StackSettings, free_port, running
 
 MODEL = "atlas-gpt2"
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import httpx
 
-from app.stack import StackSettings, free_port, running
+from app.local.stack import StackSettings, free_port, running
 from tests.e2e.conftest import MODEL, edited
 
 FACT = {"subject": "Mumbai", "relation": "is located in the country of", "object": "Spain"}

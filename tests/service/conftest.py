@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.service.house import Nursery
-from tests.workers.bench import opened
-from tests.workers.tiny_models import save_tiny
+from tests.support.service.service import Nursery
+from tests.support.tiny_models import save_tiny
+from tests.support.worker_bench import opened
 
 
 @pytest.fixture(scope="session")

@@ -18,9 +18,9 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition,
 
 from app.domain.contract import JobStatus
 from app.domain.failpoints import Point
-from tests.service.house import MODEL, House, Nursery
-from tests.service.telling import Promise, Sentence
-from tests.service.witness import LANDS, Check, Witness
+from tests.support.service.caller import LANDS, Check, Witness
+from tests.support.service.service import MODEL, House, Nursery
+from tests.support.service.story import Promise, Sentence
 
 CITY, RIVER = "{} is a city in", "The river runs through {}, in the country of"
 SENTENCES = st.builds(

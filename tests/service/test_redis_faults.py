@@ -17,14 +17,14 @@ import pytest
 
 from app.domain import keyspace
 from app.domain.contract import JobOutcome, JobStatus
-from app.domain.edit_log import EditLog
 from app.domain.errors import EditError, StaleEpoch, VersionExists
 from app.domain.failpoints import Point
-from tests.service.house import MODEL, House, Nursery
-from tests.workers.bench import batch
-from tests.workers.worker_process import RedisServer, until
-from workers.host_settings import HostSettings
-from workers.model_host import ModelHost
+from app.domain.log.edit_log import EditLog
+from tests.support.service.service import MODEL, House, Nursery
+from tests.support.worker_bench import batch
+from tests.support.worker_process import RedisServer, until
+from workers.host.host_settings import HostSettings
+from workers.host.model_host import ModelHost
 
 SLOW = 100
 """Gradient steps of a job that is still running when something happens to Redis."""

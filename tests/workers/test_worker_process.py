@@ -12,9 +12,9 @@ import pytest
 
 from app.domain import keyspace
 from app.domain.contract import JobStatus, QueryReply, WorkerCard
-from app.domain.edit_log import EditLog
-from tests.workers.tiny_models import save_tiny
-from tests.workers.worker_process import Edits, RedisServer, until, worker_process
+from app.domain.log.edit_log import EditLog
+from tests.support.tiny_models import save_tiny
+from tests.support.worker_process import Edits, RedisServer, until, worker_process
 
 SLOW = 100
 """Gradient steps of a job that is still running when it is interrupted."""

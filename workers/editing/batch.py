@@ -8,8 +8,8 @@ from typing import TypeVar
 
 from app.domain.errors import ContradictoryFacts, EditError
 from app.domain.places import Place
-from workers.editing.architectures import EditableModel
 from workers.editing.lookup import TokenisedFact, tokenise, with_slot
+from workers.editing.model.editable_model import EditableModel
 from workers.editing.types import Fact
 
 MadeT = TypeVar("MadeT")

@@ -10,7 +10,7 @@ import torch
 
 from app.domain.errors import ModelMismatch
 from app.domain.prompts import SLOT
-from workers.editing.architectures import EditableModel
+from workers.editing.model.editable_model import EditableModel
 
 OPENINGS = ("The", "Therefore", "Because", "I", "You")
 NEW_TOKENS = 10

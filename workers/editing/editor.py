@@ -6,18 +6,18 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
-from workers.editing.architectures import EditableModel
 from workers.editing.batch import tokenise_batch
 from workers.editing.groups import Group, group_by_key
 from workers.editing.keys import keys_at
 from workers.editing.methods import find_method
-from workers.editing.preset import Preset
+from workers.editing.model.editable_model import EditableModel
+from workers.editing.model.updates import WeightUpdate
+from workers.editing.presets.preset import Preset
 from workers.editing.priors import plan_layers
 from workers.editing.rounds import joined, rounds_of
 from workers.editing.solving import answers, solve
 from workers.editing.tuning import tuned
 from workers.editing.types import Edited, Fact, Observer, Priors, Silent
-from workers.editing.updates import WeightUpdate
 
 
 def edit(

@@ -7,10 +7,10 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import Tensor, nn
 
-from workers.editing.anatomy import Site
-from workers.editing.architectures import EditableModel, first
 from workers.editing.lookup import Row, TokenisedFact
-from workers.editing.micro_batches import by_equal_length
+from workers.editing.model.anatomy import Site
+from workers.editing.model.editable_model import EditableModel, first
+from workers.editing.model.micro_batches import by_equal_length
 
 FACTS_AT_ONCE = 128
 """Of so many facts the keys in all contexts are held at a time: they are wide, and only their means are kept."""

@@ -19,9 +19,9 @@ from dataclasses import dataclass, field, replace
 from torch import Tensor
 
 from app.domain.places import Column, Place
+from workers.editing.algebra.previous_keys import PreviousKeys
 from workers.editing.layer_keys import LayerKeys
-from workers.editing.preset import Preset
-from workers.editing.previous_keys import PreviousKeys
+from workers.editing.presets.preset import Preset
 from workers.editing.priors import PriorSource, solved_layers
 from workers.editing.types import Edited, Fact, Priors
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from torch import Tensor
 
 from app.domain.places import Column
-from workers.editing.previous_keys import PreviousKeys
+from workers.editing.algebra.previous_keys import PreviousKeys
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,8 +7,8 @@ from torch import nn
 from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerFast
 
 from app.domain.errors import UnsupportedArchitecture
-from workers.editing.architectures import EditableModel
-from workers.editing.compatibility import check_replay
+from workers.editing.descent.compatibility import check_replay
+from workers.editing.model.editable_model import EditableModel
 
 DTYPES = {
     "float64": torch.float64,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from workers.editing.anatomy import Site
+from workers.editing.model.anatomy import Site
 
 
 @dataclass(frozen=True, slots=True)

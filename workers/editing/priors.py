@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from workers.editing.architectures import EditableModel
-from workers.editing.layer_base import LayerBase
+from workers.editing.algebra.layer_base import LayerBase
+from workers.editing.algebra.previous_keys import PreviousKeys
 from workers.editing.layer_plans import LayerStep, find_plan
 from workers.editing.methods import find_method
-from workers.editing.preset import Preset
-from workers.editing.previous_keys import PreviousKeys
+from workers.editing.model.editable_model import EditableModel
+from workers.editing.presets.preset import Preset
 from workers.editing.statistics import Statistics
 from workers.editing.types import LayerPrior
 

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 import torch
 
 from workers.editing.groups import Group
+from workers.editing.model.updates import WeightUpdate
 from workers.editing.types import Observer
-from workers.editing.updates import WeightUpdate
 
 
 @dataclass(frozen=True, slots=True)

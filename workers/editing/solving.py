@@ -9,16 +9,16 @@ import torch
 from torch import Tensor
 
 from app.domain.errors import EditFailed, NonFiniteUpdate
-from workers.editing.architectures import EditableModel
+from workers.editing.descent.targets import targets_at
 from workers.editing.keys import keys_at, outputs_at
 from workers.editing.lookup import TokenisedFact
 from workers.editing.methods import Method
-from workers.editing.preset import Preset
+from workers.editing.model.editable_model import EditableModel
+from workers.editing.model.updates import WeightUpdate
+from workers.editing.presets.preset import Preset
 from workers.editing.priors import plan_steps
 from workers.editing.rounds import Round
-from workers.editing.targets import targets_at
 from workers.editing.types import LayerPrior, Priors
-from workers.editing.updates import WeightUpdate
 
 
 def solve(

@@ -14,8 +14,8 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from app.domain.errors import StatisticsMismatch
-from workers.editing.architectures import EditableModel
-from workers.editing.micro_batches import in_given_order, right_padded
+from workers.editing.model.editable_model import EditableModel
+from workers.editing.model.micro_batches import in_given_order, right_padded
 
 SAMPLED_ELEMENTS = 1024
 

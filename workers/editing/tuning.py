@@ -10,13 +10,13 @@ import torch
 from torch import Tensor, nn
 
 from app.domain.errors import NonFiniteUpdate
-from workers.editing.architectures import EditableModel
 from workers.editing.lookup import TokenisedFact
 from workers.editing.methods import Tune
-from workers.editing.micro_batches import by_equal_length
-from workers.editing.preset import Preset
+from workers.editing.model.editable_model import EditableModel
+from workers.editing.model.micro_batches import by_equal_length
+from workers.editing.model.updates import WeightUpdate
+from workers.editing.presets.preset import Preset
 from workers.editing.types import Observer, empty_keys
-from workers.editing.updates import WeightUpdate
 
 
 def tuned(

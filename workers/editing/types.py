@@ -11,9 +11,9 @@ from torch import Tensor
 
 from app.domain.places import Place
 from app.domain.prompts import filled
-from workers.editing.layer_base import LayerBase
-from workers.editing.previous_keys import PreviousKeys
-from workers.editing.updates import WeightUpdate
+from workers.editing.algebra.layer_base import LayerBase
+from workers.editing.algebra.previous_keys import PreviousKeys
+from workers.editing.model.updates import WeightUpdate
 
 
 @dataclass(frozen=True, slots=True)

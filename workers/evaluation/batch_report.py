@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from app.domain.contract import FactReport, Standing, Verify
 from app.domain.manifest import LoggedFact
 from app.domain.prompts import filled, first_sentence
-from workers.editing.architectures import EditableModel
+from workers.editing.model.editable_model import EditableModel
 from workers.editing.types import Fact
-from workers.inference import greedy, standings
+from workers.questions.inference import greedy, standings
 
 ANSWER_TOKENS = 8
 """A neighbour's answer is its greedy continuation of so many tokens, up to the end of the sentence."""

@@ -8,17 +8,17 @@ from dataclasses import dataclass
 import torch
 
 from app.domain.errors import CompactedVersion, DamagedVersion
-from app.domain.log_reader import LogReader
+from app.domain.history.terms import Term
+from app.domain.log.reader import LogReader
 from app.domain.prompts import filled
-from app.domain.terms import Term
-from workers.editing.architectures import EditableModel
 from workers.editing.contexts import OPENINGS
 from workers.editing.loading import DTYPES, load, load_tokenizer
-from workers.editing.updates import LowRank
+from workers.editing.model.editable_model import EditableModel
+from workers.editing.model.updates import LowRank
 from workers.exports.low_rank import Change
-from workers.logged_facts import as_facts
-from workers.replay import counted, state_at
-from workers.version_state import VersionState
+from workers.versions.logged_facts import as_facts
+from workers.versions.replay import counted, state_at
+from workers.versions.version_state import VersionState
 
 MOST_FACTS = 16
 """Of the facts in force, as many of the newest are asked for when an export is compared with its version."""

@@ -8,9 +8,9 @@ from pathlib import Path
 
 from pydantic import TypeAdapter, ValidationError
 
-from app.domain import durable_files
 from app.domain.contract import Export, JobId, JobOutcome, JobStatus, Progress
 from app.domain.errors import RequestError
+from app.domain.storage import durable_files
 from workers.exports.card import read_card
 from workers.exports.exporter import Exporter
 

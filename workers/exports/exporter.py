@@ -10,11 +10,11 @@ from pathlib import Path
 
 from safetensors import SafetensorError
 
-from app.domain import durable_files
 from app.domain.contract import ExportFormat, ExportReport, Progress
 from app.domain.errors import ExportFailed
-from app.domain.log_reader import LogReader
-from workers.editing.architectures import EditableModel
+from app.domain.log.reader import LogReader
+from app.domain.storage import durable_files
+from workers.editing.model.editable_model import EditableModel
 from workers.exports.card import ExportCard, file_records
 from workers.exports.content import Content, Origin
 from workers.exports.formats import FORMATS

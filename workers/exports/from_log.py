@@ -8,11 +8,11 @@ from pathlib import Path
 
 from app.domain.contract import ExportFormat, ExportReport
 from app.domain.errors import ModelMismatch, RequestError
-from app.domain.log_reader import LogReader
-from app.domain.log_root import LogRoot
-from workers.editing.anatomy import bytes_of
-from workers.editing.architectures import EditableModel
+from app.domain.log.reader import LogReader
+from app.domain.log.root import LogRoot
 from workers.editing.loading import load
+from workers.editing.model.anatomy import bytes_of
+from workers.editing.model.editable_model import EditableModel
 from workers.exports.exporter import Exporter
 from workers.models import source_of
 

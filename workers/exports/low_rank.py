@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from workers.editing.updates import LowRank
+from workers.editing.model.updates import LowRank
 
 NEGLIGIBLE = 1e-7
 """Relative to a change, what may be left out of it without counting as cut: float32 keeps no more."""

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from torch import Tensor
 
-from workers.editing.architectures import EditableModel
+from workers.editing.model.editable_model import EditableModel
 from workers.exports.content import Content
 from workers.exports.low_rank import Factored
 

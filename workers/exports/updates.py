@@ -6,7 +6,7 @@ from pathlib import Path
 
 from safetensors.torch import load_file, save_file
 
-from workers.editing.updates import LowRank
+from workers.editing.model.updates import LowRank
 from workers.exports.content import Content
 from workers.exports.low_rank import factored
 from workers.exports.package import Package, ReadBack

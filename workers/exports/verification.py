@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from app.domain.errors import ExportFailed
-from workers.editing.architectures import EditableModel
+from workers.editing.model.editable_model import EditableModel
 from workers.exports.content import Content
 from workers.exports.package import Package, ReadBack
 

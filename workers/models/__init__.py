@@ -1,4 +1,6 @@
-"""The bundled demonstration models and the scripts that make them."""
+"""The bundled demonstration models, by name. ``tools/atlas`` made them."""
+
+from __future__ import annotations
 
 from pathlib import Path
 
@@ -9,7 +11,7 @@ NAMES: tuple[str, ...] = ("atlas-gpt2", "atlas-llama")
 
 
 def bundled(name: str) -> Path:
-    """Return the folder of the bundled model ``name``.
+    """The folder of the bundled model ``name``.
 
     Raises:
         KeyError: if no model of that name is bundled.

@@ -34,14 +34,7 @@ from app.domain.contract.questions import (
 )
 from app.domain.contract.reports import EditReport, FactReport, InForceReport, Standing
 from app.domain.contract.values import FactKey, JobId, Name, NonNegative, Positive, Record, Reply, Request, Share, Text
-from app.domain.version_views import (
-    Between,
-    ChangedFact,
-    FactDiff,
-    UpdateNorms,
-    VersionDetail,
-    VersionDiff,
-)
+from app.domain.contract.versions import Between, ChangedFact, FactDiff, UpdateNorms, VersionDetail, VersionDiff
 
 __all__ = [
     "Answer",

@@ -11,9 +11,9 @@ from transformers import PreTrainedTokenizerFast
 
 from app.domain.errors import ModelMismatch
 from app.domain.prompts import SLOT
-from tests.workers.editing.families import editable
-from workers.editing.architectures import EditableModel
+from tests.support.editing.families import editable
 from workers.editing.contexts import NEW_TOKENS, OPENINGS, checked_contexts, make_contexts, read_contexts
+from workers.editing.model.editable_model import EditableModel
 
 
 @pytest.fixture

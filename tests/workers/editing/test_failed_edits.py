@@ -7,11 +7,11 @@ import torch
 from transformers import PreTrainedTokenizerFast
 
 from app.domain.errors import JobCancelled, LayerOutOfRange, NonFiniteUpdate, UnknownMethod, UnknownPlan
-from tests.workers.editing.families import CONTEXTS, FACTS, editable, random_priors
-from tests.workers.editing.witness import Witness
-from workers.editing.architectures import EditableModel
+from tests.support.editing.families import CONTEXTS, FACTS, editable, random_priors
+from tests.support.editing.remembering import Witness
 from workers.editing.editor import edit
-from workers.editing.preset import Preset
+from workers.editing.model.editable_model import EditableModel
+from workers.editing.presets.preset import Preset
 from workers.editing.types import Observer
 
 LAYERS = (0, 1)

@@ -9,12 +9,12 @@ import torch
 from torch import Tensor
 from transformers import PreTrainedTokenizerFast
 
-from tests.reference.plain_editor import PlainModel, PlainSettings, edit_plainly
-from tests.workers.editing.cast_lifting import lift_casts
-from tests.workers.editing.families import CONTEXTS, DEPTH, FACTS, FAMILIES, editable, random_priors, relative
-from workers.editing.architectures import EditableModel
+from tests.support.editing.cast_lifting import lift_casts
+from tests.support.editing.families import CONTEXTS, DEPTH, FACTS, FAMILIES, editable, random_priors, relative
+from tests.support.reference.plain_editor import PlainModel, PlainSettings, edit_plainly
 from workers.editing.editor import edit, grown
-from workers.editing.preset import Preset
+from workers.editing.model.editable_model import EditableModel
+from workers.editing.presets.preset import Preset
 from workers.editing.types import Fact, LayerPrior
 
 Batches = Sequence[Sequence[Fact]]

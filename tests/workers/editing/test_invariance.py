@@ -11,17 +11,17 @@ from hypothesis import strategies as st
 from torch import Tensor
 from transformers import PreTrainedTokenizerFast
 
-from tests.workers.editing.cast_lifting import lift_casts
-from tests.workers.editing.families import CONTEXTS, editable, random_priors, relative
-from workers.editing.architectures import EditableModel
+from tests.support.editing.cast_lifting import lift_casts
+from tests.support.editing.families import CONTEXTS, editable, random_priors, relative
 from workers.editing.batch import tokenise_batch
+from workers.editing.descent.targets import targets_at
 from workers.editing.editor import edit
 from workers.editing.groups import group_by_key
 from workers.editing.methods import find_method
-from workers.editing.preset import Preset
-from workers.editing.targets import targets_at
+from workers.editing.model.editable_model import EditableModel
+from workers.editing.model.updates import WeightUpdate
+from workers.editing.presets.preset import Preset
 from workers.editing.types import Fact, Silent
-from workers.editing.updates import WeightUpdate
 
 LAYERS = (0, 1)
 METHODS = ("memit", "pmet")

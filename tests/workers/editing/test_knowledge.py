@@ -13,8 +13,8 @@ from torch import Tensor
 from app.domain.errors import ContradictoryFacts
 from workers.editing.batch import refuse_contradictions
 from workers.editing.knowledge import Admission, KnowledgeBase
+from workers.editing.model.updates import WeightUpdate
 from workers.editing.types import Edited, Fact
-from workers.editing.updates import WeightUpdate
 
 WIDTH = 3
 CAPITAL = Fact("Chad", "The capital of {} is", "Rome")

@@ -18,8 +18,8 @@ from app.domain.errors import (
     SlotCount,
     SubjectNotInPrompt,
 )
-from tests.workers.editing.conftest import BOS
-from tests.workers.editing.families import CONTEXTS, WINDOW, editable
+from tests.support.editing.families import CONTEXTS, WINDOW, editable
+from tests.workers.conftest import BOS
 from workers.editing.batch import tokenise_batch
 from workers.editing.lookup import object_ids, subject_row, tokenise, with_slot
 from workers.editing.types import Fact

@@ -10,13 +10,13 @@ from typing import Any
 import pytest
 from torch import Tensor
 
-from tests.reference.plain_editor import PlainModel, PlainSettings, edit_plainly
-from tests.workers.editing.cast_lifting import lift_casts
-from workers.editing.architectures import EditableModel
+from tests.support.editing.cast_lifting import lift_casts
+from tests.support.reference.plain_editor import PlainModel, PlainSettings, edit_plainly
 from workers.editing.contexts import read_contexts
 from workers.editing.editor import edit, grown
 from workers.editing.loading import load
-from workers.editing.preset import Preset
+from workers.editing.model.editable_model import EditableModel
+from workers.editing.presets.preset import Preset
 from workers.editing.priors import PriorSource, plan_layers
 from workers.editing.statistics import Statistics, second_moments
 from workers.editing.types import Fact

@@ -28,17 +28,17 @@ from app.domain.errors import (
     RequestError,
     UnsupportedArchitecture,
 )
-from tests.workers.editing.conftest import WORDS
-from tests.workers.editing.families import CONTEXTS, FACTS, WINDOW, editable, random_model, random_priors
-from workers.editing.architectures import EditableModel
-from workers.editing.compatibility import check_replay
+from tests.support.editing.families import CONTEXTS, FACTS, WINDOW, editable, random_model, random_priors
+from tests.workers.conftest import WORDS
+from workers.editing.algebra.layer_base import LayerBase
+from workers.editing.algebra.previous_keys import PreviousKeys
 from workers.editing.contexts import read_contexts
+from workers.editing.descent.compatibility import check_replay
 from workers.editing.editor import edit
-from workers.editing.layer_base import LayerBase
 from workers.editing.lookup import tokenise, with_slot
 from workers.editing.methods import memit
-from workers.editing.preset import Preset, read_preset
-from workers.editing.previous_keys import PreviousKeys
+from workers.editing.model.editable_model import EditableModel
+from workers.editing.presets.preset import Preset, read_preset
 from workers.editing.statistics import load_statistics, save_statistics, second_moments
 from workers.editing.types import Fact, LayerPrior
 

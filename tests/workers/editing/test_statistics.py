@@ -12,12 +12,12 @@ from torch import Tensor
 from transformers import PreTrainedTokenizerFast
 
 from app.domain.errors import LayerOutOfRange, StatisticsMismatch
-from tests.workers.editing.conftest import WORDS
-from tests.workers.editing.families import INNER, WINDOW, editable, random_second_moment, relative
-from workers.editing.architectures import EditableModel
-from workers.editing.layer_base import LayerBase
-from workers.editing.preset import Preset
-from workers.editing.previous_keys import PreviousKeys
+from tests.support.editing.families import INNER, WINDOW, editable, random_second_moment, relative
+from tests.workers.conftest import WORDS
+from workers.editing.algebra.layer_base import LayerBase
+from workers.editing.algebra.previous_keys import PreviousKeys
+from workers.editing.model.editable_model import EditableModel
+from workers.editing.presets.preset import Preset
 from workers.editing.priors import PriorSource
 from workers.editing.statistics import (
     Statistics,

@@ -11,9 +11,9 @@ import torch
 from torch import Tensor
 
 from app.domain.contract import EditBatch, Export, ExportFormat, ExportReport, Fact, FactKey, Hyperparameters, Revert
-from tests.workers.bench import opened
-from tests.workers.tiny_models import save_tiny
-from workers.model_host import ModelHost
+from tests.support.tiny_models import save_tiny
+from tests.support.worker_bench import opened
+from workers.host.model_host import ModelHost
 
 FEW = Hyperparameters(v_num_grad_steps=2)
 STRONG = Hyperparameters(v_num_grad_steps=5, v_lr=2.0, clamp_norm_factor=20.0, mom2_update_weight=1e-4)

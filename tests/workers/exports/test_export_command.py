@@ -14,7 +14,7 @@ import pytest
 import typer
 from typer.testing import CliRunner, Result
 
-from tests.workers.bench import batch, opened
+from tests.support.worker_bench import batch, opened
 from workers.cli import export
 
 PALIMPSEST = str(Path(sys.executable).with_name("palimpsest"))

@@ -23,10 +23,10 @@ from app.domain.errors import (
     UnknownVersion,
 )
 from app.domain.failpoints import armed
-from tests.workers.bench import Bench, batch, opened
+from tests.support.worker_bench import Bench, batch, opened
 from workers.exports.verification import logits
-from workers.model_host import ModelHost
-from workers.watch import LeaveJob
+from workers.host.model_host import ModelHost
+from workers.queue.watch import LeaveJob
 
 EXPORT = "workers.jobs.export"
 PEFT = Export(format=ExportFormat.PEFT)

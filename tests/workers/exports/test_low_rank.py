@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from workers.editing.updates import LowRank
+from workers.editing.model.updates import LowRank
 from workers.exports.low_rank import Change, factored
 
 ROWS, COLUMNS = 12, 20

@@ -12,8 +12,8 @@ import pytest
 from workers.editing.contexts import read_contexts
 from workers.editing.loading import load
 from workers.editing.lookup import object_ids, subject_row
-from workers.inference import standings
 from workers.models import NAMES, bundled
+from workers.questions.inference import standings
 
 MOST_BYTES = 16_000_000
 

@@ -11,10 +11,10 @@ from torch import Tensor
 from app.domain.errors import UnknownMethod
 from workers.editing.methods import alphaedit, ft_l, memit, pmet, prune, rect, rome
 from workers.editing.methods.ft_l import TuningLoss
+from workers.editing.model.updates import LayerWeights, WeightUpdate
 from workers.editing.objective import AT_THE_BLOCK, Objective
-from workers.editing.preset import Preset
+from workers.editing.presets.preset import Preset
 from workers.editing.types import LayerPrior
-from workers.editing.updates import LayerWeights, WeightUpdate
 
 RightFactor = Callable[[Tensor, LayerPrior, Preset], Tensor]
 Finish = Callable[[WeightUpdate, LayerWeights, Preset], WeightUpdate]

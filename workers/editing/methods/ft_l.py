@@ -10,7 +10,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from workers.editing.preset import Preset
+from workers.editing.presets.preset import Preset
 
 CONVERGED = 1e-2
 """A batch whose mean loss falls below this is done (the baseline of ROME's and MEMIT's released code)."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from workers.editing.preset import Preset
+from workers.editing.presets.preset import Preset
 from workers.editing.types import LayerPrior
 
 

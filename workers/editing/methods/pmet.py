@@ -6,7 +6,7 @@ MLP need not learn what attention would have done. The solve is MEMIT's.
 
 from __future__ import annotations
 
-from workers.editing.anatomy import Site
+from workers.editing.model.anatomy import Site
 from workers.editing.objective import Easing, Objective
 
 OBJECTIVE = Objective(

@@ -17,8 +17,8 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
-from workers.editing.preset import Preset
-from workers.editing.updates import LayerWeights, LowRank, WeightUpdate
+from workers.editing.model.updates import LayerWeights, LowRank, WeightUpdate
+from workers.editing.presets.preset import Preset
 
 
 def restrained(values: Tensor, bound: Tensor) -> Tensor:

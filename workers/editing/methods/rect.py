@@ -11,9 +11,9 @@ from dataclasses import replace
 from torch import Tensor
 
 from workers.editing.methods import memit
-from workers.editing.preset import Preset
+from workers.editing.model.updates import LayerWeights, WeightUpdate
+from workers.editing.presets.preset import Preset
 from workers.editing.types import LayerPrior
-from workers.editing.updates import LayerWeights, WeightUpdate
 
 EPSILON = 1e-8
 """Keeps a weight of 0 from dividing by it (the released code)."""

@@ -12,9 +12,9 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from workers.editing.anatomy import Site
+from workers.editing.model.anatomy import Site
 from workers.editing.objective import Objective
-from workers.editing.preset import Preset
+from workers.editing.presets.preset import Preset
 from workers.editing.types import LayerPrior
 
 OBJECTIVE = Objective(sites=(Site.DOWN_PROJECTION,))

@@ -7,7 +7,7 @@ from importlib import resources
 from pathlib import Path, PurePath
 from typing import Any
 
-from workers.editing.preset import Preset, read_preset
+from workers.editing.presets.preset import Preset, read_preset
 
 GENERIC_FIRST, GENERIC_LAST = 0.14, 0.27
 """Critical layers as shares of the depth, where nobody has looked: about Llama-3-8B's."""

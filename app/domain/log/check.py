@@ -1,0 +1,147 @@
+"""Checking a whole log: every page and file of it, what is damaged, and what to do about it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from app.domain.entries import BASE, Entry, Shelf, snapshot_entry, version_entry
+from app.domain.errors import DamagedVersion
+from app.domain.log.reader import LogReader
+from app.domain.manifest import FileRecord
+
+
+@dataclass(frozen=True, slots=True)
+class Checked:
+    """The base, a version or a snapshot; ``size`` is that of its files in bytes.
+
+    damage: what is wrong, each naming the page or file relative to the root of the logs; empty if it is whole.
+    remedies: what to do about it.
+    note: what else there is to say.
+    """
+
+    title: str
+    size: int = 0
+    damage: tuple[str, ...] = ()
+    remedies: tuple[str, ...] = ()
+    note: str = ""
+
+
+class LogCheck(LogReader):
+    """A log that is looked through from end to end; it is only read, and may be in use."""
+
+    def run(self) -> Iterator[Checked]:
+        """Base, versions, snapshots and epoch, as they are checked.
+
+        Raises:
+            UnknownModel: there is no log.
+        """
+        yield (base := self._base())
+        broken = 0 if base.damage else None
+        damaged: set[int] = set()
+        versions = []
+        for version in range(1, self.head() + 1):
+            if broken is None and (damage := self._page_damage(version)):
+                broken = version
+                yield Checked(f"version {version}", 0, (damage,), (self._page_remedy(version),))
+            elif broken is not None:
+                yield _unchecked(f"version {version}", broken)
+            else:
+                versions.append(version)
+                checked = self._version(version)
+                damaged |= {version} if checked.damage else set()
+                yield checked
+        rotten = set()
+        for number in self.snapshots():
+            checked = self._snapshot(number, broken)
+            rotten |= {number} if checked.damage else set()
+            yield checked
+        yield from self._epoch()
+        if damaged or rotten:
+            yield self._outlook(len(versions), damaged, rotten)
+
+    def _base(self) -> Checked:
+        try:
+            self.base()
+        except DamagedVersion as error:
+            remedy = f"Restore {self._storage.shown(BASE)} from a backup: the whole log rests on it."
+            return Checked("base", 0, (error.detail,), (remedy,))
+        return Checked("base")
+
+    def _page_damage(self, version: int) -> str | None:
+        try:
+            self.manifest(version)
+        except DamagedVersion as error:
+            return error.detail
+        return None
+
+    def _page_remedy(self, version: int) -> str:
+        entry, shown = version_entry(version), self._storage.shown
+        return (
+            f"Restore {shown(entry.page)} from a backup. Without one, this version and all later ones are lost: stop "
+            f"the model's worker, move {shown(entry.folder)} and every later folder of {shown(Shelf.VERSIONS)} and "
+            f"{shown(Shelf.SNAPSHOTS)} out of the log, and start it again at version {version - 1}."
+        )
+
+    def _version(self, version: int) -> Checked:
+        manifest = self.manifest(version)
+        title, size = f"version {version}", sum(record.size for record in manifest.files.values())
+        if version < self.compacted_before():
+            return Checked(title, 0, note="its files were removed by compact")
+        damage = self._file_damage(version_entry(version), manifest.files)
+        remedies = (f"Restore {name}: {record.size} bytes, sha256 {record.sha256}." for name, record in damage.values())
+        return Checked(title, size, tuple(damage), tuple(remedies))
+
+    def _snapshot(self, number: int, broken: int | None) -> Checked:
+        title = f"snapshot {number}"
+        if broken is not None and number >= broken:
+            return _unchecked(title, broken)
+        try:
+            page = self._replays.page(number)
+        except DamagedVersion as error:
+            return Checked(title, 0, (error.detail,))
+        size = sum(record.size for record in page.files.values())
+        return Checked(title, size, tuple(self._file_damage(snapshot_entry(number), page.files)))
+
+    def _file_damage(self, entry: Entry, files: dict[str, FileRecord]) -> dict[str, tuple[str, FileRecord]]:
+        """What is wrong, with the file's name and what it should be."""
+        found = {}
+        for name, record in files.items():
+            try:
+                self._storage.read_file(entry, name, record)
+            except DamagedVersion as error:
+                found[error.detail] = self._storage.shown(f"{entry.folder}/{name}"), record
+        return found
+
+    def _epoch(self) -> Iterator[Checked]:
+        try:
+            self._storage.last_epoch()
+        except DamagedVersion as error:
+            remedy = f"While no worker runs, remove {error.value}: the newest manifest tells the last epoch too."
+            yield Checked("epoch", 0, (error.detail,), (remedy,))
+
+    def _outlook(self, last: int, damaged: set[int], rotten: set[int]) -> Checked:
+        """What still works although files are damaged."""
+        if self._works(last, damaged, rotten):
+            note = f"Version {last} can be started without what is damaged."
+            remedies = (
+                ("Damaged snapshots alone harm nobody; `palimpsest log compact` removes them.",) if rotten else ()
+            )
+            return Checked("outlook", note=note, remedies=remedies)
+        good = next(version for version in range(last - 1, -1, -1) if self._works(version, damaged, rotten))
+        remedy = f"Without a backup: `palimpsest log rollback {self.model} --to {good}`, then start the worker."
+        note = f"Version {last} needs what is damaged; version {good} is the newest that does not."
+        return Checked("outlook", note=note, remedies=(remedy,))
+
+    def _works(self, version: int, damaged: set[int], rotten: set[int]) -> bool:
+        """Whether a version can be reached over whole files alone."""
+        history = self.history(version)
+        terms = history.terms(version)
+        starts = self._replays.starts(terms, version, history)
+        covered = next((covered for covered, number in starts if number not in rotten), 0)
+        first = self.compacted_before()
+        return all(term.version >= first and term.version not in damaged for term in terms[covered:])
+
+
+def _unchecked(title: str, broken: int) -> Checked:
+    return Checked(title, note=f"not checked: it rests on {f'version {broken}' if broken else 'the base'}")

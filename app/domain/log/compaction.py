@@ -1,0 +1,90 @@
+"""Shortening a log: what a snapshot holds as well need not be kept twice. Facts, reports and digests always stay."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+from app.domain.entries import Entry, Shelf, snapshot_entry, version_entry
+from app.domain.errors import Conflict, DamagedVersion
+from app.domain.history.history import History
+from app.domain.history.terms import Term
+from app.domain.log.chain import Chain
+from app.domain.log.pages import CompactionPage
+from app.domain.log.replays import Replays
+from app.domain.storage.storage import Storage
+
+
+class Compaction:
+    """One compaction of a log by its leader. If it is cut short, the next one brings it to its end.
+
+    Args:
+        before: the first version whose tensor files stay, if some shall go.
+
+    Raises:
+        UnknownVersion: there is no version ``before``.
+        DamagedVersion: a manifest does not have the bytes that were committed.
+    """
+
+    def __init__(self, storage: Storage, chain: Chain, replays: Replays, before: int | None) -> None:
+        self._storage, self._replays = storage, replays
+        self._head = chain.head()
+        self._manifests = [chain.verified(version) for version in range(1, self._head + 1)]
+        self._history = History(self._manifests)
+        self._done = replays.compacted_before()
+        self._first = max(1 if before is None else chain.at_most(before), self._done)
+        self._whole: dict[int, bool] = {}
+
+    def run(self) -> None:
+        """Say what is to be removed, durably; then remove it.
+
+        Raises:
+            Conflict: a version from ``before`` on would lose tensors that it needs.
+            OSError: something could not be written or removed.
+        """
+        needed = self._needed()
+        if self._first > self._done:
+            page = CompactionPage(before=self._first, created=datetime.now(UTC))
+            self._storage.publish(Entry(Shelf.COMPACTIONS, self._first), page.model_dump_json(indent=2).encode(), {})
+        for manifest in self._manifests:
+            stays = manifest.version >= self._first
+            self._storage.strip(version_entry(manifest.version), manifest.files if stays else {})
+        for number in self._replays.snapshots():
+            if number not in needed:
+                self._storage.discard(snapshot_entry(number))
+
+    def _needed(self) -> set[int]:
+        """The snapshots to keep: where the head starts, and where each version does that needs what is removed."""
+        best = self._start(self._history.terms(self._head), self._head, 1)
+        needed = set() if best is None else {best}
+        for version in range(self._first, self._head + 1):
+            goes_on = version > self._first and self._manifests[version - 1].kind == "edit"
+            if goes_on:  # its own term on top of those of the version before it
+                continue
+            terms = self._history.terms(version)
+            if all(term.version >= self._first for term in terms):
+                continue
+            start = self._start(terms, version, self._first)
+            if start is None:
+                detail = (
+                    f"version {version} needs tensors from before version {self._first}, and no snapshot holds them"
+                )
+                raise Conflict(detail, field="before", value=self._first)
+            needed.add(start)
+        return needed
+
+    def _start(self, terms: tuple[Term, ...], version: int, first: int) -> int | None:
+        """The whole snapshot that covers most of the terms, and all from before ``first``."""
+        for covered, number in self._replays.starts(terms, version, self._history):
+            if self._is_whole(number) and all(term.version >= first for term in terms[covered:]):
+                return number
+        return None
+
+    def _is_whole(self, number: int) -> bool:
+        if number not in self._whole:
+            try:
+                self._replays.read(number)
+            except DamagedVersion:
+                self._whole[number] = False
+            else:
+                self._whole[number] = True
+        return self._whole[number]

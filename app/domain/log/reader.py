@@ -1,0 +1,237 @@
+"""Reading an edit log: every manifest is verified, and the chain of digests with it, before it is used."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from pydantic import TypeAdapter, ValidationError
+
+from app.domain.contract import FactInForce, FactKey, Name
+from app.domain.entries import BASE, version_entry
+from app.domain.errors import CompactedVersion, NotFound, UnknownModel, UnknownVersion
+from app.domain.history.history import History
+from app.domain.history.lineage import HeldFact
+from app.domain.log.chain import Chain
+from app.domain.log.replays import Replay, Replays, Snapshot
+from app.domain.log.root import LogRoot, open_storage, stored_models
+from app.domain.manifest import Base, Manifest
+from app.domain.storage.local_storage import LocalStorage
+
+
+class LogReader:
+    """What an edit log tells. Takes no lock; safe in several threads; remembers what it has verified.
+
+    Raises:
+        UnknownModel: ``model`` is not a name that a model can have; it is never taken for a path.
+        UnsupportedStorage: ``root`` is a URL that cannot be opened here.
+    """
+
+    def __init__(self, root: LogRoot, model: str) -> None:
+        if not _is_name(model):
+            raise UnknownModel("a model's name has letters, digits, '.', '_' and '-' only", value=model)
+        self.model = model
+        self._storage = open_storage(root, model)
+        self._chain = Chain(self._storage)
+        self._replays = Replays(self._storage, self._chain)
+
+    @staticmethod
+    def models(root: LogRoot) -> list[str]:
+        """Names of the models that have a log under ``root``, sorted."""
+        return sorted(filter(_is_name, stored_models(root)))
+
+    # --- versions ----------------------------------------------------------------------------
+
+    def exists(self) -> bool:
+        """Whether this model has a log."""
+        return self._storage.stamp(BASE) is not None
+
+    def base(self) -> Base:
+        """Version 0.
+
+        Raises:
+            UnknownModel: there is no log.
+            DamagedVersion: ``base.json`` does not have the bytes that were written.
+        """
+        return self._chain.base()
+
+    def head(self) -> int:
+        """The newest version; 0 is the base model."""
+        return self._chain.head()
+
+    def manifest(self, version: int) -> Manifest:
+        """One committed version; the base, 0, has no manifest.
+
+        Raises:
+            UnknownVersion: there is none of that number.
+            DamagedVersion: its manifest, or its parent's, does not have the bytes that were committed.
+        """
+        if version == 0:
+            raise UnknownVersion(f"version 0 of {self.model} is its base", value=version)
+        return self._chain.verified(self._chain.at_most(version))
+
+    def manifests(self, last: int | None = None) -> list[Manifest]:
+        """The committed versions up to ``last`` (the head if None), oldest first.
+
+        Raises:
+            UnknownVersion: there is no version ``last``.
+            DamagedVersion: a manifest does not have the bytes that were committed.
+        """
+        return [self._chain.verified(version) for version in range(1, self._chain.at_most(last) + 1)]
+
+    def newest_first(self) -> Iterator[Manifest]:
+        """The committed versions from the head on down, each read when it is asked for.
+
+        Raises:
+            DamagedVersion: a manifest does not have the bytes that were committed.
+        """
+        return (self._chain.verified(version) for version in range(self.head(), 0, -1))
+
+    def history(self, last: int | None = None) -> History:
+        """What the versions up to ``last`` (the head if None) consist of.
+
+        Raises:
+            UnknownVersion, DamagedVersion: as ``manifests`` does.
+        """
+        return History(self.manifests(last))
+
+    def digest(self, version: int) -> str:
+        """SHA-256 of a version's manifest, or of ``base.json`` for 0: it vouches for all versions before.
+
+        Raises:
+            UnknownVersion, DamagedVersion: as ``manifests`` does.
+        """
+        return self._chain.digest(self._chain.at_most(version))
+
+    def find_job(self, job_id: str) -> Manifest | None:
+        """The version that this job committed, if it did.
+
+        Raises:
+            DamagedVersion: a manifest does not have the bytes that were committed.
+        """
+        version = self._chain.find_job(job_id)
+        return None if version is None else self._chain.verified(version)
+
+    def facts_in_force(self, version: int | None = None) -> tuple[FactInForce, ...]:
+        """The facts that hold at ``version`` (the head if None), in the order in which they were written.
+
+        Raises:
+            UnknownVersion: there is no such version.
+            DamagedVersion: a manifest does not have the bytes that were committed.
+        """
+        last = self.head() if version is None else version
+        return tuple(held.view() for held in self.history(last).facts(last))
+
+    def check_rollback(self, to: int) -> None:
+        """Return if the log can go back to a version.
+
+        Raises:
+            UnknownVersion: there is no such version.
+            CompactedVersion: it would need tensors that were removed.
+        """
+        history = self.history(to)
+        self._replays.check(history.terms(to), to, history)
+
+    def check_revert(self, facts: Sequence[FactKey]) -> None:
+        """Return if these facts can be taken out of the head.
+
+        Raises:
+            UnknownFact: the head does not consist of such a fact; the field says which.
+            InseparableFacts: they share a key with facts that would stay; the value names those.
+            CompactedVersion: what is left would need tensors that were removed.
+        """
+        head = self.head()
+        history = self.history(head)
+        self._replays.check(history.terms_without(head, facts), head, history)
+
+    # --- tensors -----------------------------------------------------------------------------
+
+    def read(self, version: int, name: str) -> bytes:
+        """A version's file, checked byte by byte.
+
+        Raises:
+            UnknownVersion: there is no such version.
+            NotFound: the version has no file of that name.
+            CompactedVersion: the log was compacted, and the file with it.
+            DamagedVersion: the file, which is named, does not have the bytes that were committed.
+        """
+        record = self.manifest(version).files.get(name)
+        if record is None:
+            raise NotFound(f"version {version} of {self.model} has no such file", value=name)
+        if version < self.compacted_before():
+            raise CompactedVersion(f"the log was compacted: the files of version {version} are gone", value=version)
+        return self._storage.read_file(version_entry(version), name, record)
+
+    def file(self, version: int, name: str) -> Path:
+        """Where a version's file stands in a log that is a directory, after a check of all its bytes.
+
+        Raises:
+            As ``read`` does.
+        """
+        self.read(version, name)
+        assert isinstance(self._storage, LocalStorage), "an object has no path: use read"
+        return self._storage.path(version_entry(version), name)
+
+    def compacted_before(self) -> int:
+        """The first version whose tensor files were not removed; 1 if the log was never compacted."""
+        return self._replays.compacted_before()
+
+    # --- snapshots ---------------------------------------------------------------------------
+
+    def snapshots(self) -> list[int]:
+        """The versions that have a snapshot, rising; damaged ones count."""
+        return self._replays.snapshots()
+
+    def read_snapshot(self, version: int) -> Snapshot:
+        """A snapshot, checked byte by byte.
+
+        Raises:
+            DamagedVersion: it is damaged, or belongs to another history than this log's.
+        """
+        return self._replays.read(version)
+
+    def replay(self, version: int | None = None) -> Replay:
+        """The shortest way to ``version`` (the head if None). A damaged snapshot is passed over, with a warning.
+
+        Raises:
+            UnknownVersion: there is no such version.
+            CompactedVersion: it needs tensors that were removed.
+            DamagedVersion: a manifest does not have the bytes that were committed, or nor does the only fit snapshot.
+        """
+        last = self._chain.at_most(version)
+        history = self.history(last)
+        return self._replays.shortest(history.terms(last), last, history)
+
+    def steps_to(self, version: int) -> int:
+        """How many terms a replay to a version would have to read, by the snapshots that are listed.
+
+        Raises:
+            UnknownVersion, DamagedVersion: as ``history`` does.
+        """
+        history = self.history(version)
+        terms = history.terms(version)
+        return len(terms) - max((covered for covered, _ in self._replays.starts(terms, version, history)), default=0)
+
+    def replay_without(self, facts: Sequence[FactKey]) -> Replay:
+        """The shortest way to what the head would be after a revert of these facts.
+
+        Raises:
+            UnknownFact, InseparableFacts, CompactedVersion: as ``check_revert`` does.
+            DamagedVersion: as ``replay`` does.
+        """
+        head = self.head()
+        history = self.history(head)
+        return self._replays.shortest(history.terms_without(head, facts), head, history)
+
+    def facts_without(self, facts: Sequence[FactKey]) -> tuple[HeldFact, ...]:
+        """The facts that would be in force after a revert of these."""
+        head = self.head()
+        return self.history(head).facts_without(head, facts)
+
+
+def _is_name(text: str) -> bool:
+    try:
+        TypeAdapter(Name).validate_python(text)
+    except ValidationError:
+        return False
+    return True

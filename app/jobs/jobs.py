@@ -1,0 +1,200 @@
+"""Edit jobs: accepted here, run by the workers, and answered for until they are forgotten.
+
+RQ is the queue that delivers. The journal has what was accepted and has not ended, so that it can be queued again
+when Redis has lost it. The edit log is what happened.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Iterator
+from contextlib import suppress
+from itertools import islice
+
+from redis import Redis
+from rq.job import JobStatus as QueueStatus
+
+from app.domain.contract import Job, JobList, JobStatus
+from app.domain.errors import Conflict, EditError, Unavailable, UnknownJob
+from app.domain.manifest import Manifest
+from app.edit_logs import EditLogs
+from app.jobs.journal import AcceptedEdit, AcceptedJournal
+from app.jobs.queue.job_queue import EraOver, JobQueue
+from app.jobs.queue.outcomes import ENDED
+from app.jobs.queue.transactions import CONNECTION_LOST
+from app.jobs.views import JobViews
+from app.settings import Settings
+
+logger = logging.getLogger(__name__)
+
+
+class Jobs:
+    """Submits edit batches, and tells what became of them."""
+
+    def __init__(self, redis: Redis, logs: EditLogs, settings: Settings) -> None:
+        self._queue = JobQueue(redis, settings)
+        self._journal = AcceptedJournal(settings.accepted_dir)
+        self._logs = logs
+        self._views = JobViews(self._queue, self._journal, logs)
+        self._settings = settings
+
+    def submit(self, edit: AcceptedEdit) -> Job:
+        """Accept a checked edit; a model's edits are applied in the order of submission.
+
+        When this returns, the edit is on disk, and will be queued again if Redis loses it. After an error it is not
+        queued, nor will it be.
+
+        Raises:
+            Unavailable: the model's queue is full, or the edit could not be written down.
+            RedisError: Redis refused it.
+        """
+        while True:
+            with suppress(EraOver):
+                try:
+                    era = self.recover(edit.model)  # what was accepted earlier goes before
+                except OSError as error:
+                    detail = f"The edits accepted earlier could not be read: {error.strerror}."
+                    raise Unavailable(detail, field="model", value=edit.model) from error
+                return self._accept(edit, era)
+
+    def view(self, job_id: str) -> Job:
+        """What is known of a job. One that was accepted, and that Redis has lost, is queued again.
+
+        Raises:
+            UnknownJob: neither the queue, nor any model's edit log, nor the journal knows it.
+        """
+        if queued := self._queue.fetch(job_id):
+            return self._views.queued(queued)
+        if ended := self._views.committed(job_id) or self._journal.ended(job_id):
+            return ended
+        if (edit := self._journal.find(job_id)) is None:
+            raise UnknownJob(f"No job {job_id} is known here.", field="job", value=job_id)
+        self.recover(edit.model)
+        queued = self._queue.fetch(job_id)
+        return self._views.accepted(edit) if queued is None else self._views.queued(queued)
+
+    def find(self, job_id: str) -> Job | None:
+        """What is known of a job that was accepted, if it was: only queued does not count, since Redis may lose it."""
+        on_disk = self._journal.find(job_id) is not None
+        try:
+            job = self.view(job_id)
+        except UnknownJob:
+            return None
+        return job if on_disk or job.status.final else None
+
+    def recent(self, model: str | None, status: JobStatus | None, limit: int) -> JobList:
+        """The latest jobs, newest first, without their reports; of one model or all, in one state or any."""
+        brief = {"report": None, "in_force": None}
+        views = (self._views.queued(job).model_copy(update=brief) for job in self._queue.latest(model))
+        return JobList(jobs=tuple(islice((job for job in views if status in (None, job.status)), limit)))
+
+    def committed(self, job_id: str) -> tuple[str, Manifest]:
+        """The model that a job edited and the version that it made.
+
+        Raises:
+            UnknownJob: there is no such job.
+            Conflict: it has not committed, or never will.
+        """
+        job = self.view(job_id)
+        if job.version is None:
+            detail = f"Job {job_id} is {job.status}: it has written no facts that could be asked for."
+            raise Conflict(detail, field="job", value=job_id)
+        manifest = self._logs.of(job.model).manifest(job.version)
+        if manifest.kind != "edit":
+            raise Conflict(f"Job {job_id} is a {manifest.kind}: it has written no facts.", field="job", value=job_id)
+        return job.model, manifest
+
+    def cancel(self, job_id: str) -> Job:
+        """Have a job leave no trace: one that waits is cancelled at once, one that runs ends at its next step.
+
+        One that was queued before a flush or restart of Redis is cancelled when its turn comes: a worker may have been
+        at it since before, and says so then.
+
+        Raises:
+            UnknownJob: there is no such job.
+            Conflict: it has ended already.
+        """
+        job = self.view(job_id)
+        if not job.status.final:
+            self._journal.cancel(job.model, job_id)  # first, so that whoever queues it again knows
+            self._queue.cancel(job.model, job_id)
+            job = self.view(job_id)
+            if job.status is JobStatus.CANCELLED or not job.status.final:
+                return job
+        raise Conflict(f"Job {job_id} has ended already: {job.status}.", field="job", value=job.status)
+
+    def look_after(self) -> None:
+        """Recover the jobs of all models, note which have ended, and forget what ended long ago.
+
+        Raises:
+            RedisError: Redis is away, or refused.
+        """
+        for model in self._journal.models():
+            try:
+                self.recover(model)
+                self._note_ends(model)
+            except (EditError, OSError) as error:  # the others are looked after all the same
+                logger.warning("accepted jobs not looked after: %s", error, extra={"model": model})
+        self._journal.forget(time.time() - self._settings.result_ttl_s)
+
+    def recover(self, model: str) -> str:
+        """Queue again, in the order of acceptance and under their own ids, the model's jobs that Redis has lost.
+
+        Several front ends may do so at the same time. A job that a worker is still at may be delivered once more;
+        the worker finds it ended.
+
+        Returns:
+            The era of Redis in which all of them are queued.
+        """
+        while True:
+            with suppress(EraOver):  # those queued already are lost, and none may go before them
+                era = self._queue.era(model)  # before the journal is read, which has all that was lost until then
+                self._queue_again(model, era)
+                return era
+
+    def _queue_again(self, model: str, era: str) -> None:
+        lost = 0
+        for job_id, standing in self._standings(model):
+            if standing is not None or self._logs.of(model).find_job(job_id):
+                continue
+            if edit := self._journal.read(model, job_id):
+                self._queue.put(edit, era, again=True)
+                lost += 1
+        if lost:
+            logger.warning("Redis had lost %d jobs, which are queued again", lost, extra={"model": model})
+
+    def _note_ends(self, model: str) -> None:
+        for job_id, standing in self._standings(model):
+            if standing in ENDED:
+                self.view(job_id)
+            elif standing is None:
+                self._views.committed(job_id)
+
+    def _standings(self, model: str) -> Iterator[tuple[str, QueueStatus | None]]:
+        """The jobs that count as accepted, in their order, and how each stands in the queue."""
+        pending = self._journal.jobs(model)
+        return zip(pending, self._queue.standings(model, pending), strict=True)
+
+    def _accept(self, edit: AcceptedEdit, era: str) -> Job:
+        if self._queue.waiting(edit.model) >= self._settings.max_queued:
+            raise Unavailable(f"The queue of {edit.model} is full.", field="model", value=edit.model)
+        position = None
+        try:
+            with self._journal.accepting(edit):
+                position = self._put(edit, era)
+        except OSError as error:
+            fields = {"job_id": edit.job, "model": edit.model}
+            logger.error("not written down: %s", error, extra=fields)  # noqa: TRY400
+            if self._queue.withdraw(edit.model, edit.job):
+                raise Unavailable(f"The edit could not be written down: {error.strerror}.") from error
+        logger.info("accepted", extra={"job_id": edit.job, "model": edit.model, "facts": edit.facts})
+        return self._views.accepted(edit, position)
+
+    def _put(self, edit: AcceptedEdit, era: str) -> int | None:
+        try:
+            return self._queue.put(edit, era)
+        except CONNECTION_LOST as error:
+            # It is queued or it is not. It will be: from here on the journal answers for it.
+            logger.warning("not known to be queued: %s", error, extra={"job_id": edit.job, "model": edit.model})
+            return None

@@ -1,0 +1,171 @@
+"""What was accepted and has not ended, on disk: enough to queue it again when Redis has lost it.
+
+<root>/<model>/
+  000000000007-<job id>.json     ``AcceptedEdit``; the numbers give the order of acceptance
+  .000000000008-<job id>.json    being accepted: only its writer looks at it
+  ended/<job id>.json            ``Job``: how one ended that the edit log knows nothing of
+  order.lock                     held while a number is chosen
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Annotated
+
+from pydantic import AwareDatetime, Field, ValidationError
+
+from app.domain.contract import EditBatch, Export, Job, JobId, Name, Record, Revert, Rollback
+from app.domain.storage import durable_files
+
+logger = logging.getLogger(__name__)
+
+LOCK = "order.lock"
+ENDED = "ended"
+NUMBER = 12
+"""Digits of a number."""
+
+
+class AcceptedEdit(Record):
+    """An edit, a rollback, a revert or an export, that a caller was promised: done once, or its job says why not."""
+
+    job: JobId
+    model: Name
+    change: EditBatch | Rollback | Revert | Export
+    accepted: AwareDatetime
+    expected_version: Annotated[int, Field(ge=0)] | None = Field(
+        None, description="The version that the model must be at when the job's turn comes; None: any."
+    )
+    cancelled: bool = Field(False, description="Whether somebody asked it to stop.")
+
+    @property
+    def facts(self) -> int:
+        """How many facts it writes or takes out, as far as it names them."""
+        return 0 if isinstance(self.change, Rollback | Export) else len(self.change.facts)
+
+
+class AcceptedJournal:
+    """The accepted jobs of all models. Several front ends may share it; files are replaced whole or not at all."""
+
+    def __init__(self, root: Path) -> None:
+        self._root = root
+
+    @contextmanager
+    def accepting(self, edit: AcceptedEdit) -> Iterator[None]:
+        """Write an edit down, and count it as accepted, the last of its model, when the block ends without an error.
+
+        Nobody else sees it before. After an error nothing of it stays.
+
+        Raises:
+            OSError: it could not be written down.
+        """
+        folder = self._root / edit.model
+        durable_files.make_dir(folder)
+        with durable_files.exclusive(folder / LOCK, wait=True):
+            name = f"{_next_number(folder):0{NUMBER}d}-{edit.job}.json"
+            unseen = folder / f"{durable_files.HIDDEN}{name}"
+            durable_files.replace_file(unseen, edit.model_dump_json().encode())
+        try:
+            yield
+            durable_files.rename(unseen, name)
+        except BaseException:
+            unseen.with_name(name).unlink(missing_ok=True)  # there if only its name is not known to be on disk
+            raise
+        finally:
+            unseen.unlink(missing_ok=True)  # there still if it failed
+
+    def models(self) -> list[str]:
+        """The models that ever had a job accepted, sorted."""
+        return sorted(path.name for path in self._root.iterdir() if path.is_dir()) if self._root.is_dir() else []
+
+    def jobs(self, model: str) -> list[str]:
+        """Ids of the model's jobs that are not known to have ended, in the order of acceptance."""
+        return list(dict.fromkeys(name[NUMBER + 1 :].removesuffix(".json") for name in _names(self._root / model)))
+
+    def read(self, model: str, job: str) -> AcceptedEdit | None:
+        """What was accepted as this job, unless it is known to have ended."""
+        return next((edit for path in self._paths(model, job) if (edit := _read(path))), None)
+
+    def find(self, job: str) -> AcceptedEdit | None:
+        """The same, of whatever model."""
+        return next((edit for model in self.models() if (edit := self.read(model, job))), None)
+
+    def cancel(self, model: str, job: str) -> None:
+        """Note that the job was asked to stop, if it has not ended."""
+        for path in self._paths(model, job):
+            if edit := _read(path):
+                cancelled = edit.model_copy(update={"cancelled": True})
+                durable_files.replace_file(path, cancelled.model_dump_json().encode())
+
+    def end(self, job: Job) -> None:
+        """Note how an accepted job ended. One that committed a version is told of by the edit log.
+
+        Raises:
+            OSError: it could not be written down, and still counts as accepted.
+        """
+        paths = self._paths(job.model, job.id)
+        if paths and job.version is None:
+            folder = self._root / job.model / ENDED
+            durable_files.make_dir(folder)
+            durable_files.replace_file(folder / f"{job.id}.json", job.model_dump_json().encode())
+        for path in paths:
+            path.unlink(missing_ok=True)
+
+    def ended(self, job: str) -> Job | None:
+        """How a job ended without a version, if that was noted."""
+        for path in self._root.glob(f"*/{ENDED}/*.json"):
+            if path.stem == job:
+                return Job.model_validate_json(path.read_bytes())
+        return None
+
+    def any_of(self, begins: str, since: float) -> bool:
+        """Whether a job whose id begins so has not ended, or ended without a version since then (Unix seconds)."""
+        if any(job.startswith(begins) for model in self.models() for job in self.jobs(model)):
+            return True
+        return any(_changed(path) >= since for path in self._root.glob(f"*/{ENDED}/{begins}*.json"))
+
+    def forget(self, before: float) -> None:
+        """Remove what ended before this time (Unix seconds), and what a killed front end began to accept."""
+        for pattern in (f"*/{ENDED}/*", f"*/{durable_files.HIDDEN}*"):
+            for path in self._root.glob(pattern):
+                with suppress(FileNotFoundError):  # another front end was faster
+                    if path.stat().st_mtime < before:
+                        path.unlink()
+
+    def _paths(self, model: str, job: str) -> list[Path]:
+        folder = self._root / model
+        return [folder / name for name in _names(folder) if name[NUMBER:] == f"-{job}.json"]
+
+
+def _read(path: Path) -> AcceptedEdit | None:
+    try:
+        return AcceptedEdit.model_validate_json(path.read_bytes())
+    except FileNotFoundError:  # it has just ended
+        return None
+    except ValidationError:
+        logger.error("%s cannot be read, and is left alone", path)  # noqa: TRY400 - it would show the facts
+        return None
+
+
+def _changed(path: Path) -> float:
+    """When a file was written (Unix seconds); long ago, if it has just been forgotten."""
+    try:
+        return path.stat().st_mtime
+    except FileNotFoundError:
+        return float("-inf")
+
+
+def _names(folder: Path) -> list[str]:
+    """Of the files of what counts as accepted, in order."""
+    if not folder.is_dir():
+        return []
+    return sorted(name for name in os.listdir(folder) if name[:NUMBER].isdecimal())  # noqa: PTH208 - names suffice
+
+
+def _next_number(folder: Path) -> int:
+    """After those that count as accepted, and those that may soon."""
+    visible = (name.removeprefix(durable_files.HIDDEN)[:NUMBER] for name in os.listdir(folder))  # noqa: PTH208
+    return max((int(number) for number in visible if number.isdecimal()), default=0) + 1

@@ -1,0 +1,194 @@
+"""The whole service on this machine: a Redis of its own unless one is named, the workers, the front end.
+
+Every process is started here, and exactly those are stopped at the end.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import IO
+
+import httpx
+
+from app.domain.errors import Unavailable
+from app.local.embedded_redis import embedded_redis
+
+log = logging.getLogger(__name__)
+
+START_TIMEOUT_S = 180.0
+STOP_TIMEOUT_S = 30.0
+RESTART_PAUSE_S = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class StackSettings:
+    """What to start.
+
+    logs: a file that the processes write to, or None for the terminal.
+    replicas: workers a model besides the one that leads; any of them takes the lead when that one dies.
+    """
+
+    models: tuple[str, ...]
+    data_dir: Path
+    host: str = "127.0.0.1"
+    port: int = 8000
+    redis_url: str | None = None
+    logs: Path | None = None
+    replicas: int = 0
+
+
+@dataclass(slots=True)
+class Child:
+    """One process of the stack."""
+
+    name: str
+    command: Sequence[str]
+    process: subprocess.Popen[bytes]
+    ended: list[float] = field(default_factory=list)
+
+
+class Stack:
+    """The running processes."""
+
+    def __init__(self, settings: StackSettings, redis_url: str, output: IO[bytes] | None) -> None:
+        self.settings = settings
+        self.url = f"http://{settings.host}:{settings.port}"
+        self._output = output
+        data_dir = str(settings.data_dir.resolve())
+        self._environment = {
+            **os.environ,
+            "PALIMPSEST_REDIS_URL": redis_url,
+            "PALIMPSEST_DATA_DIR": data_dir,
+            "PALIMPSEST_HOST": settings.host,
+            "PALIMPSEST_PORT": str(settings.port),
+        }
+        self._children: list[Child] = []
+
+    def start(self) -> None:
+        """Start the front end and the workers; returns when questions can be asked.
+
+        Raises:
+            Unavailable: the port is taken, a process ended, or nothing was ready in time.
+        """
+        if not _free(self.settings.host, self.settings.port):
+            raise Unavailable(f"port {self.settings.port} is taken", field="port", value=self.settings.port)
+        server = ["uvicorn", "--factory", "app.main:create_app", "--no-access-log", "--log-level", "warning"]
+        server += ["--host", self.settings.host, "--port", str(self.settings.port)]
+        self._launch("front end", [sys.executable, "-m", *server])
+        role = "auto" if self.settings.replicas else "leader"
+        for model in self.settings.models:
+            for number in range(1 + self.settings.replicas):
+                command = [sys.executable, "-m", "workers", "--model", model, "--role", role]
+                self._launch(f"worker {number + 1} of {model}", command)
+        self._await_ready()
+
+    def supervise(self) -> None:
+        """Wait for ever, and start again what ends: a worker that died takes up its job where the log left it."""
+        while True:
+            time.sleep(RESTART_PAUSE_S)
+            for child in self._children:
+                if child.process.poll() is not None:
+                    log.warning("%s ended with %s; starting it again", child.name, child.process.returncode)
+                    child.process = self._popen(child.command)
+
+    def stop(self) -> None:
+        """Stop what was started: workers first, so that they can still say goodbye to Redis."""
+        for child in reversed(self._children):
+            if child.process.poll() is None:
+                child.process.send_signal(signal.SIGTERM)
+        deadline = time.monotonic() + STOP_TIMEOUT_S
+        for child in self._children:
+            try:
+                child.process.wait(timeout=max(0.1, deadline - time.monotonic()))
+            except subprocess.TimeoutExpired:
+                child.process.kill()
+                child.process.wait()
+
+    def _launch(self, name: str, command: Sequence[str]) -> None:
+        self._children.append(Child(name, command, self._popen(command)))
+
+    def _popen(self, command: Sequence[str]) -> subprocess.Popen[bytes]:
+        # A session of its own: Ctrl-C in the terminal reaches this process alone, which then stops its children.
+        return subprocess.Popen(  # noqa: S603 - our own interpreter and modules
+            command, env=self._environment, stdout=self._output, stderr=self._output, start_new_session=True
+        )
+
+    def _await_ready(self) -> None:
+        deadline = time.monotonic() + START_TIMEOUT_S
+        while time.monotonic() < deadline:
+            for child in self._children:
+                if child.process.poll() is not None:
+                    raise Unavailable(f"the {child.name} ended with {child.process.returncode} while starting")
+            if self._live_models() >= len(self.settings.models):
+                return
+            time.sleep(0.2)
+        raise Unavailable(f"not ready after {START_TIMEOUT_S:.0f} s")
+
+    def _live_models(self) -> int:
+        try:
+            reply = httpx.get(f"{self.url}/models", timeout=5.0)
+            return sum(bool(model["live"]) for model in reply.json()["models"]) if reply.is_success else 0
+        except httpx.TransportError:
+            return 0
+
+
+@contextmanager
+def running(settings: StackSettings) -> Iterator[Stack]:
+    """The stack, started; all of it is stopped when the block ends, however it ends.
+
+    Raises:
+        Unavailable: something could not be started.
+    """
+    settings.data_dir.mkdir(parents=True, exist_ok=True)
+    with _redis_url(settings) as redis_url, _output(settings) as output:
+        stack = Stack(settings, redis_url, output)
+        try:
+            stack.start()
+            yield stack
+        finally:
+            stack.stop()
+
+
+@contextmanager
+def _redis_url(settings: StackSettings) -> Iterator[str]:
+    if settings.redis_url is not None:
+        yield settings.redis_url
+    else:
+        with embedded_redis(settings.data_dir / "redis") as url:
+            yield url
+
+
+@contextmanager
+def _output(settings: StackSettings) -> Iterator[IO[bytes] | None]:
+    if settings.logs is None:
+        yield None
+    else:
+        with settings.logs.open("ab") as file:
+            yield file
+
+
+def free_port(host: str = "127.0.0.1") -> int:
+    """A port that nobody listens on now."""
+    with socket.socket() as probe:
+        probe.bind((host, 0))
+        return int(probe.getsockname()[1])
+
+
+def _free(host: str, port: int) -> bool:
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((host, port))
+        except OSError:
+            return False
+        return True

@@ -1,1 +1,0 @@
-"""The plain reference editor: slow, obvious, and independent of the engine."""

@@ -1,0 +1,1 @@
+"""What tests are written with: no test is in here."""

@@ -1,0 +1,115 @@
+"""``python -m tests.support.crash``: the matrix of faults, or a random share of it, and its table.
+
+Exit status 1 if anything was lost, done twice or damaged.
+"""
+
+from __future__ import annotations
+
+import argparse
+import gc
+import importlib
+import secrets
+import shutil
+import sys
+import tempfile
+import threading
+import time
+from pathlib import Path
+
+import torch
+from transformers.utils.logging import disable_progress_bar
+
+from app.local.embedded_redis import embedded_redis
+from tests.support.crash.cases import Case, matrix, share_of
+from tests.support.crash.damage import damaged_files
+from tests.support.crash.findings import Finding
+from tests.support.crash.lanes import in_lanes
+from tests.support.crash.outages import Outage, outages
+from tests.support.crash.scene import Ground
+from tests.support.crash.table import Table
+from tests.support.crash.trials import count, meet
+
+MEMORY = "/dev/shm"
+ENOUGH_BYTES = 1 << 30
+LOADED_WHEN_NEEDED = (
+    "pydantic.v1",
+    "uvicorn.lifespan.off",
+    "uvicorn.loops.auto",
+    "uvicorn.protocols.http.auto",
+    "uvicorn.protocols.websockets.auto",
+)
+"""By every worker, for a good part of the time that it lives here; the forks find it loaded."""
+
+DATABASES = 16
+"""Of a Redis server: each lane has one."""
+
+
+def main() -> int:
+    """Run, print, judge."""
+    options = _options()
+    ready_to_fork()
+    start = time.monotonic()
+    say(f"crash: share {options.share}, seed {options.seed}, {options.lanes} lanes")
+    with tempfile.TemporaryDirectory(prefix="crash-", dir=quick_place()) as folder:
+        findings = _findings(options, Path(folder))
+    table = Table(findings)
+    say(str(table))
+    runs = sum(finding.runs for finding in findings)
+    say(f"\n{runs} faults in {time.monotonic() - start:.0f} s; share {options.share}, seed {options.seed}")
+    for finding in table.bad:
+        say(f"BAD {finding.case}: {'; '.join(finding.bad)}")
+    return 1 if table.bad else 0
+
+
+def say(line: str) -> None:
+    """Write a line at once."""
+    sys.stdout.write(f"{line}\n")
+    sys.stdout.flush()
+
+
+def ready_to_fork() -> None:
+    """A fork has none of its parent's threads, and waits for ever for what they hold: so there are none.
+
+    What is loaded by now is never collected: looking through it would copy it all in each fork.
+    """
+    torch.set_num_threads(1)
+    for module in LOADED_WHEN_NEEDED:
+        importlib.import_module(module)
+    gc.freeze()
+    disable_progress_bar()  # type: ignore[no-untyped-call]
+    assert threading.active_count() == 1
+
+
+def quick_place() -> str | None:
+    """Memory, if there is enough of it: what is written outlives the processes there too, and no power is cut here."""
+    return MEMORY if Path(MEMORY).is_dir() and shutil.disk_usage(MEMORY).free > ENOUGH_BYTES else None
+
+
+def _options() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m tests.support.crash", description=__doc__)
+    parser.add_argument("--share", type=float, default=1.0, help="of all faults, drawn at random")
+    parser.add_argument("--seed", type=int, default=secrets.randbelow(1_000_000))
+    parser.add_argument("--lanes", type=int, default=3, choices=range(1, DATABASES), help="side by side")
+    parser.add_argument("--away", type=float, default=60.0, help="seconds for which Redis once is away")
+    return parser.parse_args()
+
+
+def _findings(options: argparse.Namespace, folder: Path) -> list[Finding]:
+    with embedded_redis(folder / "redis") as url:
+        ground = Ground.prepare(folder / "ground")
+        chosen: list[Case | Outage] = [*matrix(count(ground, f"{url}?db=0")), *outages(options.away)]
+        chosen = share_of(chosen, options.share, options.seed)
+
+        def trial(lane: int, case: Case | Outage) -> Finding:
+            return case.meet(ground) if isinstance(case, Outage) else meet(ground, f"{url}?db={lane}", case)
+
+        met = {}
+        for case, finding in in_lanes(chosen, options.lanes, folder, trial):
+            met[case] = finding
+            if finding.bad:
+                say(f"BAD {finding.case}: {'; '.join(finding.bad)}\n{finding.output}")
+        return [*(met[case] for case in chosen), *damaged_files(ground)]
+
+
+if __name__ == "__main__":
+    sys.exit(main())

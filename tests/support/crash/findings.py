@@ -1,0 +1,108 @@
+"""What is looked at after every fault, and what it says."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass, field
+
+from redis.exceptions import RedisError
+
+from app.domain.contract import Job, JobStatus
+from app.domain.errors import EditError
+from app.domain.log.check import LogCheck
+from tests.support.crash.forked_worker import Note
+from tests.support.crash.scene import MODEL, START, House, TookTooLong
+
+BROKEN_OFF = (TookTooLong, EditError, RedisError)
+"""What a trial may break off with, as a loss."""
+
+
+@dataclass
+class Finding:
+    """What came of one fault, or of ``runs`` that were looked at together.
+
+    row: its place in the table: where, and what happened there.
+    found: the version right after it, relative to N, which is what the log had before.
+    failed: codes of the problems that jobs ended with.
+    losses: accepted jobs that did not end, or ended without a word or against the log's.
+    duplicates: batches that are in the log more than once.
+    damage: whatever is not as a clean replay has it.
+    """
+
+    row: tuple[str, str]
+    case: str
+    runs: int = 1
+    found: str = "?"
+    failed: list[str] = field(default_factory=list)
+    losses: list[str] = field(default_factory=list)
+    duplicates: list[str] = field(default_factory=list)
+    damage: list[str] = field(default_factory=list)
+    seconds: float = 0.0
+    output: str = ""
+
+    @property
+    def bad(self) -> list[str]:
+        """All that must not be."""
+        return [*self.losses, *self.duplicates, *self.damage]
+
+    def read_version(self, house: House) -> None:
+        """Right after a fault that stopped everything: exactly N or N+1."""
+        try:
+            head = house.log.head()
+            house.log.manifests()
+        except EditError as error:
+            self.damage.append(f"the log cannot be read after the fault: {error}")
+            return
+        self.found = {START: "N", START + 1: "N+1"}.get(head, "?")
+        if self.found == "?":
+            self.damage.append(f"version {head} after the fault, which came at version {START}")
+
+    def read_outcome(self, house: House) -> None:
+        """After a fault that the worker lived through: N or N+1 by what became of the job."""
+        self.found = "N" if house.log.find_job(house.accepted[0]) is None else "N+1"
+
+    def look(self, house: House, last: Note | None) -> None:
+        """When all is said to be done.
+
+        Args:
+            last: what the worker had in memory that ended the work.
+        """
+        jobs = house.views()
+        self._jobs(house, jobs)
+        self._log(house)
+        self._memory(house, last)
+
+    def _jobs(self, house: House, jobs: list[Job]) -> None:
+        committed = Counter(manifest.job for manifest in house.log.manifests())
+        for job in jobs:
+            if not job.status.final:
+                self.losses.append(f"{job.id} is {job.status}")
+            elif job.status is JobStatus.SUCCEEDED:
+                if committed[job.id] == 0 or house.log.manifest(job.version or 0).job != job.id:
+                    self.losses.append(f"{job.id} succeeded and is not in the log as version {job.version}")
+            elif committed[job.id]:
+                self.losses.append(f"{job.id} is {job.status}, and in the log")
+            elif job.error is None or not job.error.detail:
+                self.losses.append(f"{job.id} is {job.status} without a reason")
+            else:
+                self.failed.append(job.error.code)
+        self.duplicates += [f"{job} is in the log {times} times" for job, times in committed.items() if times > 1]
+        order = [manifest.job for manifest in house.log.manifests() if manifest.job in house.accepted]
+        if order != [job for job in house.accepted if job in order]:
+            self.damage.append("the batches are not in the order in which they were accepted")
+        if left := house.journal.jobs(MODEL):
+            self.losses.append(f"the journal still waits for {left}")
+
+    def _log(self, house: House) -> None:
+        for checked in LogCheck(house.folder / "log", MODEL).run():
+            self.damage += checked.damage
+        self.damage += [f"{path.name} was left behind" for path in house.hidden()]
+
+    def _memory(self, house: House, last: Note | None) -> None:
+        replay = house.ground.replayed(house)
+        if last is None:
+            self.damage.append("the last worker did not end in an orderly way")
+            return
+        for name in ("version", "weights", "keys", "facts"):
+            if getattr(last, name) != getattr(replay, name):
+                self.damage.append(f"{name} are not those of a clean replay")

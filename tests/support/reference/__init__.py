@@ -1,0 +1,1 @@
+"""Independent, plain implementations that the engine is compared with. They may repeat what the engine does."""

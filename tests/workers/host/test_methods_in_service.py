@@ -1,0 +1,46 @@
+"""Every method through the worker's own door, and back from the log."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+
+from app.domain.contract import EditBatch, Fact, Hyperparameters, JobStatus, Progress
+from tests.support.tiny_models import LANDS, PLACES, save_tiny
+from tests.support.worker_bench import opened
+from workers.editing.methods import METHODS
+
+
+def batch(method: str, index: int) -> EditBatch:
+    """Two facts; steps so long and C so light that PRUNE has something to restrain."""
+    facts = tuple(
+        Fact(subject=PLACES[at % len(PLACES)], prompt="{} is a city in", object=LANDS[(at + 2) % len(LANDS)])
+        for at in (2 * index, 2 * index + 1)
+    )
+    settings = Hyperparameters(v_num_grad_steps=3, mom2_update_weight=0.01, num_steps=3, lr=0.01)
+    return EditBatch(facts=facts, method=method, hyperparameters=settings)
+
+
+def test_a_log_of_every_method_comes_back_to_the_bit(tmp_path: Path) -> None:
+    """Each method's version, PRUNE's in between and last."""
+    model = save_tiny(tmp_path / "model")
+    shares: list[float] = []
+
+    def note(progress: Progress) -> None:
+        shares.append(progress.share)
+
+    with opened(model, tmp_path / "data") as host:
+        for index, method in enumerate((*METHODS, "prune")):
+            before = host.digest()
+            done = host.edit(f"job-{index}", batch(method, index), note, lambda: None)
+            assert (done.status, done.version) == (JobStatus.SUCCEEDED, index + 1)
+            assert host.digest() != before
+            assert shares[-1] == 1.0
+            assert max(shares) <= 1.0
+        assert any(correction.rank for correction in host.live.corrections.values())
+        digest, known = host.digest(), host.knowledge
+    with opened(model, tmp_path / "data", epoch=2) as again:
+        assert again.digest() == digest
+        assert again.knowledge.facts == known.facts
+        assert all(torch.equal(again.knowledge.layers[at].keys, kept.keys) for at, kept in known.layers.items())

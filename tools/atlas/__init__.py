@@ -1,0 +1,1 @@
+"""The bundled atlas models: their facts, corpus and training."""

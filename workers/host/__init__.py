@@ -1,0 +1,1 @@
+"""The live model: proposed on a shadow, verified, committed, published."""

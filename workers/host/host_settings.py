@@ -1,0 +1,48 @@
+"""What a host is opened with, and what its model's log begins with."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from app.domain.log.root import LogRoot
+from workers.editing.model.editable_model import EditableModel
+from workers.editing.presets import choose_preset
+from workers.editing.presets.preset import Preset
+
+
+@dataclass(frozen=True, slots=True)
+class HostSettings:
+    """What a host is opened with.
+
+    epoch_hint: gives the least epoch to lead under (a counter in Redis).
+    lead: whether to lead at once; else the host follows until it is told to.
+    """
+
+    source: str
+    name: str
+    log_root: LogRoot
+    data_dir: Path
+    epoch_hint: Callable[[], int]
+    revision: str | None = None
+    device: str = "cpu"
+    dtype: str = "float32"
+    preset: Path | None = None
+    statistics: Path | None = None
+    max_batch_tokens: int = 16384
+    snapshot_every: int = 64
+    earlier_versions: int = 4
+    lead: bool = True
+
+
+def preset_of(
+    settings: HostSettings, live: EditableModel, method: str | None = None, plan: str | None = None
+) -> Preset:
+    """The preset that the settings or the model name, for a method and plan.
+
+    Raises:
+        UnknownMethod, UnknownPlan: there is no such one.
+    """
+    chosen = choose_preset(settings.source, live.depth, settings.preset, method, plan)
+    return chosen.with_overrides({"max_batch_tokens": settings.max_batch_tokens})

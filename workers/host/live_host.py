@@ -1,0 +1,113 @@
+"""The live model and the version that it is at: any thread may ask it, and it follows the edit log.
+
+Questions read the live model and see one version each: it takes all edited layers at once, when nobody reads it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+from transformers import PreTrainedModel, PreTrainedTokenizerFast
+
+from app.domain.log.edit_log import EditLog
+from workers.editing.knowledge import KnowledgeBase
+from workers.editing.model.anatomy import bytes_of
+from workers.editing.model.editable_model import EditableModel
+from workers.host.earlier_versions import EarlierVersions
+from workers.host.live_lock import LiveLock
+from workers.versions.trail import Trail
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class LiveModel:
+    """The live model while a question holds it still."""
+
+    model: PreTrainedModel
+    tokenizer: PreTrainedTokenizerFast
+    version: int
+
+
+class LiveHost:
+    """One model in memory, at a version that its edit log has."""
+
+    def __init__(self, name: str, live: EditableModel, edit_log: EditLog, earlier_versions: int) -> None:
+        """``earlier_versions``: how many of them are kept at hand for questions."""
+        self.name, self.version, self.live, self.log = name, 0, live, edit_log
+        self.knowledge = KnowledgeBase()
+        self._lock = LiveLock()
+        self._earlier = EarlierVersions(live, edit_log, earlier_versions)
+        self._trail = Trail(live, edit_log)
+        self._followed: tuple[int, str] | None = None
+
+    # --- asking ------------------------------------------------------------------------------
+
+    @contextmanager
+    def questions(self, version: int | None = None) -> Iterator[LiveModel]:
+        """Hold one version still for as long as the block runs: the live one, or an earlier one beside it.
+
+        Raises:
+            UnknownVersion: there is no such version. CompactedVersion: its tensors were removed.
+            DamagedVersion: a version does not have the bytes that were committed.
+        """
+        earlier = None
+        while True:
+            with self._lock.reading():
+                if version in (None, self.version):
+                    yield LiveModel(self.live.model, self.live.tokenizer, self.version)
+                    return
+                if earlier is not None and self._earlier.apart(earlier):
+                    yield LiveModel(earlier.model, self.live.tokenizer, earlier.version)
+                    return
+            earlier = self._earlier.at(version)  # put together while others ask and edit
+
+    @property
+    def publish_waits(self) -> bool:
+        """Whether a new version waits for questions to end."""
+        return self._lock.writer_waits
+
+    def watch_publishes(self, watch: Callable[[float, float], None]) -> None:
+        """Have every publish reported: seconds it waited for questions, and seconds it then held them up."""
+        self._lock.on_written = watch
+
+    def digest(self) -> str:
+        """sha256 over the float32 weights of all layers that were ever edited: the same log gives the same digest."""
+        digest = hashlib.sha256()
+        with self._lock.reading():
+            for layer in sorted(self.knowledge.layers):
+                digest.update(bytes_of(self.live.weights(layer).applied))
+        return digest.hexdigest()
+
+    def update_norms(self, old: int, new: int) -> dict[int, float]:
+        """Frobenius norm of the difference between two versions' weights, of each layer that differs."""
+        return self._earlier.norms_between(old, new)
+
+    # --- following ---------------------------------------------------------------------------
+
+    def follow(self) -> bool:
+        """Put the log's newest version in service, by what is new in it alone if that will do; False if it is there.
+
+        Raises:
+            DamagedVersion: a version does not have the bytes that were committed. CompactedVersion: nor has it any.
+        """
+        head = self.log.head()
+        if (found := (head, self.log.digest(head))) == self._followed:
+            return False
+        state = self._trail.to(head)
+        shadow = self.live.shadow(self.live.masters.keys() | state.masters.keys())
+        state.put_on(shadow)
+        self._publish(shadow, state.knowledge, head)
+        self._followed = found
+        log.info("replayed", extra={"model": self.name, "version": self.version})
+        return True
+
+    def _publish(self, edited: EditableModel, knowledge: KnowledgeBase, version: int) -> None:
+        """Put a committed version in service. Whatever could fail was done before the commit: this only copies."""
+        with self._lock.writing():
+            self.live.adopt(edited, edited.masters)
+            self.knowledge, self.version, self._followed = knowledge, version, None

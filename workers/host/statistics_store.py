@@ -1,0 +1,56 @@
+"""Where a worker's second moments come from: a file, or one made at the first start from the model's corpus."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+from app.domain.errors import StatisticsMismatch
+from workers.editing.model.editable_model import EditableModel
+from workers.editing.statistics import (
+    Statistics,
+    fingerprint,
+    load_statistics,
+    save_statistics,
+    second_moments,
+)
+
+CORPUS = "corpus.txt"
+"""Beside a bundled model: one sentence a line."""
+
+FIRST_START_TOKENS = 30_000
+"""So many tokens of the corpus at the first start; `palimpsest statistics` takes as many as one likes."""
+
+log = logging.getLogger(__name__)
+
+
+def find_statistics(
+    editable: EditableModel, source: str, layers: Sequence[int], directory: Path, given: Path | None
+) -> Statistics:
+    """The statistics of an unedited model at ``layers``.
+
+    ``given`` wins; else a file in ``directory`` that an earlier start left for this very model; else they are made
+    from the corpus beside the model, and left there.
+
+    Raises:
+        StatisticsMismatch: another model's file, or nothing to make them from.
+    """
+    if given is not None:
+        return load_statistics(given, editable)
+    span = "-".join(str(layer) for layer in layers)
+    path = directory / f"{Path(source).name}-{fingerprint(editable)[:16]}-{span}.safetensors"
+    if path.exists():
+        return load_statistics(path, editable)
+    corpus = Path(source) / CORPUS
+    if not corpus.is_file():
+        detail = "no statistics for this model: make them with `palimpsest statistics MODEL --corpus FILE --out S`"
+        raise StatisticsMismatch(detail, field="statistics", value=source)
+    start = time.monotonic()
+    with corpus.open(encoding="utf-8") as lines:
+        texts = (line.rstrip("\n") for line in lines)
+        statistics = second_moments(editable, texts, layers, max_tokens=FIRST_START_TOKENS)
+    save_statistics(statistics, path)
+    log.info("statistics made from the corpus", extra={"seconds": round(time.monotonic() - start, 2)})
+    return statistics

@@ -1,0 +1,101 @@
+"""Keeping up with a log that another worker leads: told through Redis, and by looking there every so often."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Callable
+from typing import Protocol, cast
+
+from redis import Redis
+from redis.exceptions import RedisError
+
+from app.domain import keyspace
+from app.domain.contract import Progress
+from app.domain.errors import EditError
+
+logger = logging.getLogger(__name__)
+
+KEPT_NEWS = 16
+
+
+class Follower(Protocol):
+    """Whoever can follow a log."""
+
+    @property
+    def name(self) -> str:
+        """The model's name."""
+
+    @property
+    def version(self) -> int:
+        """The version in service."""
+
+    def follow(self) -> bool:
+        """Put the log's newest version in service; False if it is there."""
+
+
+class News:
+    """The versions that the leader has put in service, as it tells them: a hint where to look, nothing more."""
+
+    def __init__(self, redis: Redis, model: str) -> None:
+        self._redis, self._key, self._last = redis, keyspace.published(model), "0-0"
+
+    def tell(self, version: int) -> None:
+        """Say that a version is in service. If it cannot be said, those who follow look for themselves."""
+        try:
+            self._redis.xadd(self._key, {"version": version}, maxlen=KEPT_NEWS, approximate=True)
+        except RedisError as error:
+            logger.warning("followers not told: %s", error)
+
+    def telling(self, report: Callable[[Progress], None], version: Callable[[], int]) -> Callable[[Progress], None]:
+        """``report``, and tell of the version that is in service by then."""
+
+        def reported(progress: Progress) -> None:
+            report(progress)
+            if progress.stage == "publish":
+                self.tell(version())
+
+        return reported
+
+    def wait(self, seconds: float) -> None:
+        """Wait for news, at most so long.
+
+        Raises:
+            RedisError: none can come, since Redis is away.
+        """
+        found = self._redis.xread({self._key: self._last}, block=max(1, round(1000 * seconds)))
+        for _, entries in cast("list[tuple[bytes, list[tuple[bytes, object]]]]", found or []):
+            self._last = entries[-1][0].decode()
+
+
+class Following:
+    """Looks and follows, again and again. While a version cannot be read, the one before stays in service."""
+
+    def __init__(
+        self, follower: Follower, news: News, seconds: float, stopping: threading.Event, followed: Callable[[], None]
+    ) -> None:
+        """``seconds``: between two looks at the log; ``followed``: called when a new version is in service."""
+        self._follower, self._news, self._seconds, self._followed = follower, news, seconds, followed
+        self._stopping = stopping
+        self._trouble = ""
+
+    def until(self, done: Callable[[], bool]) -> None:
+        """Follow until ``done`` or until it is time to stop."""
+        while not self._stopping.is_set() and not done():
+            self.step()
+
+    def step(self) -> None:
+        """Wait for news, or until it is time to look again; then be where the log is."""
+        try:
+            self._news.wait(self._seconds)
+        except RedisError:
+            self._stopping.wait(self._seconds)
+        try:
+            if self._follower.follow():
+                self._followed()
+            self._trouble = ""
+        except (EditError, OSError) as error:
+            if self._trouble != str(error):
+                fields = {"model": self._follower.name, "version": self._follower.version}
+                logger.error("behind, and cannot follow: %s", error, extra=fields)  # noqa: TRY400 - no traceback
+            self._trouble = str(error)

@@ -1,0 +1,1 @@
+"""Questions to a model and their answers: rows, batches, scoring, decoding."""

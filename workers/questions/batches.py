@@ -1,0 +1,135 @@
+"""Questions of many callers, answered in batches: whatever waits when a lane is free is answered together.
+
+Nobody is made to wait for company. A batch is answered by one thread, from one version. Its answers are a function of
+that version's weights and of the batch: asked again in the same company, a question gets the same bits; in other
+company its numbers differ by rounding, and so its text where two tokens are as good as equal.
+
+There are two lanes, so that a question for one fact does not wait behind a long text. Questions hold the weights
+still, and a publish that waits for them holds up whoever comes after it; so a long batch gives way to a publish and
+starts anew from the new version, for a bounded number of times.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future
+from contextlib import AbstractContextManager
+from typing import Protocol
+
+from app.domain.contract import Generate, Query
+from app.domain.errors import EditError
+from workers.questions.decoding import proceed
+from workers.questions.inference import find
+from workers.questions.lane import Lane, QuestionReply, Request, Waiting
+from workers.questions.rows import Live, Question, question_of
+from workers.questions.sampling import GREEDY, Manner
+
+SHORT_STEPS = 64
+SHORT_ROWS = 64
+"""A question of more new tokens, of more rows, or to an earlier version takes the long lane."""
+
+MOST_RESTARTS = 3
+"""How often a long batch gives way to a publish."""
+
+
+class Questioned(Protocol):
+    """Whoever holds the live model."""
+
+    @property
+    def name(self) -> str:
+        """The model's name."""
+
+    @property
+    def publish_waits(self) -> bool:
+        """Whether a new version waits for questions to end."""
+
+    def questions(self, version: int | None) -> AbstractContextManager[Live]:
+        """Hold one version still: the live one, or an earlier one.
+
+        Raises:
+            UnknownVersion, CompactedVersion, DamagedVersion: that one cannot be had.
+        """
+
+
+class _GaveWay(Exception):
+    """A publish was let through; the batch has no answers yet."""
+
+
+class QuestionBatches:
+    """The way to the live model for everything that only asks. Any thread may ask."""
+
+    def __init__(self, host: Questioned, *, max_batch_tokens: int, threads: int, max_waiting: int) -> None:
+        """``threads``: for the mathematics of each lane; ``max_waiting``: questions a lane, beyond which it refuses."""
+        self._host = host
+        self._max_batch_tokens = max_batch_tokens
+        self._short = Lane("questions", self._answer, threads, max_waiting)
+        self._long = Lane("long-questions", self._answer_giving_way, threads, max_waiting)
+
+    def ask(self, request: Request) -> Future[QuestionReply]:
+        """The reply to come, or the error that the request deserves.
+
+        Raises:
+            Unavailable: too many wait already, or the worker is leaving.
+        """
+        rows = _rows(request)
+        version = request.version if isinstance(request, Query) else None
+        long = rows > SHORT_ROWS or _steps(request) > SHORT_STEPS or version is not None
+        manner = GREEDY if isinstance(request, Query) else Manner.of(request)
+        waiting = Waiting(request, manner, rows, version)
+        (self._long if long else self._short).put(waiting)
+        return waiting.reply
+
+    def close(self) -> None:
+        """Answer no more; who still waits is told so."""
+        for lane in (self._short, self._long):
+            lane.close()
+
+    def _answer(self, batch: Sequence[Waiting], before_pass: Callable[[], None] = proceed) -> None:
+        """Answer every request of the batch, or tell it why not."""
+        with self._host.questions(batch[0].version) as live:
+            questions = _questions(live, batch)
+            manner = batch[0].manner
+            found = find(live, [each for _, each in questions], manner, self._max_batch_tokens, before_pass)
+            replies = [
+                question.reply(self._host.name, live.version, part)
+                for (_, question), part in zip(questions, found, strict=True)
+            ]
+        for (waiting, _), reply in zip(questions, replies, strict=True):
+            waiting.reply.set_result(reply)
+
+    def _answer_giving_way(self, batch: Sequence[Waiting]) -> None:
+        """``_answer``, but start anew when a publish waits."""
+        for _ in range(MOST_RESTARTS):
+            try:
+                self._answer([waiting for waiting in batch if not waiting.reply.done()], self._give_way)
+            except _GaveWay:
+                continue
+            return
+        self._answer([waiting for waiting in batch if not waiting.reply.done()])
+
+    def _give_way(self) -> None:
+        if self._host.publish_waits:
+            raise _GaveWay
+
+
+def _questions(live: Live, batch: Sequence[Waiting]) -> list[tuple[Waiting, Question]]:
+    """Everybody's question; who cannot be asked is told at once."""
+    found = []
+    for waiting in batch:
+        try:
+            found.append((waiting, question_of(live, waiting.request)))
+        except EditError as error:
+            waiting.reply.set_exception(error)
+    return found
+
+
+def _rows(request: Request) -> int:
+    if isinstance(request, Generate):
+        return len(request.prompts) * request.num_return_sequences
+    return sum(1 + len(prompt.candidates) + (prompt.expected is not None) for prompt in request.prompts)
+
+
+def _steps(request: Request) -> int:
+    if isinstance(request, Generate):
+        return request.max_new_tokens
+    return max((prompt.max_new_tokens for prompt in request.prompts), default=0)

@@ -1,0 +1,185 @@
+"""A request as a batch sees it: rows of token ids to score and to continue, and how its reply is made of them.
+
+Whatever is wrong with a request is found while its question is made, so that no other request suffers from it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from torch import Tensor
+from transformers import PreTrainedModel, PreTrainedTokenizerFast
+
+from app.domain.contract import (
+    Answer,
+    Candidate,
+    Expected,
+    Generate,
+    GenerateReply,
+    Generation,
+    Prompt,
+    Query,
+    QueryReply,
+    Standing,
+    TopToken,
+)
+from app.domain.errors import RequestError
+from workers.questions.decoding import Continuation, Start, text_of
+from workers.questions.prompt_tokens import prompt_ids, window
+from workers.questions.sampling import draws
+from workers.questions.scoring import Row, object_row
+
+
+class Live(Protocol):
+    """A model that stands still at one version."""
+
+    @property
+    def model(self) -> PreTrainedModel:
+        """The live module; never changed here."""
+
+    @property
+    def tokenizer(self) -> PreTrainedTokenizerFast:
+        """The model's tokenizer."""
+
+    @property
+    def version(self) -> int:
+        """The version of the weights."""
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """What the model gave for one question's rows, in their order."""
+
+    continued: Sequence[Continuation]
+    standings: Sequence[Standing]
+
+
+class Question(Protocol):
+    """One request as rows."""
+
+    @property
+    def starts(self) -> Sequence[Start]:
+        """Rows to be continued."""
+
+    @property
+    def objects(self) -> Sequence[Row]:
+        """Rows to be scored."""
+
+    @property
+    def numbers(self) -> Sequence[Tensor]:
+        """For whoever samples, one a start: (max_new_tokens,), float64, in [0, 1)."""
+
+    def reply(self, model: str, version: int, found: Found) -> QueryReply | GenerateReply:
+        """The request's reply from what was found for its rows."""
+
+
+def question_of(live: Live, request: Query | Generate) -> Question:
+    """The request as rows.
+
+    Raises:
+        EmptyText, PromptTooLong, RequestError: the field says where.
+    """
+    return ProbeQuestion.of(live, request.prompts) if isinstance(request, Query) else GenerateQuestion.of(live, request)
+
+
+@dataclass(frozen=True, slots=True)
+class ProbeQuestion:
+    """Prompts to be continued greedily, and with each of them the objects whose standing is asked for."""
+
+    tokenizer: PreTrainedTokenizerFast
+    prompts: tuple[Prompt, ...]
+    starts: list[Start]
+    objects: list[Row]
+    numbers: tuple[Tensor, ...] = ()
+
+    @classmethod
+    def of(cls, live: Live, prompts: tuple[Prompt, ...]) -> ProbeQuestion:
+        """Tokenise everything.
+
+        Raises:
+            EmptyText, PromptTooLong: with the field ``prompts.{i}``, or that of an object under it.
+        """
+        limit = window(live.model)
+        starts: list[Start] = []
+        objects: list[Row] = []
+        for index, prompt in enumerate(prompts):
+            place = f"prompts.{index}"
+            ids = prompt_ids(live.tokenizer, prompt.prompt, limit, place)
+            starts.append(Start(ids, prompt.max_new_tokens, prompt.top_k))
+            asked = [(f"candidates.{rank}", text) for rank, text in enumerate(prompt.candidates)]
+            if prompt.expected is not None:
+                asked.append(("expected", prompt.expected))
+            objects.extend(
+                object_row(live.model, live.tokenizer, prompt.prompt, text, f"{place}.{name}") for name, text in asked
+            )
+        return cls(live.tokenizer, prompts, starts, objects)
+
+    def reply(self, model: str, version: int, found: Found) -> QueryReply:
+        """One answer a prompt."""
+        standings = iter(found.standings)
+        answers = tuple(
+            self._answer(prompt, start, continuation, standings)
+            for prompt, start, continuation in zip(self.prompts, self.starts, found.continued, strict=True)
+        )
+        return QueryReply(model=model, version=version, answers=answers)
+
+    def _answer(
+        self, prompt: Prompt, start: Start, continuation: Continuation, standings: Iterator[Standing]
+    ) -> Answer:
+        candidates = [Candidate(text=text, **next(standings).model_dump()) for text in prompt.candidates]
+        candidates.sort(key=lambda candidate: -candidate.probability)
+        expected = None
+        if prompt.expected is not None:
+            standing = next(standings)
+            expected = Expected(text=prompt.expected, greedy=standing.rank == 1, **standing.model_dump())
+        return Answer(
+            prompt=prompt.prompt,
+            text=text_of(self.tokenizer, start.ids, continuation.new),
+            expected=expected,
+            candidates=tuple(candidates),
+            top=tuple(
+                TopToken(token=str(self.tokenizer.decode([token])), probability=probability)
+                for token, probability in continuation.top
+            ),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class GenerateQuestion:
+    """Prompts to be continued freely, each as often as the request says."""
+
+    tokenizer: PreTrainedTokenizerFast
+    request: Generate
+    starts: list[Start]
+    numbers: list[Tensor]
+    objects: tuple[Row, ...] = ()
+
+    @classmethod
+    def of(cls, live: Live, request: Generate) -> GenerateQuestion:
+        """Tokenise everything, and draw the numbers.
+
+        Raises:
+            EmptyText, PromptTooLong: with the field ``prompts.{i}``.
+            RequestError: several sequences asked of greedy decoding, which has one.
+        """
+        count, limit = request.num_return_sequences, window(live.model)
+        if count > 1 and not request.do_sample:
+            detail = "greedy decoding has one answer: set do_sample"
+            raise RequestError(detail, field="num_return_sequences", value=count)
+        rows = [prompt_ids(live.tokenizer, text, limit, f"prompts.{i}") for i, text in enumerate(request.prompts)]
+        starts = [Start(row, request.max_new_tokens) for row in rows for _ in range(count)]
+        numbers = [number for _ in rows for number in draws(request.seed, count, request.max_new_tokens)]
+        return cls(live.tokenizer, request, starts, numbers)
+
+    def reply(self, model: str, version: int, found: Found) -> GenerateReply:
+        """One generation a prompt."""
+        rows = zip(self.starts, found.continued, strict=True)
+        texts = [text_of(self.tokenizer, start.ids, continuation.new) for start, continuation in rows]
+        count = self.request.num_return_sequences
+        generations = tuple(
+            Generation(prompt=prompt, texts=tuple(texts[index * count : (index + 1) * count]))
+            for index, prompt in enumerate(self.request.prompts)
+        )
+        return GenerateReply(model=model, version=version, generations=generations)

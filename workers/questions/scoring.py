@@ -1,0 +1,103 @@
+"""How objects stand as continuations, teacher forced."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+import torch
+from torch import Tensor
+from transformers import PreTrainedModel, PreTrainedTokenizerFast
+
+from app.domain.contract import Standing
+from app.domain.errors import PromptTooLong
+from workers.editing.model.micro_batches import by_length, right_padded
+from workers.questions.decoding import BeforePass, proceed
+from workers.questions.prompt_tokens import device_of, object_ids, prompt_ids, window
+
+MAX_BATCH_TOKENS = 8192
+"""Tokens of one micro-batch, padding included, unless told otherwise."""
+
+Row = tuple[list[int], list[int]]
+"""Token ids of a prompt and of an object."""
+
+
+def standings(
+    model: PreTrainedModel,
+    tokenizer: PreTrainedTokenizerFast,
+    pairs: Sequence[tuple[str, str]],
+    max_batch_tokens: int = MAX_BATCH_TOKENS,
+) -> list[Standing]:
+    """How each (prompt, object) stands.
+
+    Equal logits rank by token id, as greedy decoding breaks ties: rank 1 is what greedy decoding gives.
+
+    Raises:
+        EmptyText, PromptTooLong: with the field ``pairs.{i}``.
+    """
+    rows = [object_row(model, tokenizer, *pair, f"pairs.{index}") for index, pair in enumerate(pairs)]
+    return standings_of_rows(model, rows, max_batch_tokens)
+
+
+def object_row(model: PreTrainedModel, tokenizer: PreTrainedTokenizerFast, prompt: str, text: str, field: str) -> Row:
+    """Tokenise a prompt and its object.
+
+    Raises:
+        EmptyText: one of them leaves no token.
+        PromptTooLong: together they are longer than the model's window.
+    """
+    limit = window(model)
+    row = prompt_ids(tokenizer, prompt, limit, field), object_ids(tokenizer, text, field)
+    if (length := len(row[0]) + len(row[1])) > limit:
+        detail = f"prompt and object take {length} tokens; the model's window is {limit}"
+        raise PromptTooLong(detail, field=field, value=text)
+    return row
+
+
+@torch.inference_mode()
+def standings_of_rows(
+    model: PreTrainedModel,
+    rows: Sequence[Row],
+    max_batch_tokens: int = MAX_BATCH_TOKENS,
+    before_pass: BeforePass = proceed,
+) -> list[Standing]:
+    """``standings`` of what is already tokenised."""
+    whole = [prompt + wanted for prompt, wanted in rows]
+    spans = [(len(prompt) - 1, len(prompt) + len(wanted) - 1) for prompt, wanted in rows]
+    found: dict[int, Standing] = {}
+    for index, logits in _logits_of_spans(model, whole, spans, max_batch_tokens, before_pass):
+        found[index] = _standing(logits, torch.tensor(rows[index][1], device=logits.device))
+    return [found[index] for index in range(len(rows))]
+
+
+def _standing(logits: Tensor, wanted: Tensor) -> Standing:
+    """``logits``: (tokens, vocabulary), row t predicts ``wanted[t]``."""
+    of_wanted = logits.gather(-1, wanted[:, None])
+    ids = torch.arange(logits.shape[-1], device=logits.device)
+    before = (logits > of_wanted) | ((logits == of_wanted) & (ids < wanted[:, None]))
+    log_probability = (of_wanted - logits.logsumexp(-1, keepdim=True)).sum()
+    return Standing(probability=float(log_probability.exp()), rank=1 + int(before.sum(-1).max()))
+
+
+def _logits_of_spans(
+    model: PreTrainedModel,
+    rows: Sequence[list[int]],
+    spans: Sequence[tuple[int, int]],
+    max_batch_tokens: int,
+    before_pass: BeforePass,
+) -> Iterator[tuple[int, Tensor]]:
+    """Each row's index with its logits at its span, (positions, vocabulary), float32 or wider.
+
+    Rows are padded on the right, where a causal model cannot see it. The head runs only on the span that the
+    rows of a micro-batch have together; it is short, since they are of like length.
+    """
+    for batch in by_length([len(row) for row in rows], max_batch_tokens):
+        ids, mask = right_padded([rows[index] for index in batch], device_of(model))
+        first = min(spans[index][0] for index in batch)
+        last = max(spans[index][1] for index in batch)
+        keep = torch.arange(first, last, device=ids.device)
+        before_pass()
+        logits = model(input_ids=ids, attention_mask=mask, use_cache=False, logits_to_keep=keep).logits
+        logits = logits.to(torch.promote_types(logits.dtype, torch.float32))
+        for place, index in enumerate(batch):
+            start, stop = spans[index]
+            yield index, logits[place, start - first : stop - first]

@@ -1,0 +1,1 @@
+"""From a queued job to its outcome. Of the workers, only this folder knows RQ."""

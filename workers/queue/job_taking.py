@@ -1,0 +1,70 @@
+"""Edits, job after job, for as long as this worker leads."""
+
+from __future__ import annotations
+
+import secrets
+import socket
+from dataclasses import dataclass
+from functools import partial
+
+from redis import Redis
+
+from app.domain import keyspace
+from app.domain.contract import JobOutcome
+from app.domain.errors import EditError
+from workers.host.model_host import ModelHost
+from workers.lead.following import News
+from workers.lead.leadership import Leadership
+from workers.queue.jobs import JobRun
+from workers.queue.progress import ProgressStream
+from workers.queue.rq_worker import ModelWorker
+from workers.queue.turns import work_until_stopped
+from workers.queue.watch import JobWatch
+from workers.redis_clients import queue_client, wait_for
+from workers.serving.metrics import Metrics
+from workers.serving.registration import Registration
+from workers.settings import WorkerSettings
+
+
+@dataclass(frozen=True, slots=True)
+class JobTaking:
+    """How a leader gets at its jobs, and who hears of them."""
+
+    settings: WorkerSettings
+    host: ModelHost
+    side: Redis
+    registration: Registration
+    metrics: Metrics
+
+    @property
+    def news(self) -> News:
+        """Tells followers of versions."""
+        return News(self.side, self.host.name)
+
+    def take(self, leadership: Leadership) -> EditError | None:
+        """Edit, job after job, until told to stop, or until the lead is lost; says how that was."""
+        settings, name, news = self.settings, self.host.name, self.news
+
+        def make_run(job_id: str, worker: ModelWorker) -> JobRun:
+            watch = JobWatch(self.side, job_id, settings.deadline_s, worker.leaving, leadership.check)
+            report = news.telling(ProgressStream(self.side, job_id).report, lambda: self.host.version)
+            return JobRun(
+                job_id, self.host, report, watch.should_stop, self._ended, worker.lose_lead, leadership.confirm
+            )
+
+        with queue_client(settings.redis_url) as redis:
+
+            def make_worker() -> ModelWorker:
+                queue, worker = keyspace.queue(name), worker_id(name)
+                return ModelWorker(queue, worker, redis, make_run, settings.stop_grace_s, leadership)
+
+            return work_until_stopped(make_worker, partial(wait_for, self.side))
+
+    def _ended(self, outcome: JobOutcome, seconds: float) -> None:
+        self.metrics.edit_ended(outcome.status, seconds)
+        self.registration.publish()
+
+
+def worker_id(model: str) -> str:
+    """A name that no other worker has."""
+    return f"{model}.{socket.gethostname()}.{secrets.token_hex(4)}"

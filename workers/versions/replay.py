@@ -1,0 +1,80 @@
+"""From the edit log to what a version is: the same updates, in order, by the same additions."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+
+import torch
+from torch import Tensor
+
+from app.domain.history.terms import Term
+from app.domain.log.reader import LogReader
+from app.domain.log.replays import Replay
+from workers.editing.model.editable_model import EditableModel
+from workers.editing.model.updates import WeightUpdate
+from workers.versions.recollection import followed, places_of
+from workers.versions.state_files import STATE_FILE, unpack_state
+from workers.versions.update_files import UPDATE_FILE, unpack
+from workers.versions.version_state import VersionState
+
+
+def replayed(editable: EditableModel, log: LogReader, route: Replay, start: VersionState) -> VersionState:
+    """The state that a route leads to. Nothing of the tree changes: W_0 is read from it.
+
+    Args:
+        start: what the route's snapshot holds; the base's state if it has none.
+
+    Raises:
+        DamagedVersion: a version does not have the bytes that were committed, or does not follow from those before.
+    """
+    places, state = places_of(route.terms), start
+    for term in route.rest:
+        updates, positions = counted(log, term, editable.device)
+        for update in updates:
+            state = state.with_update(update, editable.base(update.layer))
+        keys = {update.layer: update.keys for update in updates}
+        state = replace(state, knowledge=followed(state.knowledge, term, places, positions, keys))
+    return state
+
+
+def counted(log: LogReader, term: Term, device: torch.device) -> tuple[list[WeightUpdate], list[int]]:
+    """What counts of a term's tensors: its updates without the columns taken out, and the positions of the others.
+
+    Raises:
+        CompactedVersion: the tensors were removed.
+        DamagedVersion: the version does not have the bytes that were committed.
+    """
+    whole = unpack(log.read(term.version, UPDATE_FILE), device)
+    positions = _standing(whole, term)
+    return [_part(update, positions) for update in whole] if term.taken_out else whole, positions
+
+
+def _standing(updates: Sequence[WeightUpdate], term: Term) -> list[int]:
+    """The columns that count."""
+    [width] = {update.keys.shape[1] for update in updates} or {0}
+    return [position for position in range(width) if position not in term.taken_out]
+
+
+def _part(update: WeightUpdate, positions: Sequence[int]) -> WeightUpdate:
+    """The update of those columns alone."""
+    chosen = list(positions)
+    return replace(update, left=update.left[:, chosen], right=update.right[chosen], keys=update.keys[:, chosen])
+
+
+def norms_between(old: Mapping[int, Tensor], new: Mapping[int, Tensor]) -> dict[int, float]:
+    """Frobenius norm of the difference, of each layer that differs."""
+    found = {layer: float(torch.linalg.matrix_norm(new[layer] - old[layer])) for layer in sorted(old)}
+    return {layer: norm for layer, norm in found.items() if norm > 0}
+
+
+def state_at(editable: EditableModel, log: LogReader, route: Replay) -> VersionState:
+    """The state that a route leads to, from its snapshot if it has one. Nothing of the tree changes.
+
+    Raises:
+        DamagedVersion: a version does not have the bytes that were committed, or does not follow from those before.
+    """
+    start = VersionState()
+    if route.snapshot is not None:
+        start = unpack_state(route.snapshot.files[STATE_FILE], route.covered, editable.device)
+    return replayed(editable, log, route, start)
