@@ -1,4 +1,4 @@
-"""Edit jobs: accepted here, run by the workers, and answered for until they are forgotten.
+"""Jobs: accepted here, run by the workers, and answered for until they are forgotten.
 
 RQ is the queue that delivers. The journal has what was accepted and has not ended, so that it can be queued again
 when Redis has lost it. The edit log is what happened.
@@ -13,15 +13,14 @@ from contextlib import suppress
 from itertools import islice
 
 from redis import Redis
-from rq.job import JobStatus as QueueStatus
 
 from app.domain.contract import Job, JobList, JobStatus
 from app.domain.errors import Conflict, EditError, Unavailable, UnknownJob
 from app.domain.manifest import Manifest
 from app.edit_logs import EditLogs
-from app.jobs.journal import AcceptedEdit, AcceptedJournal
+from app.jobs.journal import AcceptedJob, AcceptedJournal
 from app.jobs.queue.job_queue import EraOver, JobQueue
-from app.jobs.queue.outcomes import ENDED
+from app.jobs.queue.queued import Standing
 from app.jobs.queue.transactions import CONNECTION_LOST
 from app.jobs.views import JobViews
 from app.settings import Settings
@@ -30,7 +29,7 @@ logger = logging.getLogger(__name__)
 
 
 class Jobs:
-    """Submits edit batches, and tells what became of them."""
+    """Submits what was checked, and tells what became of it."""
 
     def __init__(self, redis: Redis, logs: EditLogs, settings: Settings) -> None:
         self._queue = JobQueue(redis, settings)
@@ -39,24 +38,24 @@ class Jobs:
         self._views = JobViews(self._queue, self._journal, logs)
         self._settings = settings
 
-    def submit(self, edit: AcceptedEdit) -> Job:
-        """Accept a checked edit; a model's edits are applied in the order of submission.
+    def submit(self, accepted: AcceptedJob) -> Job:
+        """Accept what was checked; a model's jobs take their turns in the order of submission.
 
-        When this returns, the edit is on disk, and will be queued again if Redis loses it. After an error it is not
-        queued, nor will it be.
+        When this returns, the job is on disk, and will be queued again if Redis loses it. After an error it is not
+        queued, nor will it be; ``docs/durability.md`` tells of the one case in which that cannot be said.
 
         Raises:
-            Unavailable: the model's queue is full, or the edit could not be written down.
+            Unavailable: the model's queue is full, or the job could not be written down.
             RedisError: Redis refused it.
         """
         while True:
             with suppress(EraOver):
                 try:
-                    era = self.recover(edit.model)  # what was accepted earlier goes before
+                    era = self.recover(accepted.model)  # what was accepted earlier goes before
                 except OSError as error:
-                    detail = f"The edits accepted earlier could not be read: {error.strerror}."
-                    raise Unavailable(detail, field="model", value=edit.model) from error
-                return self._accept(edit, era)
+                    detail = f"What was accepted earlier could not be read: {error.strerror}."
+                    raise Unavailable(detail, field="model", value=accepted.model) from error
+                return self._accept(accepted, era)
 
     def view(self, job_id: str) -> Job:
         """What is known of a job. One that was accepted, and that Redis has lost, is queued again.
@@ -68,11 +67,11 @@ class Jobs:
             return self._views.queued(queued)
         if ended := self._views.committed(job_id) or self._journal.ended(job_id):
             return ended
-        if (edit := self._journal.find(job_id)) is None:
+        if (accepted := self._journal.find(job_id)) is None:
             raise UnknownJob(f"No job {job_id} is known here.", field="job", value=job_id)
-        self.recover(edit.model)
+        self.recover(accepted.model)
         queued = self._queue.fetch(job_id)
-        return self._views.accepted(edit) if queued is None else self._views.queued(queued)
+        return self._views.accepted(accepted) if queued is None else self._views.queued(queued)
 
     def find(self, job_id: str) -> Job | None:
         """What is known of a job that was accepted, if it was: only queued does not count, since Redis may lose it."""
@@ -158,43 +157,44 @@ class Jobs:
         for job_id, standing in self._standings(model):
             if standing is not None or self._logs.of(model).find_job(job_id):
                 continue
-            if edit := self._journal.read(model, job_id):
-                self._queue.put(edit, era, again=True)
+            if accepted := self._journal.read(model, job_id):
+                self._queue.put(accepted, era, again=True)
                 lost += 1
         if lost:
             logger.warning("Redis had lost %d jobs, which are queued again", lost, extra={"model": model})
 
     def _note_ends(self, model: str) -> None:
         for job_id, standing in self._standings(model):
-            if standing in ENDED:
+            if standing is Standing.ENDED:
                 self.view(job_id)
             elif standing is None:
                 self._views.committed(job_id)
 
-    def _standings(self, model: str) -> Iterator[tuple[str, QueueStatus | None]]:
+    def _standings(self, model: str) -> Iterator[tuple[str, Standing | None]]:
         """The jobs that count as accepted, in their order, and how each stands in the queue."""
         pending = self._journal.jobs(model)
         return zip(pending, self._queue.standings(model, pending), strict=True)
 
-    def _accept(self, edit: AcceptedEdit, era: str) -> Job:
-        if self._queue.waiting(edit.model) >= self._settings.max_queued:
-            raise Unavailable(f"The queue of {edit.model} is full.", field="model", value=edit.model)
+    def _accept(self, accepted: AcceptedJob, era: str) -> Job:
+        if self._queue.waiting(accepted.model) >= self._settings.max_queued:
+            raise Unavailable(f"The queue of {accepted.model} is full.", field="model", value=accepted.model)
         position = None
         try:
-            with self._journal.accepting(edit):
-                position = self._put(edit, era)
+            with self._journal.accepting(accepted):
+                position = self._put(accepted, era)
         except OSError as error:
-            fields = {"job_id": edit.job, "model": edit.model}
+            fields = {"job_id": accepted.job, "model": accepted.model}
             logger.error("not written down: %s", error, extra=fields)  # noqa: TRY400
-            if self._queue.withdraw(edit.model, edit.job):
-                raise Unavailable(f"The edit could not be written down: {error.strerror}.") from error
-        logger.info("accepted", extra={"job_id": edit.job, "model": edit.model, "facts": edit.facts})
-        return self._views.accepted(edit, position)
+            if self._queue.withdraw(accepted.model, accepted.job):
+                detail = f"The {accepted.change.kind} could not be written down: {error.strerror}."
+                raise Unavailable(detail) from error
+        logger.info("accepted", extra={"job_id": accepted.job, "model": accepted.model, "facts": accepted.facts})
+        return self._views.accepted(accepted, position)
 
-    def _put(self, edit: AcceptedEdit, era: str) -> int | None:
+    def _put(self, accepted: AcceptedJob, era: str) -> int | None:
         try:
-            return self._queue.put(edit, era)
+            return self._queue.put(accepted, era)
         except CONNECTION_LOST as error:
             # It is queued or it is not. It will be: from here on the journal answers for it.
-            logger.warning("not known to be queued: %s", error, extra={"job_id": edit.job, "model": edit.model})
+            logger.warning("not known to be queued: %s", error, extra={"job_id": accepted.job, "model": accepted.model})
             return None

@@ -9,14 +9,12 @@ from __future__ import annotations
 import logging
 from datetime import datetime
 
-from rq.job import Job as QueuedJob
-
-from app.domain.contract import Job, JobOutcome, JobStatus
+from app.domain.contract import Job, JobKind, JobOutcome, JobStatus
 from app.domain.manifest import Manifest
 from app.edit_logs import EditLogs
-from app.jobs.journal import AcceptedEdit, AcceptedJournal
-from app.jobs.queue.job_queue import JobQueue, model_of
-from app.jobs.queue.outcomes import believed
+from app.jobs.journal import AcceptedJob, AcceptedJournal
+from app.jobs.queue.job_queue import JobQueue
+from app.jobs.queue.queued import Queued
 
 logger = logging.getLogger(__name__)
 
@@ -29,17 +27,18 @@ class JobViews:
         self._journal = journal
         self._logs = logs
 
-    def queued(self, queued: QueuedJob) -> Job:
+    def queued(self, queued: Queued) -> Job:
         """A job that the queue knows."""
         outcome, ended = self._outcome(queued)
         waits, runs = outcome.status is JobStatus.QUEUED, outcome.status is JobStatus.RUNNING
         job = Job(
             id=queued.id,
-            model=model_of(queued),
-            position=self._queue.position(queued) if waits else None,
-            facts=queued.meta.get("facts", 0),
-            submitted=queued.created_at,
-            started=None if waits else queued.started_at,
+            kind=queued.kind,
+            model=queued.model,
+            position=self._queue.position(queued.model, queued.id) if waits else None,
+            facts=queued.facts,
+            submitted=queued.submitted,
+            started=None if waits else queued.started,
             ended=ended if outcome.status.final else None,
             progress=self._queue.progress(queued.id) if runs else None,
             **dict(outcome),
@@ -52,25 +51,26 @@ class JobViews:
             return None
         model, manifest = found
         told, facts = dict(_committed(manifest)), len(manifest.facts or manifest.reverted)
-        return self._noted(Job(id=job_id, model=model, facts=facts, ended=manifest.created, **told))
+        kind = JobKind(manifest.kind)
+        return self._noted(Job(id=job_id, kind=kind, model=model, facts=facts, ended=manifest.created, **told))
 
-    def accepted(self, edit: AcceptedEdit, position: int | None = None) -> Job:
+    def accepted(self, accepted: AcceptedJob, position: int | None = None) -> Job:
         """A job that has just been accepted, or of which no more is left than that."""
         return Job(
-            id=edit.job,
-            model=edit.model,
+            id=accepted.job,
+            kind=accepted.change.kind,
+            model=accepted.model,
             status=JobStatus.QUEUED,
             position=position,
-            facts=edit.facts,
-            submitted=edit.accepted,
+            facts=accepted.facts,
+            submitted=accepted.accepted,
         )
 
-    def _outcome(self, queued: QueuedJob) -> tuple[JobOutcome, datetime | None]:
+    def _outcome(self, queued: Queued) -> tuple[JobOutcome, datetime | None]:
         """What the log says, else what the queue says; and since when."""
-        outcome = believed(queued)
-        if outcome.version is None and (manifest := self._logs.of(model_of(queued)).find_job(queued.id)):
+        if queued.outcome.version is None and (manifest := self._logs.of(queued.model).find_job(queued.id)):
             return _committed(manifest), manifest.created
-        return outcome, queued.ended_at
+        return queued.outcome, queued.ended
 
     def _noted(self, job: Job) -> Job:
         try:

@@ -30,4 +30,4 @@ def export_version(
     It takes its turn among the model's edits, makes no version, and is loaded again and compared before it is finished.
     The worker writes it under its own data directory; the job's `exported` says where, and how it compares.
     """
-    return followed(acceptance.export(model, export, conditions), response)
+    return followed(acceptance.accept(export, conditions, model), response)

@@ -29,7 +29,7 @@ def roll_back(
 
     History only grows: this is a new version, and what lies between stays readable and can be gone back to.
     """
-    return followed(acceptance.take_back(model, rollback, conditions), response)
+    return followed(acceptance.accept(rollback, conditions, model), response)
 
 
 @router.post(
@@ -48,7 +48,7 @@ def revert_facts(
 
     A fact that one of them had superseded is in force again. The job's `in_force` says how the others stand.
     """
-    return followed(acceptance.take_back(model, revert, conditions), response)
+    return followed(acceptance.accept(revert, conditions, model), response)
 
 
 @router.delete(

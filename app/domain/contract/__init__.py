@@ -9,6 +9,7 @@ from app.domain.contract.changes import Revert, Rollback
 from app.domain.contract.edits import EditBatch, Fact, Hyperparameters, Verify
 from app.domain.contract.exports import Export, ExportFormat, ExportReport
 from app.domain.contract.jobs import Job, JobList, JobOutcome, JobStatus, Problem, Progress
+from app.domain.contract.kinds import JobKind, JobRequest
 from app.domain.contract.models import (
     FactInForce,
     FactList,
@@ -33,11 +34,14 @@ from app.domain.contract.questions import (
     TopToken,
 )
 from app.domain.contract.reports import EditReport, FactReport, InForceReport, Standing
+from app.domain.contract.requests import REQUESTS, AnyJobRequest
 from app.domain.contract.values import FactKey, JobId, Name, NonNegative, Positive, Record, Reply, Request, Share, Text
 from app.domain.contract.versions import Between, ChangedFact, FactDiff, UpdateNorms, VersionDetail, VersionDiff
 
 __all__ = [
+    "REQUESTS",
     "Answer",
+    "AnyJobRequest",
     "Between",
     "Candidate",
     "ChangedFact",
@@ -61,8 +65,10 @@ __all__ = [
     "InForceReport",
     "Job",
     "JobId",
+    "JobKind",
     "JobList",
     "JobOutcome",
+    "JobRequest",
     "JobStatus",
     "ModelList",
     "ModelView",

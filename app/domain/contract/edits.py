@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, ClassVar, Self
 
 from pydantic import Field, StringConstraints, model_validator
 
+from app.domain.contract.kinds import JobKind, JobRequest
 from app.domain.contract.values import Name, NonNegative, Positive, Request, Share, Text
 from app.domain.prompts import SLOT
 
@@ -66,8 +67,10 @@ class Hyperparameters(Request):
     norm_constraint: Positive | None = None
 
 
-class EditBatch(Request):
+class EditBatch(JobRequest):
     """Facts that become one version together, or not at all."""
+
+    kind: ClassVar[JobKind] = JobKind.EDIT
 
     facts: tuple[Fact, ...] = Field(min_length=1)
     model: Name | None = Field(None, description="May be left out when one model is served.")
@@ -76,3 +79,17 @@ class EditBatch(Request):
     hyperparameters: Hyperparameters = Hyperparameters()
     strict: bool = Field(False, description="Behave exactly as the published code does.")
     verify: Verify | None = None
+
+    @property
+    def named_model(self) -> str | None:
+        """``model``."""
+        return self.model
+
+    @property
+    def named_facts(self) -> int:
+        """Those to be written."""
+        return len(self.facts)
+
+    def for_model(self, model: str) -> Self:
+        """The same batch, which says so itself."""
+        return self.model_copy(update={"model": model})

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from enum import StrEnum
-from typing import Annotated
+from typing import Annotated, ClassVar
 
 from pydantic import Field
 
-from app.domain.contract.values import Reply, Request
+from app.domain.contract.kinds import JobKind, JobRequest
+from app.domain.contract.values import Reply
 
 
 class ExportFormat(StrEnum):
@@ -18,8 +19,10 @@ class ExportFormat(StrEnum):
     UPDATES = "updates"
 
 
-class Export(Request):
+class Export(JobRequest):
     """Write a version of a model down for others to load."""
+
+    kind: ClassVar[JobKind] = JobKind.EXPORT
 
     format: ExportFormat
     version: Annotated[int, Field(ge=0)] | None = Field(

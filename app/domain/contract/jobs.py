@@ -9,6 +9,7 @@ from typing import Any, Literal
 from pydantic import Field
 
 from app.domain.contract.exports import ExportReport
+from app.domain.contract.kinds import JobKind
 from app.domain.contract.reports import EditReport, InForceReport
 from app.domain.contract.values import Reply
 
@@ -69,6 +70,7 @@ class Job(Reply):
     """A job as a caller sees it."""
 
     id: str
+    kind: JobKind | None = Field(None, description="What it does; null where nobody can tell any more.")
     model: str
     status: JobStatus
     position: int | None = Field(None, description="Jobs before it in the queue, while queued.")

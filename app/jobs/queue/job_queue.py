@@ -1,4 +1,4 @@
-"""The queues by which workers get their jobs: one of RQ's for each model. RQ's own words stay in here.
+"""The queues by which workers get their jobs: one of RQ's for each model. RQ's own words stay in this folder.
 
 Every change of a queue is one transaction of Redis: all of it, or nothing.
 """
@@ -9,37 +9,28 @@ import heapq
 import json
 import secrets
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from itertools import islice
 from operator import itemgetter
-from types import MappingProxyType
 from typing import cast
 
 from redis import Redis
 from redis.client import Pipeline
 from rq import Queue, Retry
 from rq.exceptions import NoSuchJobError
-from rq.job import Job as QueuedJob
-from rq.job import JobStatus as QueueStatus
+from rq.job import Job as RQJob
+from rq.job import JobStatus as RQStatus
 from rq.serializers import JSONSerializer
 from rq.utils import as_text, now, utcformat
 
 from app.domain import keyspace
-from app.domain.contract import EditBatch, Export, Progress, Revert, Rollback
-from app.jobs.journal import AcceptedEdit
+from app.domain.contract import Progress
+from app.domain.queued_calls import EXPECTED_VERSION, FUNCTIONS
+from app.jobs.journal import AcceptedJob
+from app.jobs.queue.queued import FACTS, Queued, Standing
 from app.jobs.queue.transactions import transact
 from app.settings import Settings
 
-APPLY_EDITS = "workers.jobs.apply_edits"
-FUNCTIONS: Mapping[type, tuple[str, str]] = MappingProxyType(
-    {
-        EditBatch: (APPLY_EDITS, "edit"),
-        Rollback: ("workers.jobs.rollback", "rollback"),
-        Revert: ("workers.jobs.revert", "revert"),
-        Export: ("workers.jobs.export", "export"),
-    }
-)
-"""The workers' entry points, by name: the front end never imports them. And what such a job is called."""
 LISTED_FROM = 2000
 """A list of jobs is drawn from this many of the latest."""
 FIRST_ERA = "first_era"
@@ -51,7 +42,7 @@ class EraOver(Exception):
 
 
 class JobQueue:
-    """Puts accepted edits into their model's queue, and knows where each stands there."""
+    """Puts accepted jobs into their model's queue, and knows where each stands there."""
 
     def __init__(self, redis: Redis, settings: Settings) -> None:
         self._redis = redis
@@ -61,12 +52,12 @@ class JobQueue:
         """How many jobs wait for the model."""
         return self._queue(model).count
 
-    def position(self, job: QueuedJob) -> int | None:
+    def position(self, model: str, job_id: str) -> int | None:
         """How many jobs wait before this one; None if it has left the queue."""
-        return cast("int | None", self._redis.lpos(self._queue(model_of(job)).key, job.id))
+        return cast("int | None", self._redis.lpos(self._queue(model).key, job_id))
 
-    def put(self, edit: AcceptedEdit, era: str, *, again: bool = False) -> int | None:
-        """Queue an edit behind all others of its model; return how many these are. None: it had been queued before.
+    def put(self, accepted: AcceptedJob, era: str, *, again: bool = False) -> int | None:
+        """Queue a job behind all others of its model; return how many these are. None: it had been queued before.
 
         What a worker has left of a job's data after everything was flushed is no job, and is overwritten.
 
@@ -77,23 +68,23 @@ class JobQueue:
         Raises:
             EraOver: it is over.
         """
-        queue, key, known = self._queue(edit.model), QueuedJob.key_for(edit.job), keyspace.jobs(edit.model)
+        queue, key, known = self._queue(accepted.model), RQJob.key_for(accepted.job), keyspace.jobs(accepted.model)
 
         def enqueue(transaction: Pipeline) -> None:
-            if _era(transaction, edit.model) != era:
+            if _era(transaction, accepted.model) != era:
                 raise EraOver
-            if _stands(transaction, queue, edit.job):
+            if _stands(transaction, queue, accepted.job):
                 return
-            job = self._job(queue, edit, None if again else era)
+            job = self._job(queue, accepted, None if again else era)
             transaction.multi()
             queue.enqueue_job(job, pipeline=transaction)
-            if edit.cancelled:
-                transaction.set(keyspace.cancel(edit.job), 1, ex=self._settings.result_ttl_s)
+            if accepted.cancelled:
+                transaction.set(keyspace.cancel(accepted.job), 1, ex=self._settings.result_ttl_s)
             transaction.zremrangebyscore(known, "-inf", time.time() - self._settings.result_ttl_s)
-            transaction.zadd(known, {edit.job: edit.accepted.timestamp()})
+            transaction.zadd(known, {accepted.job: accepted.accepted.timestamp()})
             transaction.llen(queue.key)
 
-        results = transact(self._redis, enqueue, key, keyspace.era(edit.model))
+        results = transact(self._redis, enqueue, key, keyspace.era(accepted.model))
         return results[-1] - 1 if results else None
 
     def cancel(self, model: str, job_id: str) -> None:
@@ -102,7 +93,7 @@ class JobQueue:
         Of a job that was queued in another era Redis cannot tell whether a worker has taken it then: it stays, and
         ends when its turn comes.
         """
-        queue, key, ttl = self._queue(model), QueuedJob.key_for(job_id), self._settings.result_ttl_s
+        queue, key, ttl = self._queue(model), RQJob.key_for(job_id), self._settings.result_ttl_s
 
         def take_out(transaction: Pipeline) -> None:
             only_waits = transaction.lpos(queue.key, job_id) is not None and _begins_in(transaction, job_id, model)
@@ -110,14 +101,14 @@ class JobQueue:
             transaction.set(keyspace.cancel(job_id), 1, ex=ttl)
             if only_waits:
                 transaction.lrem(queue.key, 0, job_id)
-                transaction.hset(key, mapping={"status": QueueStatus.CANCELED, "ended_at": utcformat(now())})
+                transaction.hset(key, mapping={"status": RQStatus.CANCELED, "ended_at": utcformat(now())})
                 transaction.expire(key, ttl)
 
         transact(self._redis, take_out, queue.key, key, keyspace.era(model))
 
     def withdraw(self, model: str, job_id: str) -> bool:
         """Take a job out as if it had never been queued; whether nobody will run it. False: a worker has it already."""
-        queue, key = self._queue(model), QueuedJob.key_for(job_id)
+        queue, key = self._queue(model), RQJob.key_for(job_id)
 
         def take_out(transaction: Pipeline) -> None:
             if transaction.lpos(queue.key, job_id) is not None or not transaction.exists(key):
@@ -128,15 +119,15 @@ class JobQueue:
 
         return bool(transact(self._redis, take_out, queue.key, key))
 
-    def fetch(self, job_id: str) -> QueuedJob | None:
-        """The job as RQ knows it; None if it does not, or the job is not of a model."""
+    def fetch(self, job_id: str) -> Queued | None:
+        """The job as the queue knows it; None if it does not, or the job is not of a model."""
         try:
-            job = QueuedJob.fetch(job_id, connection=self._redis, serializer=JSONSerializer)
+            job = RQJob.fetch(job_id, connection=self._redis, serializer=JSONSerializer)
         except NoSuchJobError:
             return None
-        return job if job.origin.startswith(keyspace.queue("")) else None
+        return Queued.of(job) if job.origin.startswith(keyspace.queue("")) else None
 
-    def latest(self, model: str | None) -> Iterator[QueuedJob]:
+    def latest(self, model: str | None) -> Iterator[Queued]:
         """The jobs submitted last, newest first, of one model or of all."""
         per_model = (self._submitted(each) for each in ([model] if model else self._models()))
         newest_first = heapq.merge(*per_model, key=itemgetter(1), reverse=True)
@@ -171,36 +162,36 @@ class JobQueue:
         assert lasting is not None
         return lasting
 
-    def standings(self, model: str, job_ids: Sequence[str]) -> list[QueueStatus | None]:
-        """What RQ believes of each job; None where it is lost: unknown, or said to wait and in no queue."""
+    def standings(self, model: str, job_ids: Sequence[str]) -> list[Standing | None]:
+        """How far each job is; None where it is lost: unknown, or said to wait and in no queue."""
         queue = self._queue(model)
         with self._redis.pipeline(transaction=True) as snapshot:
             snapshot.lrange(queue.key, 0, -1)
             snapshot.lrange(queue.intermediate_queue_key, 0, -1)
             for job_id in job_ids:
-                snapshot.hget(QueuedJob.key_for(job_id), "status")
-                snapshot.hexists(QueuedJob.key_for(job_id), "data")
+                snapshot.hget(RQJob.key_for(job_id), "status")
+                snapshot.hexists(RQJob.key_for(job_id), "data")
             waiting, taken, *found = snapshot.execute()
         in_line = {as_text(job_id) for job_id in (*waiting, *taken)}
         fields = zip(job_ids, found[::2], found[1::2], strict=True)
         return [_standing(status, whole=whole, in_line=job_id in in_line) for job_id, status, whole in fields]
 
-    def _job(self, queue: Queue, edit: AcceptedEdit, first_era: str | None) -> QueuedJob:
-        settings, (function, kind) = self._settings, FUNCTIONS[type(edit.change)]
-        expected = {} if edit.expected_version is None else {"expected_version": edit.expected_version}
+    def _job(self, queue: Queue, accepted: AcceptedJob, first_era: str | None) -> RQJob:
+        settings, kind = self._settings, accepted.change.kind
+        expected = {} if accepted.expected_version is None else {EXPECTED_VERSION: accepted.expected_version}
         job = queue.create_job(
-            function,
-            args=(edit.change.model_dump_json(),),
+            FUNCTIONS[kind],
+            args=(accepted.change.model_dump_json(),),
             kwargs=expected,
-            job_id=edit.job,
+            job_id=accepted.job,
             timeout=settings.job_timeout_s,
             result_ttl=settings.result_ttl_s,
             failure_ttl=settings.result_ttl_s,
-            description=f"{kind} of {edit.facts} facts" if edit.facts else kind,
-            meta={"facts": edit.facts, FIRST_ERA: first_era},
+            description=f"{kind} of {accepted.facts} facts" if accepted.facts else str(kind),
+            meta={FACTS: accepted.facts, FIRST_ERA: first_era},
             retry=Retry(max=settings.job_retries, enqueue_at_front=True),
         )
-        job.created_at = edit.accepted
+        job.created_at = accepted.accepted
         return job
 
     def _submitted(self, model: str) -> list[tuple[bytes, float]]:
@@ -217,11 +208,6 @@ class JobQueue:
         return Queue(keyspace.queue(model), connection=self._redis, serializer=JSONSerializer)
 
 
-def model_of(job: QueuedJob) -> str:
-    """The model that a job edits."""
-    return job.origin.removeprefix(keyspace.queue(""))
-
-
 def _era(connection: Pipeline, model: str) -> str | None:
     """The era that lasts; None: the last one is over."""
     noted = cast("bytes | None", connection.get(keyspace.era(model)))
@@ -231,7 +217,7 @@ def _era(connection: Pipeline, model: str) -> str | None:
 
 def _begins_in(connection: Pipeline, job_id: str, model: str) -> bool:
     """Whether no worker can have taken a job before the era that lasts."""
-    meta = cast("bytes | None", connection.hget(QueuedJob.key_for(job_id), "meta"))
+    meta = cast("bytes | None", connection.hget(RQJob.key_for(job_id), "meta"))
     era = _era(connection, model)
     return era is not None and meta is not None and json.loads(meta).get(FIRST_ERA) == era
 
@@ -243,7 +229,7 @@ def _run_id(connection: Pipeline) -> str:
 
 def _stands(connection: Pipeline, queue: Queue, job_id: str) -> bool:
     """Whether the queue knows the job, and has it in line if it says that it waits."""
-    key = QueuedJob.key_for(job_id)
+    key = RQJob.key_for(job_id)
     status = cast("bytes | None", connection.hget(key, "status"))
     if _standing(status, whole=bool(status and connection.hexists(key, "data")), in_line=True) is None:
         return False
@@ -252,8 +238,8 @@ def _stands(connection: Pipeline, queue: Queue, job_id: str) -> bool:
     return _standing(status, whole=True, in_line=in_line) is not None
 
 
-def _standing(status: bytes | None, *, whole: bool, in_line: bool) -> QueueStatus | None:
+def _standing(status: bytes | None, *, whole: bool, in_line: bool) -> Standing | None:
     if status is None or not whole:
         return None
-    standing = QueueStatus(as_text(status))
-    return standing if in_line or standing is not QueueStatus.QUEUED else None
+    said = RQStatus(as_text(status))
+    return Standing.of(said) if in_line or said is not RQStatus.QUEUED else None

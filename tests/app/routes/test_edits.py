@@ -11,10 +11,10 @@ from redis import Redis
 from rq import Queue
 
 from app.domain import keyspace
-from app.domain.contract import EditBatch, Job, JobStatus
+from app.domain.contract import EditBatch, Job, JobKind, JobStatus
 from app.domain.errors import AmbiguousSubject, ContradictoryFacts, EditError, LayerOutOfRange
 from app.domain.problems import problem_of
-from app.jobs.queue.job_queue import APPLY_EDITS
+from app.domain.queued_calls import FUNCTIONS
 from app.main import create_app
 from app.settings import Settings
 from tests.support.histories import begin
@@ -209,7 +209,7 @@ class TestAccepted:
     ) -> None:
         job_id = client.post("/edits", json=facts()).json()["id"]
         [queued] = Queue(keyspace.queue("atlas"), connection=redis, serializer="json").jobs
-        assert (queued.id, queued.func_name) == (job_id, APPLY_EDITS)
+        assert (queued.id, queued.func_name) == (job_id, FUNCTIONS[JobKind.EDIT])
         [batch] = queued.args
         assert EditBatch.model_validate_json(batch) == EditBatch.model_validate({**facts(), "model": "atlas"})
         assert queued.timeout == settings.job_timeout_s

@@ -1,0 +1,43 @@
+"""What may refuse a request before it is accepted, by its kind. A new kind of job joins ``CHECKS``."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
+from typing import Any
+
+from app.domain.contract import EditBatch, Export, JobKind, Revert, Rollback
+from app.domain.log.reader import LogReader
+from app.fleet import Fleet
+
+Check = Callable[[Fleet, LogReader, Any], None]
+"""Takes the live workers, the model's edit log and the request; returns if it can be done, raises why it cannot."""
+
+
+def _edit(fleet: Fleet, log: LogReader, batch: EditBatch) -> None:
+    """A worker looks at every fact: at its tokens, the window, the layers."""
+    fleet.check(log.model, batch)
+
+
+def _rollback(_: Fleet, log: LogReader, rollback: Rollback) -> None:
+    log.check_rollback(rollback.to)
+
+
+def _revert(_: Fleet, log: LogReader, revert: Revert) -> None:
+    log.check_revert(revert.facts)
+
+
+def _export(_: Fleet, log: LogReader, export: Export) -> None:
+    """It needs the same tensors as going back to its version does."""
+    if export.version is not None:
+        log.check_rollback(export.version)
+
+
+CHECKS: Mapping[JobKind, Check] = MappingProxyType(
+    {
+        JobKind.EDIT: _edit,
+        JobKind.ROLLBACK: _rollback,
+        JobKind.REVERT: _revert,
+        JobKind.EXPORT: _export,
+    }
+)
