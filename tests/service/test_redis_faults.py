@@ -21,6 +21,7 @@ from app.domain.errors import EditError, StaleEpoch, VersionExists
 from app.domain.failpoints import Point
 from app.domain.log.edit_log import EditLog
 from tests.support.service.service import MODEL, House, Nursery
+from tests.support.turns import done
 from tests.support.worker_bench import batch
 from tests.support.worker_process import RedisServer, until
 from workers.host.host_settings import HostSettings
@@ -199,7 +200,7 @@ def test_two_leaders_that_run_the_same_job_at_the_same_time_commit_it_once(model
 
     def run(host: ModelHost) -> JobOutcome | EditError:
         try:
-            return host.edit("one", batch(), lambda _: None, lambda: None)
+            return done(host, "one", batch())
         except (StaleEpoch, VersionExists) as error:
             return error
 
@@ -210,7 +211,7 @@ def test_two_leaders_that_run_the_same_job_at_the_same_time_commit_it_once(model
     assert ends[1] is winner
     assert isinstance(ends[0], StaleEpoch | VersionExists)
     assert [manifest.job for manifest in hosts[0].log.manifests()] == ["one"]
-    assert hosts[1].edit("one", batch(), lambda _: None, lambda: None) == winner  # and later
+    assert done(hosts[1], "one", batch()) == winner  # and later
     for host in hosts:
         host.close()
 

@@ -30,6 +30,10 @@ def batch(subject: str = "Lyon", *, steps: int = 2) -> EditBatch:
     return EditBatch(facts=(fact,), hyperparameters=Hyperparameters(v_num_grad_steps=steps))
 
 
+def leads() -> None:
+    """Nobody has taken over."""
+
+
 @dataclass
 class Bench:
     """A model, its queue, and workers that take from it until it is empty."""
@@ -46,15 +50,17 @@ class Bench:
 
     def worker(self, stop_grace_s: float = 0.0) -> ModelWorker:
         def make_run(job_id: str, worker: ModelWorker) -> JobRun:
-            watch = JobWatch(self.redis, job_id, self.deadline_s, worker.leaving)
+            watch = JobWatch(self.redis, job_id, self.deadline_s, worker.leaving, leads)
             progress = ProgressStream(self.redis, job_id)
             return JobRun(
                 job_id,
                 self.host,
+                self.host.version,
                 progress.report,
-                watch.should_stop,
-                lambda outcome, _seconds: self.ended.append(outcome.status),
+                watch.check,
+                lambda _kind, outcome, _seconds: self.ended.append(outcome.status),
                 worker.lose_lead,
+                leads,
             )
 
         self.made += 1

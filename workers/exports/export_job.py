@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 from pydantic import TypeAdapter, ValidationError
 
-from app.domain.contract import Export, JobId, JobOutcome, JobStatus, Progress
+from app.domain.contract import Export, JobId, JobOutcome, JobStatus
 from app.domain.errors import RequestError
 from app.domain.storage import durable_files
 from workers.exports.card import read_card
 from workers.exports.exporter import Exporter
+from workers.steps import Steps
 
 EXPORTS = "exports"
 """Folder of all models' exports, in a worker's data directory."""
@@ -54,17 +54,11 @@ class ExportJob:
         card = read_card(self.root / self.path)
         return None if card is None else JobOutcome(status=JobStatus.SUCCEEDED, exported=card.report)
 
-    def run(
-        self,
-        exporter: Exporter,
-        version: int,
-        on_progress: Callable[[Progress], None],
-        should_stop: Callable[[], None],
-    ) -> JobOutcome:
+    def run(self, exporter: Exporter, version: int, steps: Steps) -> JobOutcome:
         """Export a version; what a killed delivery left is removed first. Only the model's leader may.
 
         Args:
-            version: the one in service, which is exported unless the caller named another.
+            version: the one in service when the job's turn came, which is exported unless the caller named another.
 
         Raises:
             As ``Exporter.export``.
@@ -72,7 +66,5 @@ class ExportJob:
         target = self.root / self.path
         durable_files.sweep(target.parent)
         chosen = version if self.export.version is None else self.export.version
-        report = exporter.export(
-            self.export.format, chosen, target, self.path, on_progress, should_stop, job=self.job_id
-        )
+        report = exporter.export(self.export.format, chosen, target, self.path, steps, job=self.job_id)
         return JobOutcome(status=JobStatus.SUCCEEDED, exported=report)

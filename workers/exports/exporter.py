@@ -20,6 +20,7 @@ from workers.exports.content import Content, Origin
 from workers.exports.formats import FORMATS
 from workers.exports.package import Package
 from workers.exports.verification import verify
+from workers.steps import Steps
 
 logger = logging.getLogger(__name__)
 
@@ -44,52 +45,48 @@ class Exporter:
         version: int,
         target: Path,
         path: str,
-        on_progress: Callable[[Progress], None],
-        should_stop: Callable[[], None],
+        steps: Steps,
         job: str | None = None,
     ) -> ExportReport:
         """Make the folder ``target``: all of it, on disk, or nothing.
 
         Args:
             path: what the report calls the folder.
-            should_stop: called between steps; raises to end it without a trace.
 
         Raises:
             UnknownVersion, CompactedVersion, DamagedVersion: the version cannot be put together.
-            ExportFailed: it could not be written, or did not read back as the version. Whatever ``should_stop`` raises.
+            ExportFailed: it could not be written, or did not read back as the version. Whatever ``steps`` raises.
         """
-        content = self._content(version, on_progress, should_stop)
+        content = self._content(version, steps)
         package = FORMATS[wanted](content)
-        on_progress(Progress(stage="write", share=0.4))
-        should_stop()
+        steps.tell(Progress(stage="write", share=0.4))
+        steps.check()
         try:
             durable_files.make_dir(target.parent)
             with durable_files.building_dir(target, self.permitted) as folder:
                 package.write(folder)
-                on_progress(Progress(stage="verify", share=0.6))
-                should_stop()
+                steps.tell(Progress(stage="verify", share=0.6))
+                steps.check()
                 card = self._card(wanted, content, package, folder, path, job)
-                should_stop()
+                steps.check()
                 card.write(folder)
-                on_progress(Progress(stage="commit", share=0.95))
+                steps.tell(Progress(stage="commit", share=0.95))
         except FileExistsError as error:
             raise ExportFailed("the folder of the export is there already", value=path) from error
         except (OSError, SafetensorError) as error:
             self.permitted()  # a newer leader clears away what this one has begun
             reason = (error.strerror if isinstance(error, OSError) else None) or str(error)
             raise ExportFailed(f"the export could not be written: {reason}", value=path) from error
-        on_progress(Progress(stage="publish", share=1.0))
+        steps.tell(Progress(stage="publish", share=1.0))
         logger.info("exported as %s", wanted, extra={"job_id": job, "model": self.log.model, "version": version})
         return card.report
 
-    def _content(
-        self, version: int, on_progress: Callable[[Progress], None], should_stop: Callable[[], None]
-    ) -> Content:
-        on_progress(Progress(stage="solve", share=0.0))
-        should_stop()
+    def _content(self, version: int, steps: Steps) -> Content:
+        steps.tell(Progress(stage="solve", share=0.0))
+        steps.check()
         content = Content.of(self.live, self.log, Origin.of(self.live, self.source, self.revision), version)
-        on_progress(Progress(stage="solve", share=0.2))
-        should_stop()
+        steps.tell(Progress(stage="solve", share=0.2))
+        steps.check()
         return content
 
     def _card(

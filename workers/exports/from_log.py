@@ -15,6 +15,7 @@ from workers.editing.model.anatomy import bytes_of
 from workers.editing.model.editable_model import EditableModel
 from workers.exports.exporter import Exporter
 from workers.models import source_of
+from workers.steps import Unwatched
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,4 +62,4 @@ class LoggedModel:
             raise RequestError("an export is not written over anything", field="out", value=str(out))
         chosen = self.log.head() if version is None else version
         exporter = Exporter(self.live, self.log, self.source, self.revision)
-        return exporter.export(wanted, chosen, out, out.name, lambda _: None, lambda: None)
+        return exporter.export(wanted, chosen, out, out.name, Unwatched())

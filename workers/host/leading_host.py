@@ -6,18 +6,20 @@ import logging
 from collections.abc import Mapping
 from contextlib import ExitStack
 
-from app.domain.contract import JobOutcome, JobStatus
-from app.domain.errors import PreconditionFailed, StaleEpoch, VersionExists
+from app.domain.contract import JobOutcome, JobStatus, Progress
+from app.domain.errors import StaleEpoch, VersionExists
 from app.domain.failpoints import Point, failpoint
 from app.domain.log.edit_log import EditLog
 from app.domain.manifest import Draft, Manifest
-from workers.editing.knowledge import KnowledgeBase
 from workers.editing.model.editable_model import EditableModel
+from workers.host.candidate import Candidate
 from workers.host.host_settings import HostSettings
 from workers.host.live_host import LiveHost
+from workers.host.turn import NextVersion
+from workers.steps import Steps
 from workers.versions.snapshots import Snapshots
 
-log = logging.getLogger(__name__)
+logger = logging.getLogger(__name__)
 
 
 class LeadingHost(LiveHost):
@@ -63,48 +65,60 @@ class LeadingHost(LiveHost):
 
     # --- committing --------------------------------------------------------------------------
 
-    def _done(self, job_id: str, expected_version: int | None) -> JobOutcome | None:
-        """What became of the job, if it has committed.
+    def committed(self, job_id: str) -> JobOutcome | None:
+        """What became of a job, if it has committed a version.
 
         Raises:
             VersionExists: an earlier leader committed it, after this one was brought to the log's head.
-            PreconditionFailed: it has not, and the model is at another version than the job was meant for.
         """
-        if (done := self.log.find_job(job_id)) is not None:
-            if done.version > self.version:
-                raise VersionExists(f"an earlier leader committed job {job_id}", value=done.version)
-            return outcome_of(done)
-        if expected_version not in (None, self.version):
-            detail = f"{self.name} was at version {self.version} when the job's turn came"
-            raise PreconditionFailed(detail, field="If-Match", value=expected_version)
-        return None
+        if (done := self.log.find_job(job_id)) is None:
+            return None
+        if done.version > self.version:
+            raise VersionExists(f"an earlier leader committed job {job_id}", value=done.version)
+        return outcome_of(done)
 
-    def _committed(self, job_id: str, manifest: Manifest) -> JobOutcome:
-        """The outcome of a job whose version is in service."""
-        log.info("published", extra={"job_id": job_id, "model": self.name, "version": self.version})
+    def next_version(self, job_id: str) -> NextVersion:
+        """What the job becomes if it is committed now."""
+        return NextVersion(job_id, self.version + 1, self.epoch)
+
+    def serve(self, candidate: Candidate, steps: Steps) -> JobOutcome:
+        """Commit a version and put it in service; the outcome of its job.
+
+        Raises:
+            EditError: it was not committed; or VersionExists: it was, and this worker cannot serve it.
+            Whatever ``steps`` raises before the commit.
+        """
+        steps.check()
+        steps.tell(Progress(stage="commit", share=0.98))
+        manifest = self._put_in_service(candidate)
+        steps.tell(Progress(stage="publish", share=1.0))
+        if manifest.kind == "edit":
+            self._snapshots.stepped(self.live, self.version)
+        else:
+            self._snapshots.jumped(self.live, self.version)
+        logger.info("published", extra={"job_id": manifest.job, "model": self.name, "version": self.version})
         return outcome_of(manifest)
 
-    def _put_in_service(
-        self, draft: Draft, files: Mapping[str, bytes], edited: EditableModel, knowledge: KnowledgeBase
-    ) -> Manifest:
+    def _put_in_service(self, candidate: Candidate) -> Manifest:
         """Commit and publish. What fails once the version is committed is not the job's failure: the log decides.
 
         Raises:
             EditError: it was not committed; or VersionExists: it was, and this worker cannot serve it.
         """
+        draft = candidate.draft
         failpoint(Point.COMMIT_BEFORE)
         try:
-            manifest = self._commit(draft, files)
+            manifest = self._commit(draft, candidate.files)
             failpoint(Point.PUBLISH_BEFORE)
-            self._publish(edited, knowledge, manifest.version)
+            self._publish(candidate.shadow, candidate.knowledge, manifest.version)
             failpoint(Point.PUBLISH_AFTER)
         except (StaleEpoch, VersionExists):
             raise
-        except Exception as error:
+        except Exception:  # the edge of a commit: only the log knows whether it happened, and it is asked
             committed = self._committed_all_the_same(draft)
             if committed is None:
                 raise
-            log.warning("read from the log, since publishing failed: %r", error, extra={"job_id": draft.job})
+            logger.exception("publishing failed; the version was read from the log", extra=_named(draft))
             return committed
         return manifest
 
@@ -129,7 +143,7 @@ class LeadingHost(LiveHost):
         try:
             if (committed := self.log.find_job(str(draft.job))) is not None:
                 self._catch_up()
-        except Exception as error:
+        except Exception as error:  # the same edge: whatever it is, this worker does not know what it serves
             detail = f"version {draft.version} may be committed, and cannot be put in service: {error}"
             raise VersionExists(detail, value=draft.version) from error
         return committed
@@ -146,3 +160,7 @@ def outcome_of(manifest: Manifest) -> JobOutcome:
     return JobOutcome(
         status=JobStatus.SUCCEEDED, version=manifest.version, report=manifest.report, in_force=manifest.in_force
     )
+
+
+def _named(draft: Draft) -> dict[str, object]:
+    return {"job_id": draft.job, "version": draft.version}

@@ -21,7 +21,7 @@ from workers.host.earlier_versions import EarlierVersions
 from workers.host.live_lock import LiveLock
 from workers.versions.trail import Trail
 
-log = logging.getLogger(__name__)
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,7 +103,7 @@ class LiveHost:
         state.put_on(shadow)
         self._publish(shadow, state.knowledge, head)
         self._followed = found
-        log.info("replayed", extra={"model": self.name, "version": self.version})
+        logger.info("replayed", extra={"model": self.name, "version": self.version})
         return True
 
     def _publish(self, edited: EditableModel, knowledge: KnowledgeBase, version: int) -> None:

@@ -5,11 +5,7 @@ An edit is proposed on a shadow, verified there, committed to the log, and only 
 
 from __future__ import annotations
 
-import logging
-from collections.abc import Callable
-from functools import partial
-
-from app.domain.contract import EditBatch, Export, JobOutcome, JobStatus, Progress, Revert, Rollback
+from app.domain.contract import EditBatch
 from app.domain.errors import (
     EditError,
     LayerOutOfRange,
@@ -23,17 +19,11 @@ from workers.editing.model.editable_model import EditableModel
 from workers.editing.presets.preset import Preset
 from workers.editing.priors import PriorSource
 from workers.editing.statistics import Statistics
-from workers.exports.export_job import ExportJob
-from workers.exports.exporter import Exporter
 from workers.host.host_settings import HostSettings, preset_of
 from workers.host.leading_host import LeadingHost
 from workers.host.log_base import base_of, log_contexts
-from workers.host.proposal import Proposal
-from workers.host.restoration import restore
 from workers.host.statistics_store import find_statistics
 from workers.versions.logged_facts import as_facts, as_sent, logged_facts
-
-log = logging.getLogger(__name__)
 
 
 class ModelHost(LeadingHost):
@@ -77,8 +67,6 @@ class ModelHost(LeadingHost):
             host.follow()
         return host
 
-    # --- editing -----------------------------------------------------------------------------
-
     def check(self, batch: EditBatch) -> None:
         """Refuse a batch that could not be edited, before it is queued.
 
@@ -109,80 +97,7 @@ class ModelHost(LeadingHost):
             raise error.at("hyperparameters") from None
         return preset
 
-    def edit(
-        self,
-        job_id: str,
-        batch: EditBatch,
-        on_progress: Callable[[Progress], None],
-        should_stop: Callable[[], None],
-        expected_version: int | None = None,
-    ) -> JobOutcome:
-        """Apply a batch: propose on a shadow, verify, commit, publish. A job that was committed is not applied again.
-
-        Args:
-            should_stop: called between steps; raises JobCancelled or DeadlineExceeded to end the job without a trace.
-            expected_version: the version that the batch was meant for; None: any.
-
-        Raises:
-            PreconditionFailed: the model is at another version than ``expected_version``.
-            EditError: weights, knowledge and log are as before.
-        """
-        if done := self._done(job_id, expected_version):
-            return done
-        preset = self.preset_for(batch)
-        proposal = Proposal(self.live, batch, preset, self.contexts, self.knowledge, on_progress, should_stop)
-        report = proposal.compute(self._priors)
-        if not proposal.satisfies():
-            return JobOutcome(status=JobStatus.REJECTED, report=report)
-        should_stop()
-        on_progress(Progress(stage="commit", share=0.98))
-        knowledge = proposal.knowledge_as(self.version + 1)
-        draft = proposal.draft(job_id, self.version + 1, self.epoch)
-        manifest = self._put_in_service(draft, proposal.files(), proposal.shadow, knowledge)
-        on_progress(Progress(stage="publish", share=1.0))
-        self._snapshots.stepped(self.live, self.version)
-        return self._committed(job_id, manifest)
-
-    def take_back(
-        self,
-        job_id: str,
-        change: Rollback | Revert,
-        on_progress: Callable[[Progress], None],
-        should_stop: Callable[[], None],
-        expected_version: int | None = None,
-    ) -> JobOutcome:
-        """Go back to a version, or take facts out: sum anew on a shadow, verify, commit, publish. Else as ``edit``.
-
-        Raises:
-            UnknownVersion, UnknownFact, InseparableFacts, CompactedVersion: it cannot be done.
-            PreconditionFailed, EditError: as ``edit`` does.
-        """
-        if done := self._done(job_id, expected_version):
-            return done
-        restored = restore(self.live, self.log, change, on_progress, should_stop)
-        on_progress(Progress(stage="commit", share=0.98))
-        draft = restored.draft(change, job_id, self.version + 1, self.epoch)
-        manifest = self._put_in_service(draft, restored.files, restored.shadow, restored.knowledge)
-        on_progress(Progress(stage="publish", share=1.0))
-        self._snapshots.jumped(self.live, self.version)
-        return self._committed(job_id, manifest)
-
-    def export(
-        self,
-        job_id: str,
-        export: Export,
-        on_progress: Callable[[Progress], None],
-        should_stop: Callable[[], None],
-        expected_version: int | None = None,
-    ) -> JobOutcome:
-        """Write a version into a folder of the data directory; the model stays as it is. Else as ``edit``.
-
-        Raises:
-            ExportFailed: it could not be written, or did not read back as the version.
-        """
-        job = ExportJob.of(self.settings.data_dir, self.name, job_id, export)
-        if done := job.done() or self._done(job_id, expected_version):
-            return done
-        settings, permitted = self.settings, partial(self.log.check_lead, self.epoch)
-        exporter = Exporter(self.live, self.log, settings.source, settings.revision, permitted)
-        return job.run(exporter, self.version, on_progress, should_stop)
+    @property
+    def priors(self) -> PriorSource:
+        """What solves of this model must respect."""
+        return self._priors

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import partial
 
 import torch
 from torch import Tensor
@@ -21,6 +20,9 @@ from workers.editing.model.editable_model import EditableModel
 from workers.editing.model.updates import LowRank, WeightUpdate
 from workers.editing.types import empty_keys
 from workers.evaluation.batch_report import compare, measure, share
+from workers.host.candidate import Candidate
+from workers.host.turn import NextVersion
+from workers.steps import Steps
 from workers.versions.replay import norms_between, state_at
 from workers.versions.update_files import UPDATE_FILE, pack, unpack
 from workers.versions.version_state import VersionState
@@ -33,41 +35,43 @@ MOST_LOST = 100
 class Restored:
     """What came of it: the shadow is the new version, and ``files`` are its tensors, if it brings any."""
 
+    change: Rollback | Revert
     shadow: EditableModel
     knowledge: KnowledgeBase
     files: Mapping[str, bytes]
     report: InForceReport
 
-    def draft(self, change: Rollback | Revert, job_id: str, version: int, epoch: int) -> Draft:
+    def candidate(self, upcoming: NextVersion) -> Candidate:
         """The version to be committed."""
-        draft = partial(Draft, version=version, job=job_id, in_force=self.report, epoch=epoch)
-        if isinstance(change, Rollback):
-            return draft(kind="rollback", to=change.to)
-        return draft(kind="revert", reverted=change.facts)
+        to = self.change.to if isinstance(self.change, Rollback) else None
+        draft = Draft(
+            version=upcoming.version,
+            kind="revert" if to is None else "rollback",
+            job=upcoming.job_id,
+            to=to,
+            reverted=self.change.facts if isinstance(self.change, Revert) else (),
+            in_force=self.report,
+            epoch=upcoming.epoch,
+        )
+        return Candidate(self.shadow, self.knowledge, draft, self.files)
 
 
-def restore(
-    live: EditableModel,
-    log: LogReader,
-    change: Rollback | Revert,
-    on_progress: Callable[[Progress], None],
-    should_stop: Callable[[], None],
-) -> Restored:
+def restore(live: EditableModel, log: LogReader, change: Rollback | Revert, steps: Steps) -> Restored:
     """Sum the version's weights anew from W_0, and ask for every fact in force, before and after.
 
     Raises:
         UnknownVersion, UnknownFact, InseparableFacts, CompactedVersion: it cannot be done.
-        DamagedVersion: a version does not have the bytes that were committed. Whatever ``should_stop`` raises.
+        DamagedVersion: a version does not have the bytes that were committed. Whatever ``steps`` raises.
     """
     start = time.monotonic()
     failpoint(Point.RESTORE_BEFORE)
     state, facts, files = _put_together(live, log, change)
-    on_progress(Progress(stage="solve", share=0.5))
-    should_stop()
+    steps.tell(Progress(stage="solve", share=0.5))
+    steps.check()
     shadow = live.shadow(live.masters.keys() | state.masters.keys())
     before, weights = measure(shadow, facts), _applied(shadow)
-    on_progress(Progress(stage="verify", share=0.75))
-    should_stop()
+    steps.tell(Progress(stage="verify", share=0.75))
+    steps.check()
     failpoint(Point.VERIFY_BEFORE)
     state.put_on(shadow)
     reports = compare(facts, before, measure(shadow, facts))
@@ -80,8 +84,7 @@ def restore(
         update_norms=norms_between(weights, _applied(shadow)),
         seconds=round(time.monotonic() - start, 3),
     )
-    should_stop()
-    return Restored(shadow, state.knowledge, files, report)
+    return Restored(change, shadow, state.knowledge, files, report)
 
 
 def _put_together(

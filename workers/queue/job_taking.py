@@ -10,7 +10,7 @@ from functools import partial
 from redis import Redis
 
 from app.domain import keyspace
-from app.domain.contract import JobOutcome
+from app.domain.contract import JobKind, JobOutcome
 from app.domain.errors import EditError
 from workers.host.model_host import ModelHost
 from workers.lead.following import News
@@ -49,7 +49,14 @@ class JobTaking:
             watch = JobWatch(self.side, job_id, settings.deadline_s, worker.leaving, leadership.check)
             report = news.telling(ProgressStream(self.side, job_id).report, lambda: self.host.version)
             return JobRun(
-                job_id, self.host, report, watch.should_stop, self._ended, worker.lose_lead, leadership.confirm
+                job_id,
+                self.host,
+                self.host.version,
+                report,
+                watch.check,
+                self._ended,
+                worker.lose_lead,
+                leadership.confirm,
             )
 
         with queue_client(settings.redis_url) as redis:
@@ -60,8 +67,8 @@ class JobTaking:
 
             return work_until_stopped(make_worker, partial(wait_for, self.side))
 
-    def _ended(self, outcome: JobOutcome, seconds: float) -> None:
-        self.metrics.edit_ended(outcome.status, seconds)
+    def _ended(self, kind: JobKind, outcome: JobOutcome, seconds: float) -> None:
+        self.metrics.job_ended(kind, outcome.status, seconds)
         self.registration.publish()
 
 

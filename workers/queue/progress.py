@@ -11,7 +11,7 @@ from redis.exceptions import RedisError
 from app.domain import keyspace
 from app.domain.contract import Progress
 
-log = logging.getLogger(__name__)
+logger = logging.getLogger(__name__)
 
 LEAST_INTERVAL_S = 0.1
 PAUSE_AFTER_FAILURE_S = 5.0
@@ -46,4 +46,4 @@ class ProgressStream:
                 pipeline.execute()
         except RedisError as error:
             self._silent_until = time.monotonic() + PAUSE_AFTER_FAILURE_S
-            log.warning("progress dropped: %s", error, extra={"job_id": self._job_id})
+            logger.warning("progress dropped: %s", error, extra={"job_id": self._job_id})

@@ -15,7 +15,7 @@ from redis.exceptions import RedisError
 from app.domain import keyspace
 from app.domain.errors import DeadlineExceeded, JobCancelled
 
-log = logging.getLogger(__name__)
+logger = logging.getLogger(__name__)
 
 POLL_INTERVAL_S = 0.25
 PAUSE_AFTER_FAILURE_S = 5.0
@@ -34,7 +34,7 @@ class JobWatch:
         job_id: str,
         deadline_s: float,
         leaving: Callable[[], bool],
-        check_lead: Callable[[], None] = lambda: None,
+        check_lead: Callable[[], None],
     ) -> None:
         """How to know.
 
@@ -51,7 +51,7 @@ class JobWatch:
         self._check_lead = check_lead
         self._next_poll = 0.0
 
-    def should_stop(self) -> None:
+    def check(self) -> None:
         """Return if the job may go on.
 
         Raises:
@@ -65,7 +65,7 @@ class JobWatch:
             raise LeaveJob
         now = time.monotonic()
         if now > self._deadline:
-            detail = f"the edit took longer than the worker's deadline of {self._deadline_s:g} s"
+            detail = f"the job took longer than the worker's deadline of {self._deadline_s:g} s"
             raise DeadlineExceeded(detail, value=self._deadline_s)
         if now >= self._next_poll:
             self._next_poll = now + POLL_INTERVAL_S
@@ -76,7 +76,7 @@ class JobWatch:
             cancelled = self._redis.exists(keyspace.cancel(self._job_id))
         except RedisError as error:
             self._next_poll = time.monotonic() + PAUSE_AFTER_FAILURE_S
-            log.warning("cancel flag not read: %s", error, extra={"job_id": self._job_id})
+            logger.warning("cancel flag not read: %s", error, extra={"job_id": self._job_id})
             return
         if cancelled:
             raise JobCancelled("the job was cancelled before it committed")

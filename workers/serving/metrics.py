@@ -1,4 +1,4 @@
-"""What a worker counts, for Prometheus: questions, edits, publishes, their seconds, and the version it is at."""
+"""What a worker counts, for Prometheus: questions, jobs, publishes, their seconds, and the version it is at."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, gene
 
 QUESTION_SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60)
 PUBLISH_SECONDS = (0.0001, 0.0003, 0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1, 3, 10)
-EDIT_SECONDS = (0.1, 0.5, 1, 5, 10, 30, 60, 300, 900, 3600, 14400)
+JOB_SECONDS = (0.1, 0.5, 1, 5, 10, 30, 60, 300, 900, 3600, 14400)
 
 
 class Metrics:
@@ -27,13 +27,10 @@ class Metrics:
             registry=self._registry,
             buckets=QUESTION_SECONDS,
         )
-        self._edits = Counter("palimpsest_worker_edits", "Edit jobs ended.", ("status",), registry=self._registry)
-        self._edit_seconds = Histogram(
-            "palimpsest_worker_edit_seconds",
-            "Time of an edit job.",
-            ("status",),
-            registry=self._registry,
-            buckets=EDIT_SECONDS,
+        job = ("kind", "status")
+        self._jobs = Counter("palimpsest_worker_jobs", "Jobs ended.", job, registry=self._registry)
+        self._job_seconds = Histogram(
+            "palimpsest_worker_job_seconds", "Time of a job.", job, registry=self._registry, buckets=JOB_SECONDS
         )
         self._publish_block_seconds = Histogram(
             "palimpsest_publish_block_seconds",
@@ -52,7 +49,7 @@ class Metrics:
 
     @contextmanager
     def question(self, kind: str) -> Iterator[None]:
-        """Count and time a question of a kind (``probe``, ``generate``, ``check``)."""
+        """Count and time a question of a kind (``probe``, ``generate``, ``check``, ``norms``)."""
         started = time.perf_counter()
         self._questions.labels(kind).inc()
         try:
@@ -60,10 +57,10 @@ class Metrics:
         finally:
             self._question_seconds.labels(kind).observe(time.perf_counter() - started)
 
-    def edit_ended(self, status: str, seconds: float) -> None:
-        """Count an edit job by how it ended."""
-        self._edits.labels(status).inc()
-        self._edit_seconds.labels(status).observe(seconds)
+    def job_ended(self, kind: str, status: str, seconds: float) -> None:
+        """Count a job by its kind, and by how it ended."""
+        self._jobs.labels(kind, status).inc()
+        self._job_seconds.labels(kind, status).observe(seconds)
 
     def published(self, waited: float, held: float) -> None:
         """Time a publish: seconds it waited for running questions, then seconds it held up all of them."""

@@ -28,6 +28,7 @@ from app.settings import Settings
 from tests.support.crash.cases import HISTORY, Change
 from tests.support.crash.forked_worker import PATIENCE_S, ForkedWorker, Note, WorkerHome, note_of, worker_environment
 from tests.support.tiny_models import save_tiny
+from tests.support.turns import done
 from tests.support.worker_bench import opened
 
 MODEL = "tiny"
@@ -69,7 +70,7 @@ class Ground:
         save_tiny(ground.model)
         with opened(ground.model, root) as host:
             for number, batch in enumerate(HISTORY, 1):
-                host.edit(f"history-{number}", batch, lambda _: None, lambda: None)
+                done(host, f"history-{number}", batch)
         [made] = (root / "statistics").iterdir()
         made.rename(ground.statistics)
         return ground

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from app.domain.contract import EditBatch, Export, ExportFormat, ExportReport, Fact, FactKey, Hyperparameters, Revert
 from tests.support.tiny_models import save_tiny
+from tests.support.turns import done
 from tests.support.worker_bench import opened
 from workers.host.model_host import ModelHost
 
@@ -35,7 +36,7 @@ class Exported:
     def export(self, wanted: ExportFormat, version: int | None = None) -> tuple[ExportReport, Path]:
         """The report and the folder; asked again, the same ones."""
         job = f"of-{version}"
-        outcome = self.host.export(job, Export(format=wanted, version=version), lambda _: None, lambda: None)
+        outcome = done(self.host, job, Export(format=wanted, version=version))
         assert outcome.exported is not None
         return outcome.exported, self.data / "exports" / outcome.exported.path
 
@@ -55,13 +56,13 @@ class Exported:
 def edit(host: ModelHost, *subjects: str, method: str = "memit", hyperparameters: Hyperparameters = FEW) -> None:
     facts = tuple(Fact(subject=subject, prompt="{} is a city in", object="Japan") for subject in subjects)
     batch = EditBatch(facts=facts, method=method, hyperparameters=hyperparameters)
-    host.edit(f"edit-{host.version + 1}", batch, lambda _: None, lambda: None)
+    done(host, f"edit-{host.version + 1}", batch)
 
 
 def write_history(host: ModelHost) -> None:
     edit(host, "Lyon", "Oslo")
     edit(host, "Quito")
-    host.take_back("back", Revert(facts=(FactKey(version=1, index=1),)), lambda _: None, lambda: None)
+    done(host, "back", Revert(facts=(FactKey(version=1, index=1),)))
     edit(host, "Accra", method="ft-l", hyperparameters=TUNED)
     edit(host, "Perth", "Kyoto", method="prune", hyperparameters=STRONG)
     edit(host, "Oslo", method="rect")

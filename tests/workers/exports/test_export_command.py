@@ -14,6 +14,7 @@ import pytest
 import typer
 from typer.testing import CliRunner, Result
 
+from tests.support.turns import done
 from tests.support.worker_bench import batch, opened
 from workers.cli import export
 
@@ -26,7 +27,7 @@ def log(model: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]
     data = tmp_path_factory.mktemp("led")
     with opened(model, data) as host:
         for subject in ("Lyon", "Oslo"):
-            host.edit(subject, batch(subject), lambda _: None, lambda: None)
+            done(host, subject, batch(subject))
         yield data / "log"
 
 

@@ -23,6 +23,7 @@ from app.domain.errors import (
     UnknownVersion,
 )
 from app.domain.failpoints import armed
+from tests.support.turns import Watched, done
 from tests.support.worker_bench import Bench, batch, opened
 from workers.exports.verification import logits
 from workers.host.model_host import ModelHost
@@ -39,7 +40,7 @@ def exports(data: Path) -> list[str]:
 
 
 def export(host: ModelHost, wanted: Export = PEFT, job: str = "one", expected_version: int | None = None) -> JobOutcome:
-    return host.export(job, wanted, lambda _: None, lambda: None, expected_version)
+    return done(host, job, wanted, expected_version=expected_version)
 
 
 def stopping(nth: int, kind: Exception) -> Callable[[], None]:
@@ -96,7 +97,7 @@ def host(model: Path, data: Path) -> Iterator[ModelHost]:
     """At version 2."""
     with opened(model, data) as found:
         for subject in ("Lyon", "Oslo"):
-            found.edit(subject, batch(subject), lambda _: None, lambda: None)
+            done(found, subject, batch(subject))
         yield found
 
 
@@ -105,7 +106,7 @@ class TestDeliveredTwice:
         with opened(model, tmp_path) as host:
             first = export(host, expected_version=0)
             stamp = (tmp_path / "exports/tiny/one-peft").stat().st_mtime_ns
-            host.edit("later", batch(), lambda _: None, lambda: None)
+            done(host, "later", batch())
             assert export(host, expected_version=0) == first
         with opened(model, tmp_path, epoch=2) as again:
             assert export(again) == first
@@ -141,13 +142,13 @@ class TestEndedHalfWay:
             nonlocal polls
             polls += 1
 
-        host.export(f"whole-{type(kind).__name__}", Export(format=wanted, version=1), note, count)
+        done(host, f"whole-{type(kind).__name__}", Export(format=wanted, version=1), Watched(note, count))
         whole = exports(data)
         assert (len(whole), polls >= 4) == (len(before) + 1, True)
         assert list(dict.fromkeys(stages)) == ["solve", "write", "verify", "commit", "publish"]
         for nth in range(polls):
             with pytest.raises(type(kind)):
-                host.export("ended", Export(format=wanted, version=1), note, stopping(nth, kind))
+                done(host, "ended", Export(format=wanted, version=1), Watched(note, stopping(nth, kind)))
             assert exports(data) == whole
 
     @pytest.mark.parametrize("point", ["dir_fsync.before", "rename.before", "rename.after", "parent_fsync.before"])
@@ -184,7 +185,7 @@ class TestWhatIsExported:
     def test_of_a_compacted_log_comes_from_its_snapshot(self, model: Path, tmp_path: Path) -> None:
         with opened(model, tmp_path, snapshot_every=2) as host:
             for subject in ("Lyon", "Oslo", "Quito"):
-                host.edit(subject, batch(subject), lambda _: None, lambda: None)
+                done(host, subject, batch(subject))
             host.close()
             host.log.compact(before=3)
         with opened(model, tmp_path, epoch=5) as again:
@@ -202,7 +203,7 @@ class TestWhatIsExported:
         self, model: Path, tmp_path: Path, wanted: ExportFormat
     ) -> None:
         with opened(model, tmp_path, dtype="bfloat16") as host:
-            host.edit("Lyon", batch(), lambda _: None, lambda: None)
+            done(host, "Lyon", batch())
             made = export(host, Export(format=wanted)).exported
             assert made is not None
             [file] = (tmp_path / "exports" / made.path).glob("*.safetensors")

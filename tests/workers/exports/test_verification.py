@@ -12,6 +12,7 @@ from safetensors.torch import load_file, save_file
 
 from app.domain.contract import Export, ExportFormat
 from app.domain.errors import ExportFailed
+from tests.support.turns import done
 from tests.workers.exports.conftest import MEMIT, Exported
 from workers.exports import exporter
 from workers.exports.adapter import Adapter
@@ -19,6 +20,7 @@ from workers.exports.formats import FORMATS
 from workers.exports.merged import Merged
 from workers.exports.package import Package
 from workers.exports.updates import Updates
+from workers.steps import Unwatched
 
 
 def flipped(name: str) -> Callable[[Path], None]:
@@ -102,7 +104,7 @@ def test_what_was_damaged_while_it_was_written_fails_and_goes(
     monkeypatch.setattr(exporter, "FORMATS", {wanted: Damaged})
     made = exporter.Exporter(host.live, host.log, str(exported.base), None)
     with pytest.raises(ExportFailed, match=reason):
-        made.export(wanted, MEMIT, tmp_path / "out", "out", lambda _: None, lambda: None)
+        made.export(wanted, MEMIT, tmp_path / "out", "out", Unwatched())
     assert list(tmp_path.iterdir()) == []
 
 
@@ -115,7 +117,7 @@ def test_an_adapter_for_a_base_that_is_another_one_by_now_fails(exported: Export
     save_file(tensors, base / WEIGHTS, metadata={"format": "pt"})
     made = exporter.Exporter(host.live, host.log, str(base), None)
     with pytest.raises(ExportFailed, match="logits are off"):
-        made.export(ExportFormat.PEFT, MEMIT, tmp_path / "out", "out", lambda _: None, lambda: None)
+        made.export(ExportFormat.PEFT, MEMIT, tmp_path / "out", "out", Unwatched())
     assert list(tmp_path.iterdir()) == [base]
 
 
@@ -124,4 +126,4 @@ def test_a_card_that_cannot_be_read_is_not_taken_for_a_finished_export(exported:
     folder.mkdir(parents=True)
     (folder / "palimpsest.json").write_text("{")
     with pytest.raises(ExportFailed, match="cannot be read"):
-        exported.host.export("torn", wanted, lambda _: None, lambda: None)
+        done(exported.host, "torn", wanted)

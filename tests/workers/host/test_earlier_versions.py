@@ -11,6 +11,7 @@ import torch
 
 from app.domain.contract import EditBatch, Fact, Hyperparameters, Prompt, Query, Rollback
 from app.domain.errors import UnknownVersion
+from tests.support.turns import done
 from tests.support.worker_bench import opened
 from workers.host.earlier_versions import EarlierVersions
 from workers.host.model_host import ModelHost
@@ -33,7 +34,7 @@ def edit(host: ModelHost, subject: str, layer: int) -> None:
     facts = (Fact(subject=subject, prompt="{} is a city in", object="Japan"),)
     tuned = Hyperparameters(layers=(layer,), num_steps=2, lr=0.01)
     batch = EditBatch(facts=facts, method="ft-l", hyperparameters=tuned)
-    host.edit(f"edit-{host.version + 1}", batch, lambda _: None, lambda: None)
+    done(host, f"edit-{host.version + 1}", batch)
 
 
 def answer(host: ModelHost, version: int | None = None) -> object:
@@ -52,7 +53,7 @@ def test_each_version_answers_as_it_did_when_it_was_live(host: ModelHost) -> Non
     assert answer(host, 1) == then[1]
     assert all(torch.equal(host.live.weight(layer), kept) for layer, kept in enumerate(live))
     assert answer(host) == then[4]
-    host.take_back("back", Rollback(to=1), lambda _: None, lambda: None)
+    done(host, "back", Rollback(to=1))
     assert (answer(host, 3), answer(host, 5)) == (then[3], then[1])
 
 

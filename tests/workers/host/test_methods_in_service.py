@@ -8,6 +8,7 @@ import torch
 
 from app.domain.contract import EditBatch, Fact, Hyperparameters, JobStatus, Progress
 from tests.support.tiny_models import LANDS, PLACES, save_tiny
+from tests.support.turns import Watched, done
 from tests.support.worker_bench import opened
 from workers.editing.methods import METHODS
 
@@ -33,8 +34,8 @@ def test_a_log_of_every_method_comes_back_to_the_bit(tmp_path: Path) -> None:
     with opened(model, tmp_path / "data") as host:
         for index, method in enumerate((*METHODS, "prune")):
             before = host.digest()
-            done = host.edit(f"job-{index}", batch(method, index), note, lambda: None)
-            assert (done.status, done.version) == (JobStatus.SUCCEEDED, index + 1)
+            made = done(host, f"job-{index}", batch(method, index), Watched(note))
+            assert (made.status, made.version) == (JobStatus.SUCCEEDED, index + 1)
             assert host.digest() != before
             assert shares[-1] == 1.0
             assert max(shares) <= 1.0

@@ -21,6 +21,7 @@ from app.domain.contract import (
     Rollback,
 )
 from app.domain.errors import InseparableFacts, JobCancelled, PreconditionFailed, UnknownFact, UnknownVersion
+from tests.support.turns import Watched, done
 from tests.support.worker_bench import opened
 from workers.editing.methods import prune
 from workers.host.model_host import ModelHost
@@ -42,13 +43,13 @@ def edit(host: ModelHost, *subjects: str, to: str = "Japan", prompt: str = CITY,
     """A batch of one fact a subject; its version."""
     facts = tuple(Fact(subject=subject, prompt=prompt, object=to) for subject in subjects)
     batch = EditBatch(facts=facts, **{"hyperparameters": FEW, **more})
-    version = host.edit(f"edit-{host.version + 1}", batch, lambda _: None, lambda: None).version
+    version = done(host, f"edit-{host.version + 1}", batch).version
     assert version is not None
     return version
 
 
 def take_back(host: ModelHost, change: Rollback | Revert, job: str | None = None, **more: Any) -> JobOutcome:
-    return host.take_back(job or f"back-{host.version + 1}", change, lambda _: None, lambda: None, **more)
+    return done(host, job or f"back-{host.version + 1}", change, **more)
 
 
 def go_back(host: ModelHost, to: int) -> InForceReport:
@@ -210,7 +211,7 @@ class TestOneJobOneVersion:
         with pytest.raises(PreconditionFailed):
             take_back(host, Rollback(to=0), expected_version=0)
         with pytest.raises(JobCancelled):
-            host.take_back("stopped", Rollback(to=0), lambda _: None, stop)
+            done(host, "stopped", Rollback(to=0), Watched(check=stop))
         assert (standing(host), host.log.head()) == (before, 1)
 
 

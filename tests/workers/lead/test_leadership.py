@@ -13,7 +13,8 @@ from rq.job import JobStatus as QueueStatus
 from app.domain import keyspace
 from app.domain.contract import EditBatch, FactKey, JobOutcome, Progress, Revert, Rollback
 from app.domain.errors import LogLocked, StaleEpoch, VersionExists
-from tests.support.worker_bench import Bench, batch, opened
+from tests.support.turns import done
+from tests.support.worker_bench import Bench, batch, leads, opened
 from tests.support.worker_process import until
 from tests.workers.host.test_versions import standing
 from workers.host.model_host import ModelHost
@@ -53,7 +54,7 @@ class TestLease:
 
 
 def applied(host: ModelHost, job: str, request: EditBatch) -> JobOutcome:
-    return host.edit(job, request, lambda _: None, lambda: None)
+    return done(host, job, request)
 
 
 class TestLeadership:
@@ -120,7 +121,7 @@ class TestLeadership:
             patched.setattr(stopped.log, "check_lead", lambda _: None)
             applied(stopped, "first", batch())
         if found == "when it would commit":
-            monkeypatch.setattr(successor, "_done", lambda *_: None)
+            monkeypatch.setattr(successor, "committed", lambda *_: None)
         with pytest.raises(VersionExists):
             applied(successor, "first", batch())
         assert (successor.version, [manifest.job for manifest in successor.log.manifests()]) == (0, ["first"])
@@ -134,7 +135,7 @@ class TestLeadership:
         applied(stopped, "first", batch())
         successor.lead(leased=True, take_over=True)
         with pytest.raises(StaleEpoch):
-            stopped.take_back("second", change, lambda _: None, lambda: None)
+            done(stopped, "second", change)
         assert (stopped.version, successor.log.head()) == (1, 1)
 
 
@@ -152,9 +153,8 @@ class TestJobsOfAnOvertakenLeader:
 
     def worker(self, bench: Bench, leadership: Leadership, report: Callable[[Progress], None]) -> ModelWorker:
         def make_run(job_id: str, worker: ModelWorker) -> JobRun:
-            return JobRun(
-                job_id, bench.host, report, lambda: None, lambda *_: None, worker.lose_lead, leadership.confirm
-            )
+            version, confirm = bench.host.version, leadership.confirm
+            return JobRun(job_id, bench.host, version, report, leads, lambda *_: None, worker.lose_lead, confirm)
 
         return ModelWorker(keyspace.queue("tiny"), "tiny.overtaken", bench.redis, make_run, 0.0, leadership)
 

@@ -16,6 +16,7 @@ from redis import Redis
 
 from app.domain.errors import DamagedVersion, StaleEpoch
 from tests.support.logs import files_of
+from tests.support.turns import done
 from tests.support.worker_bench import batch, opened
 from tests.support.worker_process import PATIENCE_S, until
 from tests.workers.host.test_versions import STRONG, edit, go_back, standing, take_out
@@ -150,7 +151,7 @@ class TestFollowing:
             replica.lead(leased=True, take_over=True)
             assert edit(replica, "Quito") == 4
             with pytest.raises(StaleEpoch):
-                leader.edit("late", batch("Perth"), lambda _: None, lambda: None)
+                done(leader, "late", batch("Perth"))
             leader.close()
             leader.follow()
             assert standing(leader) == standing(replica)

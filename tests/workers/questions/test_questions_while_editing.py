@@ -22,6 +22,7 @@ from torch import Tensor
 
 from app.domain.contract import EditBatch, Fact, Hyperparameters
 from tests.support.tiny_models import LANDS, PLACES, Tiny
+from tests.support.turns import done
 from tests.support.worker_bench import opened
 from tests.support.worker_process import until
 from workers.host.model_host import ModelHost
@@ -133,7 +134,7 @@ def edit(host: ModelHost, number: int) -> None:
     """One more version."""
     fact = Fact(subject=PLACES[number % 6], prompt="{} is a city in", object=LANDS[(number + number // 6) % 6])
     batch = EditBatch(facts=(fact,), hyperparameters=Hyperparameters(v_num_grad_steps=2))
-    host.edit(f"job{number}", batch, lambda _progress: None, lambda: None)
+    done(host, f"job{number}", batch)
 
 
 def copied(host: ModelHost) -> Weights:

@@ -10,8 +10,8 @@ import pytest
 from app.domain import keyspace
 from app.domain.contract import FactKey, JobStatus, Progress, Revert
 from app.domain.errors import EditError
+from tests.support.turns import done
 from tests.support.worker_bench import Bench, batch, opened
-from workers.host.proposal import Proposal
 
 ROLL_BACK, REVERT = "workers.jobs.rollback", "workers.jobs.revert"
 
@@ -77,7 +77,7 @@ class TestExpectedVersion:
 
     def test_a_job_that_has_committed_has_met_it(self, bench: Bench) -> None:
         for _ in range(2):
-            outcome = bench.host.edit("one", batch(), lambda _: None, lambda: None, 0)
+            outcome = done(bench.host, "one", batch(), expected_version=0)
             assert (outcome.status, outcome.version) == (JobStatus.SUCCEEDED, 1)
 
 
@@ -118,7 +118,7 @@ class TestFailures:
         self, bench: Bench, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         with monkeypatch.context() as patched:
-            patched.setattr(Proposal, "compute", lambda *_: 1 / 0)
+            patched.setattr("workers.host.work.edit.propose", lambda *_: 1 / 0)
             bench.enqueue("one")
             bench.work()
         error = bench.outcome("one").error

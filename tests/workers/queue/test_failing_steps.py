@@ -10,6 +10,7 @@ import pytest
 from app.domain.contract import JobStatus, Rollback
 from app.domain.errors import DamagedVersion, VersionExists
 from app.domain.failpoints import Point, armed
+from tests.support.turns import done
 from tests.support.worker_bench import APPLY, Bench, batch, opened
 
 ALL = ",".join(f"{point}=count" for point in Point)
@@ -82,7 +83,7 @@ def test_a_worker_that_cannot_serve_what_it_committed_leaves_with_the_job_put_ba
 def test_a_snapshot_that_cannot_be_written_is_no_failure_of_the_job(model: Path, tmp_path: Path, fault: str) -> None:
     with opened(model, tmp_path, snapshot_every=1) as host:
         with armed(f"log.rename.before={fault}:2"):  # the first is the version's own
-            outcome = host.edit("one", batch(), lambda _: None, lambda: None)
+            outcome = done(host, "one", batch())
         assert (outcome.status, outcome.version, host.version) == (JobStatus.SUCCEEDED, 1, 1)
         assert host.log.snapshots() == []
 
@@ -90,5 +91,5 @@ def test_a_snapshot_that_cannot_be_written_is_no_failure_of_the_job(model: Path,
 def test_an_error_before_the_commit_leaves_no_trace(bench: Bench) -> None:
     digest = bench.host.digest()
     with armed("commit.before=raise"), pytest.raises(Exception, match=r"commit\.before"):
-        bench.host.edit("one", batch(), lambda _: None, lambda: None)
+        done(bench.host, "one", batch())
     assert (bench.host.version, bench.host.log.head(), bench.host.digest()) == (0, 0, digest)

@@ -15,6 +15,7 @@ from rq.job import JobStatus as QueueStatus
 
 from app.domain.contract import JobStatus, Progress, Verify
 from app.domain.failpoints import armed
+from tests.support.turns import done
 from tests.support.worker_bench import Bench, batch
 from workers.queue.abandoned import requeue_abandoned
 from workers.queue.jobs import JobRun
@@ -37,7 +38,7 @@ class TestHeartbeats:
                 beats.add(bench.redis.hget("rq:job:one", "last_heartbeat"))  # type: ignore[arg-type]
                 time.sleep(0.005)
 
-            return replace(make_run(job_id, worker), on_progress=on_progress)
+            return replace(make_run(job_id, worker), report=on_progress)
 
         worker._make_run = listening
         worker.work(burst=True, logging_level=None)
@@ -67,7 +68,7 @@ class TestStopping:
                     leaver.request_stop(signal.SIGTERM, None)
                 seen.append(job_id)
 
-            return replace(make_run(job_id, leaver), on_progress=on_progress)
+            return replace(make_run(job_id, leaver), report=on_progress)
 
         worker._make_run = stop_in_the_first_job
         worker.work(burst=True, logging_level=None)
@@ -155,7 +156,7 @@ class TestAbandonedJobs:
     def test_a_committed_job_whose_end_was_not_recorded_is_not_applied_again(self, bench: Bench) -> None:
         bench.enqueue("one")
         bench.take("one")
-        bench.host.edit("one", batch(), lambda _: None, lambda: None)
+        done(bench.host, "one", batch())
         bench.work()
         assert (bench.outcome("one").version, bench.host.version) == (1, 1)
 

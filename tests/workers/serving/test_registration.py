@@ -16,6 +16,7 @@ from app.domain import keyspace
 from app.domain.contract import Progress, WorkerCard
 from app.domain.errors import DeadlineExceeded, JobCancelled
 from app.local.embedded_redis import embedded_redis
+from tests.support.worker_bench import leads
 from workers.queue.progress import LONGEST_STREAM, ProgressStream
 from workers.queue.watch import JobWatch, LeaveJob
 from workers.redis_clients import side_client, wait_for
@@ -127,24 +128,24 @@ class TestProgress:
 class TestWatch:
     def test_a_cancel_flag_ends_the_job(self, redis: Redis, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr("workers.queue.watch.POLL_INTERVAL_S", 0.0)
-        watch = JobWatch(redis, "job", 60, lambda: False)
-        watch.should_stop()
+        watch = JobWatch(redis, "job", 60, lambda: False, leads)
+        watch.check()
         redis.set(keyspace.cancel("job"), 1)
         with pytest.raises(JobCancelled):
-            watch.should_stop()
+            watch.check()
 
     def test_time_runs_out(self, redis: Redis) -> None:
-        watch = JobWatch(redis, "job", 0.01, lambda: False)
+        watch = JobWatch(redis, "job", 0.01, lambda: False, leads)
         time.sleep(0.02)
         with pytest.raises(DeadlineExceeded):
-            watch.should_stop()
+            watch.check()
 
     def test_a_leaving_worker_leaves_the_job(self, redis: Redis) -> None:
         with pytest.raises(LeaveJob):
-            JobWatch(redis, "job", 60, lambda: True).should_stop()
+            JobWatch(redis, "job", 60, lambda: True, leads).check()
 
     def test_without_redis_the_job_goes_on(self, nowhere: Redis) -> None:
-        JobWatch(nowhere, "job", 60, lambda: False).should_stop()
+        JobWatch(nowhere, "job", 60, lambda: False, leads).check()
 
 
 def test_a_server_that_answers_is_not_waited_for(redis: Redis) -> None:

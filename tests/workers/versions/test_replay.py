@@ -12,6 +12,7 @@ import torch
 from app.domain.contract import EditBatch, Fact, Hyperparameters, JobOutcome, JobStatus, Verify
 from app.domain.errors import ContradictoryFacts, DamagedVersion, JobCancelled
 from app.domain.manifest import Companion, Draft
+from tests.support.turns import Watched, done
 from tests.support.worker_bench import opened
 from workers.editing.knowledge import KnowledgeBase
 from workers.host.model_host import ModelHost
@@ -26,7 +27,7 @@ def written(subject: str, prompt: str, to: str) -> Fact:
 
 def edit(host: ModelHost, job: str, *facts: Fact, **more: Any) -> JobOutcome:
     options = {"hyperparameters": Hyperparameters(v_num_grad_steps=3), **more}
-    return host.edit(job, EditBatch(facts=facts, **options), lambda _: None, lambda: None)
+    return done(host, job, EditBatch(facts=facts, **options))
 
 
 def live_through(host: ModelHost) -> None:
@@ -124,7 +125,7 @@ class TestNoTrace:
 
         batch = EditBatch(facts=(written("Lyon", RIVER, "Ghana"),))
         with pytest.raises(JobCancelled):
-            host.edit("two", batch, lambda _: None, stop)
+            done(host, "two", batch, Watched(check=stop))
         assert host.knowledge is before
         assert torch.equal(before.layers[1].keys, keys)
 
@@ -139,5 +140,5 @@ def test_a_batch_that_contradicts_itself_is_refused_before_it_is_queued_and_afte
         host.check(batch)
     assert (caught.value.field, caught.value.value) == ("facts.2.object", [1, 2])
     with pytest.raises(ContradictoryFacts):
-        host.edit("one", batch, lambda _: None, lambda: None)
+        done(host, "one", batch)
     assert host.log.head() == 0

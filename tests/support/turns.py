@@ -1,0 +1,38 @@
+"""Jobs done by a host at once, as when their turn has come, without a queue."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from app.domain.contract import AnyJobRequest, JobOutcome, Progress
+from workers.host.model_host import ModelHost
+from workers.host.turn import Turn
+from workers.host.work import carry_out
+
+
+def _unheard(_: Progress) -> None:
+    """Nobody asked."""
+
+
+def _on() -> None:
+    """Nobody stops it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Watched:
+    """Steps that a test hears of, and may end."""
+
+    tell: Callable[[Progress], None] = _unheard
+    check: Callable[[], None] = _on
+
+
+def done(
+    host: ModelHost,
+    job_id: str,
+    request: AnyJobRequest,
+    steps: Watched | None = None,
+    expected_version: int | None = None,
+) -> JobOutcome:
+    """What becomes of a job whose turn has come."""
+    return carry_out(host, Turn(job_id, request, host.version, expected_version), steps or Watched())

@@ -1,0 +1,41 @@
+"""What each kind of job does with the host: a file a kind, and a line in ``WORK``."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from types import MappingProxyType
+
+from app.domain.contract import JobKind, JobOutcome
+from app.domain.errors import PreconditionFailed
+from workers.host.model_host import ModelHost
+from workers.host.turn import Turn
+from workers.host.work.base import Work
+from workers.host.work.edit import Edit
+from workers.host.work.export import WriteExport
+from workers.host.work.taking_back import TakingBack
+from workers.steps import Steps
+
+WORK: Mapping[JobKind, Work] = MappingProxyType(
+    {
+        JobKind.EDIT: Edit(),
+        JobKind.ROLLBACK: TakingBack(),
+        JobKind.REVERT: TakingBack(),
+        JobKind.EXPORT: WriteExport(),
+    }
+)
+
+
+def carry_out(host: ModelHost, turn: Turn, steps: Steps) -> JobOutcome:
+    """Do a job: all of it, or it leaves no trace. One that was done before is not done again.
+
+    Raises:
+        PreconditionFailed: the model was at another version than the job was meant for.
+        EditError: why not; weights, knowledge and log are as before. Whatever ``steps`` raises passes through.
+    """
+    work = WORK[turn.request.kind]
+    if done := work.done(host, turn):
+        return done
+    if turn.expected_version not in (None, turn.version):
+        detail = f"{host.name} was at version {turn.version} when the job's turn came"
+        raise PreconditionFailed(detail, field="If-Match", value=turn.expected_version)
+    return work.do(host, turn, steps)

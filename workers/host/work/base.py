@@ -1,0 +1,26 @@
+"""What every kind of job has in common."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+
+from app.domain.contract import JobOutcome
+from workers.host.model_host import ModelHost
+from workers.host.turn import Turn
+from workers.steps import Steps
+
+
+class Work(ABC):
+    """One kind of job."""
+
+    def done(self, host: ModelHost, turn: Turn) -> JobOutcome | None:
+        """What an earlier delivery of the job made, if it came to its end; by the log, unless a kind leaves no version.
+
+        Raises:
+            VersionExists: an earlier leader committed it, after this one was brought to the log's head.
+        """
+        return host.committed(turn.job_id)
+
+    @abstractmethod
+    def do(self, host: ModelHost, turn: Turn, steps: Steps) -> JobOutcome:
+        """Do the job, or raise why not: then nothing of it is left."""

@@ -1,0 +1,27 @@
+"""The steps of a long piece of work: who does it tells of each, and asks before each whether it may go on."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from app.domain.contract import Progress
+
+
+class Steps(Protocol):
+    """Whoever watches over a piece of work."""
+
+    def tell(self, progress: Progress) -> None:
+        """Make a step known."""
+
+    def check(self) -> None:
+        """Return if the work may go on; what is raised here ends it between two steps, without a trace."""
+
+
+class Unwatched:
+    """Nobody hears of the steps, and nobody stops the work."""
+
+    def tell(self, progress: Progress) -> None:
+        """Nothing."""
+
+    def check(self) -> None:
+        """Nothing."""
