@@ -76,11 +76,15 @@ class Content:
             DamagedVersion: a version does not have the bytes that were committed.
         """
         state = state_at(live, log, log.replay(version))
-        shadow = live.shadow(live.masters.keys() | state.masters.keys())
+        shadow = live.shadow(set(live.masters) | state.masters.keys())
         state.put_on(shadow)
         facts = as_facts([held.fact for held in log.history(version).facts(version)[-MOST_FACTS:]])
         texts = texts_to_ask([fact.text for fact in facts], log.base().contexts)
         return cls(log, version, origin, shadow, state, texts)
+
+    def is_apart(self, live: EditableModel) -> bool:
+        """Whether no edit of the live model that was begun so far can have reached these weights."""
+        return self.shadow.owned is not None and self.shadow.owned >= set(live.masters)
 
     @property
     def modules(self) -> dict[int, str]:

@@ -29,7 +29,7 @@ logger = logging.getLogger(__name__)
 class Exporter:
     """Writes versions of one model down. The live model and the log stay as they are.
 
-    live: the model at any version; no other thread may edit it meanwhile, and any may ask it.
+    live: the model at any version; other threads may ask it, and edit it, meanwhile.
     permitted: asked just before an export is put in its place; raises to withdraw it.
     """
 
@@ -50,6 +50,9 @@ class Exporter:
     ) -> ExportReport:
         """Make the folder ``target``: all of it, on disk, or nothing.
 
+        It shares all matrices but the edited ones with the live model. If a later edit reaches one of those meanwhile,
+        which takes a layer that no edit had changed before, it is begun again with a matrix of its own there.
+
         Args:
             path: what the report calls the folder.
 
@@ -57,13 +60,39 @@ class Exporter:
             UnknownVersion, CompactedVersion, DamagedVersion: the version cannot be put together.
             ExportFailed: it could not be written, or did not read back as the version. Whatever ``steps`` raises.
         """
-        content = self._content(version, steps)
+        while True:
+            content = self._content(version, steps)
+            try:
+                report = self._made(wanted, content, target, path, steps, job)
+            except ExportFailed:
+                if content.is_apart(self.live):
+                    raise
+                logger.info("export begun again", extra={"job_id": job, "model": self.log.model, "version": version})
+                continue
+            steps.tell(Progress(stage="publish", share=1.0))
+            logger.info("exported as %s", wanted, extra={"job_id": job, "model": self.log.model, "version": version})
+            return report
+
+    def _made(
+        self, wanted: ExportFormat, content: Content, target: Path, path: str, steps: Steps, job: str | None
+    ) -> ExportReport:
+        """Write, load back, compare, and put in place.
+
+        Raises:
+            ExportFailed: as ``export`` does; or the live model has reached the content.
+        """
+
+        def permitted() -> None:
+            self.permitted()
+            if not content.is_apart(self.live):
+                raise ExportFailed("the model was edited at another layer meanwhile")
+
         package = FORMATS[wanted](content)
         steps.tell(Progress(stage="write", share=0.4))
         steps.check()
         try:
             durable_files.make_dir(target.parent)
-            with durable_files.building_dir(target, self.permitted) as folder:
+            with durable_files.building_dir(target, permitted) as folder:
                 package.write(folder)
                 steps.tell(Progress(stage="verify", share=0.6))
                 steps.check()
@@ -77,8 +106,6 @@ class Exporter:
             self.permitted()  # a newer leader clears away what this one has begun
             reason = (error.strerror if isinstance(error, OSError) else None) or str(error)
             raise ExportFailed(f"the export could not be written: {reason}", value=path) from error
-        steps.tell(Progress(stage="publish", share=1.0))
-        logger.info("exported as %s", wanted, extra={"job_id": job, "model": self.log.model, "version": version})
         return card.report
 
     def _content(self, version: int, steps: Steps) -> Content:
