@@ -45,10 +45,6 @@ def _log(model: Annotated[Name, Path()], house: HouseDep) -> LogReader:
     return log
 
 
-def _settings(house: HouseDep) -> Settings:
-    return house.settings
-
-
 def _metrics(house: HouseDep) -> Metrics:
     return house.metrics
 
@@ -69,7 +65,6 @@ def _acceptance(house: HouseDep) -> Acceptance:
     return house.acceptance
 
 
-SettingsDep = Annotated[Settings, Depends(_settings)]
 MetricsDep = Annotated[Metrics, Depends(_metrics)]
 LogsDep = Annotated[EditLogs, Depends(_logs)]
 LogDep = Annotated[LogReader, Depends(_log)]

@@ -14,7 +14,7 @@ import sys
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
@@ -54,7 +54,6 @@ class Child:
     name: str
     command: Sequence[str]
     process: subprocess.Popen[bytes]
-    ended: list[float] = field(default_factory=list)
 
 
 class Stack:
