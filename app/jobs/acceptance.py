@@ -43,7 +43,7 @@ class Acceptance:
             detail = f"A batch may have at most {self._max_facts} facts."
             raise TooManyFacts(detail, field="facts", value=len(batch.facts))
         return self._once(
-            batch.model_dump_json(), conditions, lambda job_id: self._submit(job_id, batch, conditions.if_match)
+            batch.model_dump_json, conditions, lambda job_id: self._submit(job_id, batch, conditions.if_match)
         )
 
     def take_back(self, model: str, change: Rollback | Revert, conditions: Conditions) -> Job:
@@ -53,9 +53,10 @@ class Acceptance:
             UnknownVersion, UnknownFact, InseparableFacts, CompactedVersion: it cannot be done.
             UnknownModel, RequestInFlight, PreconditionFailed, Unavailable: as ``accept`` does.
         """
-        request = f"{type(change).__name__} {model} {change.model_dump_json()}"
         return self._once(
-            request, conditions, lambda job_id: self._submit_back(job_id, model, change, conditions.if_match)
+            lambda: f"{type(change).__name__} {model} {change.model_dump_json()}",
+            conditions,
+            lambda job_id: self._submit_back(job_id, model, change, conditions.if_match),
         )
 
     def export(self, model: str, export: Export, conditions: Conditions) -> Job:
@@ -65,9 +66,10 @@ class Acceptance:
             UnknownVersion, CompactedVersion: it cannot be done.
             UnknownModel, RequestInFlight, PreconditionFailed, Unavailable: as ``accept`` does.
         """
-        request = f"Export {model} {export.model_dump_json()}"
         return self._once(
-            request, conditions, lambda job_id: self._submit_export(job_id, model, export, conditions.if_match)
+            lambda: f"Export {model} {export.model_dump_json()}",
+            conditions,
+            lambda job_id: self._submit_export(job_id, model, export, conditions.if_match),
         )
 
     def take_out(self, job: str, conditions: Conditions) -> Job:
@@ -78,16 +80,19 @@ class Acceptance:
             UnknownFact: none of them is left.
             InseparableFacts, CompactedVersion, RequestInFlight, PreconditionFailed, Unavailable: as ``take_back`` does.
         """
-        return self._once(f"DELETE {job}", conditions, lambda own: self._submit_out(own, job, conditions.if_match))
+        return self._once(
+            lambda: f"DELETE {job}", conditions, lambda own: self._submit_out(own, job, conditions.if_match)
+        )
 
-    def _once(self, request: str, conditions: Conditions, submit: Callable[[str], Job]) -> Job:
+    def _once(self, request: Callable[[], str], conditions: Conditions, submit: Callable[[str], Job]) -> Job:
         """The job that ``submit`` makes under an id; that of the first request where one comes again.
 
-        request: what is asked for, whatever the spacing and the order of the fields in the body that came.
+        request: tells what is asked for, whatever the spacing and the order of the fields in the body that came; only
+            a request with a key is asked, since a batch may be long.
         """
         if (key := conditions.key) is None:
             return submit(token_hex(8))
-        fingerprint = hashlib.sha256(f"{request}\n{conditions.if_match or ''}".encode()).hexdigest()
+        fingerprint = hashlib.sha256(f"{request()}\n{conditions.if_match or ''}".encode()).hexdigest()
         job_id = job_of(key, fingerprint)
         with self._keys.held(key, fingerprint) as alone:
             if known := self._jobs.find(job_id):
