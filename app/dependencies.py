@@ -15,14 +15,12 @@ from app.fleet import Fleet
 from app.jobs.acceptance import Acceptance
 from app.jobs.jobs import Jobs
 from app.metrics import Metrics
-from app.settings import Settings
 
 
 @dataclass(frozen=True, slots=True)
-class House:
+class Services:
     """What one application holds from its start to its end."""
 
-    settings: Settings
     metrics: Metrics
     logs: EditLogs
     jobs: Jobs
@@ -30,46 +28,41 @@ class House:
     acceptance: Acceptance
 
 
-def _house(request: Request) -> House:
-    house: House = request.state.house
-    return house
+def _services(request: Request) -> Services:
+    services: Services = request.state.services
+    return services
 
 
-HouseDep = Annotated[House, Depends(_house)]
+ServicesDep = Annotated[Services, Depends(_services)]
 
 
-def _log(model: Annotated[Name, Path()], house: HouseDep) -> LogReader:
-    log = house.logs.of(model)
+def _log(model: Annotated[Name, Path()], services: ServicesDep) -> LogReader:
+    log = services.logs.of(model)
     if not log.exists():
         raise UnknownModel(f"No model {model} has an edit log here.", field="model", value=model)
     return log
 
 
-def _settings(house: HouseDep) -> Settings:
-    return house.settings
+def _metrics(services: ServicesDep) -> Metrics:
+    return services.metrics
 
 
-def _metrics(house: HouseDep) -> Metrics:
-    return house.metrics
+def _logs(services: ServicesDep) -> EditLogs:
+    return services.logs
 
 
-def _logs(house: HouseDep) -> EditLogs:
-    return house.logs
+def _jobs(services: ServicesDep) -> Jobs:
+    return services.jobs
 
 
-def _jobs(house: HouseDep) -> Jobs:
-    return house.jobs
+def _fleet(services: ServicesDep) -> Fleet:
+    return services.fleet
 
 
-def _fleet(house: HouseDep) -> Fleet:
-    return house.fleet
+def _acceptance(services: ServicesDep) -> Acceptance:
+    return services.acceptance
 
 
-def _acceptance(house: HouseDep) -> Acceptance:
-    return house.acceptance
-
-
-SettingsDep = Annotated[Settings, Depends(_settings)]
 MetricsDep = Annotated[Metrics, Depends(_metrics)]
 LogsDep = Annotated[EditLogs, Depends(_logs)]
 LogDep = Annotated[LogReader, Depends(_log)]

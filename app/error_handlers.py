@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from http import HTTPStatus
 from typing import Any
 
@@ -13,29 +13,11 @@ from fastapi.exceptions import RequestValidationError
 from redis.exceptions import RedisError
 from starlette.exceptions import HTTPException
 
-from app.domain.contract import Problem, Reply
-from app.domain.errors import EditError, ModelUnavailable, NotFound, RedisUnavailable, RequestError
-from app.domain.problems import json_safe, printable, problem_of, shortened
+from app.domain.contract import Problem
+from app.domain.errors import EditError, ModelUnavailable, RedisUnavailable, RequestError
+from app.domain.problems import MEDIA_TYPE, headers_of, problem_of, problem_of_status, problem_of_validation
 
 logger = logging.getLogger(__name__)
-
-MEDIA_TYPE = "application/problem+json"
-EXCERPT = 30
-
-
-class FieldError(Reply):
-    """One thing that is wrong with a request."""
-
-    field: str | None
-    code: str
-    detail: str
-    value: Any = None
-
-
-class ValidationProblem(Problem):
-    """A request that does not have the right form: the first error, and the list of all."""
-
-    errors: tuple[FieldError, ...]
 
 
 def install(app: FastAPI) -> None:
@@ -71,12 +53,12 @@ def _described(request: Request, error: Exception) -> tuple[Problem, Mapping[str
     """What to say about an error, and the headers that go with it."""
     match error:
         case RequestValidationError():
-            return _misformed(error), {}
+            return problem_of_validation(error.errors(), error.body), {}
         case HTTPException() if not isinstance(error.__cause__, EditError):
-            return _refused(request, error), error.headers or {}
+            asked = f"{request.method} {request.url.path}"
+            return problem_of_status(error.status_code, str(error.detail), asked), error.headers or {}
     known = _in_the_tree(error)
-    wait = known.retry_after
-    return problem_of(known), {} if wait is None else {"Retry-After": str(wait)}
+    return problem_of(known), headers_of(known)
 
 
 def _in_the_tree(error: Exception) -> EditError:
@@ -91,48 +73,3 @@ def _in_the_tree(error: Exception) -> EditError:
             return ModelUnavailable("A worker did not answer.")
         case _:
             return EditError("An error of the service itself; its log has the details.")
-
-
-def _refused(request: Request, error: HTTPException) -> Problem:
-    codes = {HTTPStatus.NOT_FOUND: NotFound.code, HTTPStatus.BAD_REQUEST: RequestError.code}
-    status = HTTPStatus(error.status_code)
-    return Problem(
-        title=status.phrase,
-        status=status,
-        code=codes.get(status, status.name.lower()),
-        detail=printable(str(error.detail)),
-        value=shortened(f"{request.method} {request.url.path}"),
-    )
-
-
-def _misformed(error: RequestValidationError) -> ValidationProblem:
-    found = error.errors()
-    errors = tuple(_field_error(each, error.body) for each in found if not _repeated(each, found))
-    first = problem_of(RequestError(errors[0].detail, field=errors[0].field, value=errors[0].value))
-    return ValidationProblem(**first.model_dump(), errors=errors)
-
-
-def _repeated(error: Mapping[str, Any], found: Sequence[Mapping[str, Any]]) -> bool:
-    """Whether a container is only said to be too short because what it holds is at fault."""
-    place = error["loc"]
-    return any(len(each["loc"]) > len(place) and each["loc"][: len(place)] == place for each in found)
-
-
-def _field_error(error: Mapping[str, Any], body: object) -> FieldError:
-    code, place, value = error["type"], error["loc"], error["input"]
-    detail = error["msg"].removeprefix("Value error, ")
-    if code == "json_invalid" and isinstance(body, str):
-        at = place[-1]
-        detail = f"The body is not JSON: {error['ctx']['error']} at character {at}."
-        place, value = (), body[max(0, at - EXCERPT) : at + EXCERPT]
-    elif isinstance(value, bytes) and place == ("body",):
-        detail = "The body has to be JSON, with Content-Type: application/json."
-    elif code == "missing":
-        value = None
-    field = ".".join(str(part) for part in place[1:]) or None
-    return FieldError(
-        field=None if field is None else shortened(field),
-        code=code,
-        detail=printable(detail),
-        value=json_safe(value),
-    )

@@ -13,6 +13,7 @@ import httpx
 from pydantic import BaseModel, ValidationError
 from redis import Redis
 
+from app.domain import worker_http
 from app.domain.contract import (
     Between,
     EditBatch,
@@ -98,20 +99,20 @@ class Fleet:
         Raises:
             RequestError: of the kind that fits, with the field and the value at fault.
         """
-        self._ask(model, "/check", batch)
+        self._ask(model, worker_http.CHECK, batch)
 
     def probe(self, model: str, query: Query) -> QueryReply:
         """Put a query's prompts to the model; one version answers all of them."""
-        return _parsed(QueryReply, self._ask(model, "/probe", query))
+        return _parsed(QueryReply, self._ask(model, worker_http.PROBE, query))
 
     def generate(self, model: str, request: Generate) -> GenerateReply:
         """Have the model continue prompts; one version continues all of them."""
-        return _parsed(GenerateReply, self._ask(model, "/generate", request))
+        return _parsed(GenerateReply, self._ask(model, worker_http.GENERATE, request))
 
     def update_norms(self, model: str, old: int, new: int) -> dict[int, float] | None:
         """Have a worker compare two versions' weights; None if none is live, or the tensors have been removed."""
         try:
-            return _parsed(UpdateNorms, self._ask(model, "/norms", Between(old=old, new=new))).norms
+            return _parsed(UpdateNorms, self._ask(model, worker_http.NORMS, Between(old=old, new=new))).norms
         except (CompactedVersion, Unavailable):
             return None
 

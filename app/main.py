@@ -16,7 +16,7 @@ from redis.retry import Retry
 
 from app import error_handlers
 from app.body_limit import BodyLimit
-from app.dependencies import House
+from app.dependencies import Services
 from app.edit_logs import EditLogs
 from app.fleet import Fleet
 from app.jobs.acceptance import Acceptance
@@ -34,7 +34,7 @@ SPARE_THREADS = 40
 class State(TypedDict):
     """What the lifespan gives to every request."""
 
-    house: House
+    services: Services
 
 
 def create_app(settings: Settings | None = None) -> FastAPI:
@@ -61,8 +61,8 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     app.add_middleware(BodyLimit, limit=settings.max_body_bytes)
     app.add_middleware(RequestMetrics, metrics=metrics)
     error_handlers.install(app)
-    for room in (edits, jobs, query, generate, models, versions, taking_back, exports, health):
-        app.include_router(room.router)
+    for routes in (edits, jobs, query, generate, models, versions, taking_back, exports, health):
+        app.include_router(routes.router)
     return app
 
 
@@ -75,7 +75,7 @@ async def _connected(redis_url: str, settings: Settings, metrics: Metrics) -> As
         jobs = Jobs(redis, logs, settings)
         acceptance = Acceptance(jobs, fleet, logs, IdempotencyKeys(redis, settings), settings)
         with Recovery(jobs, settings.recovery_interval_s):
-            yield {"house": House(settings, metrics, logs, jobs, fleet, acceptance)}
+            yield {"services": Services(metrics, logs, jobs, fleet, acceptance)}
 
 
 def _redis(url: str, settings: Settings) -> Redis:

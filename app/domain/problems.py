@@ -6,15 +6,34 @@ import math
 from collections.abc import Iterator, Mapping, Sequence, Set
 from http import HTTPStatus
 from itertools import islice
+from typing import Any
 
-from app.domain.contract import Problem
+from app.domain.contract import Problem, Reply
 from app.domain.errors import Conflict, EditError, NotFound, RequestError, Unavailable
 
+MEDIA_TYPE = "application/problem+json"
 LONGEST_TEXT = 200
 MOST_ITEMS = 8
 DEEPEST = 3
 LARGEST_INTEGER = 2**53
 """From here on readers of JSON that keep numbers as doubles would see another one."""
+EXCERPT = 30
+"""Characters of a body that is not JSON, before and after the fault, which are told."""
+
+
+class FieldError(Reply):
+    """One thing that is wrong with a request."""
+
+    field: str | None
+    code: str
+    detail: str
+    value: Any = None
+
+
+class ValidationProblem(Problem):
+    """A request that does not have the right form: the first error, and the list of all."""
+
+    errors: tuple[FieldError, ...]
 
 
 def problem_of(error: EditError) -> Problem:
@@ -26,6 +45,65 @@ def problem_of(error: EditError) -> Problem:
         detail=printable(error.detail),
         field=None if error.field is None else printable(error.field),
         value=json_safe(error.value),
+    )
+
+
+def headers_of(error: EditError) -> dict[str, str]:
+    """The headers that go with an error's problem: when to come back, if that helps."""
+    return {} if error.retry_after is None else {"Retry-After": str(error.retry_after)}
+
+
+def problem_of_status(status: int, detail: str, request: str) -> Problem:
+    """What a web framework refuses by a status of its own, such as a path that is not there.
+
+    request: its method and path.
+    """
+    codes = {HTTPStatus.NOT_FOUND: NotFound.code, HTTPStatus.BAD_REQUEST: RequestError.code}
+    known = HTTPStatus(status)
+    return Problem(
+        title=known.phrase,
+        status=known,
+        code=codes.get(known, known.name.lower()),
+        detail=printable(detail),
+        value=shortened(request),
+    )
+
+
+def problem_of_validation(found: Sequence[Mapping[str, Any]], body: object) -> ValidationProblem:
+    """A request that does not have the right form.
+
+    Args:
+        found: what pydantic finds wrong, each with a place that begins with the request's part (``body``, ``query``).
+        body: as it came, if it could not be read as JSON.
+    """
+    errors = tuple(_field_error(each, body) for each in found if not _repeated(each, found))
+    first = problem_of(RequestError(errors[0].detail, field=errors[0].field, value=errors[0].value))
+    return ValidationProblem(**first.model_dump(), errors=errors)
+
+
+def _repeated(error: Mapping[str, Any], found: Sequence[Mapping[str, Any]]) -> bool:
+    """Whether a container is only said to be too short because what it holds is at fault."""
+    place = error["loc"]
+    return any(len(each["loc"]) > len(place) and each["loc"][: len(place)] == place for each in found)
+
+
+def _field_error(error: Mapping[str, Any], body: object) -> FieldError:
+    code, place, value = error["type"], error["loc"], error["input"]
+    detail = error["msg"].removeprefix("Value error, ")
+    if code == "json_invalid" and isinstance(body, str):
+        at = place[-1]
+        detail = f"The body is not JSON: {error['ctx']['error']} at character {at}."
+        place, value = (), body[max(0, at - EXCERPT) : at + EXCERPT]
+    elif isinstance(value, bytes) and place == ("body",):
+        detail = "The body has to be JSON, with Content-Type: application/json."
+    elif code == "missing":
+        value = None
+    field = ".".join(str(part) for part in place[1:]) or None
+    return FieldError(
+        field=None if field is None else shortened(field),
+        code=code,
+        detail=printable(detail),
+        value=json_safe(value),
     )
 
 

@@ -70,7 +70,8 @@ class Acceptance:
     def _once(self, text: Callable[[], str], conditions: Conditions, submit: Callable[[str], Job]) -> Job:
         """The job that ``submit`` makes under an id; that of the first request where one comes again.
 
-        text: what is asked for, whatever the spacing and the order of the fields in the body that came.
+        text: tells what is asked for, whatever the spacing and the order of the fields in the body that came; only of
+            a request with a key, since a batch may be long.
         """
         if (key := conditions.key) is None:
             return submit(token_hex(8))

@@ -14,7 +14,7 @@ import sys
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
@@ -23,7 +23,7 @@ import httpx
 from app.domain.errors import Unavailable
 from app.local.embedded_redis import embedded_redis
 
-log = logging.getLogger(__name__)
+logger = logging.getLogger(__name__)
 
 START_TIMEOUT_S = 180.0
 STOP_TIMEOUT_S = 30.0
@@ -54,7 +54,6 @@ class Child:
     name: str
     command: Sequence[str]
     process: subprocess.Popen[bytes]
-    ended: list[float] = field(default_factory=list)
 
 
 class Stack:
@@ -98,7 +97,7 @@ class Stack:
             time.sleep(RESTART_PAUSE_S)
             for child in self._children:
                 if child.process.poll() is not None:
-                    log.warning("%s ended with %s; starting it again", child.name, child.process.returncode)
+                    logger.warning("%s ended with %s; starting it again", child.name, child.process.returncode)
                     child.process = self._popen(child.command)
 
     def stop(self) -> None:

@@ -7,9 +7,8 @@ from fastapi import APIRouter, Response
 from app.dependencies import FleetDep
 from app.domain.contract import Generate, GenerateReply
 from app.domain.errors import ModelUnavailable, PromptTooLong, Unavailable, UnknownModel, VersionNotReached
+from app.domain.worker_http import VERSION_HEADER
 from app.error_handlers import problems
-
-VERSION_HEADER = "X-Model-Version"
 
 router = APIRouter(tags=["questions"])
 

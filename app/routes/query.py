@@ -19,8 +19,8 @@ from app.domain.errors import (
     UnknownVersion,
     VersionNotReached,
 )
+from app.domain.worker_http import VERSION_HEADER
 from app.error_handlers import problems
-from app.routes.generate import VERSION_HEADER
 
 router = APIRouter(tags=["questions"])
 

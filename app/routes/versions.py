@@ -28,7 +28,6 @@ def list_versions(log: LogDep, response: Response) -> VersionList:
     return VersionList(model=log.model, head=len(versions), versions=(_base(log), *versions))
 
 
-@router.get("/models/{model}/diff", responses=REFUSALS, include_in_schema=False)
 @router.get("/models/{model}/versions/diff", responses=REFUSALS)
 def show_diff(
     log: LogDep,

@@ -34,8 +34,8 @@ sys.meta_path[:] = [Without(finder) for finder in sys.meta_path]
 from benchmarks.gpu import main
 
 code = main(["--device", "cpu", "--tiny", "--dtype", "float32", "--shape", "tiny-gpt2", "--json", sys.argv[1]])
-rooms = {name for name in sys.modules if name.split(".")[0] in ("app", "workers")}
-print("\\n".join(sorted(rooms)))
+modules = {name for name in sys.modules if name.split(".")[0] in ("app", "workers")}
+print("\\n".join(sorted(modules)))
 sys.exit(code)
 """
 
@@ -54,8 +54,8 @@ def test_it_needs_only_the_engine_and_what_the_engine_needs(tmp_path: Path) -> N
         check=False,
     )
     assert ended.returncode == 0, ended.stderr
-    rooms = {line for line in ended.stdout.splitlines() if line.startswith(("app", "workers"))}
-    foreign = {room for room in rooms if not room.startswith(("workers.editing", "app.domain"))}
+    modules = {line for line in ended.stdout.splitlines() if line.startswith(("app", "workers"))}
+    foreign = {module for module in modules if not module.startswith(("workers.editing", "app.domain"))}
     assert foreign == {"app", "workers"}, "the packages themselves, which are empty"
     found = json.loads((tmp_path / "gpu.json").read_text())
     assert {(row["plan"], row["way"], row["facts"]) for row in found["rows"]} == {

@@ -12,7 +12,7 @@ from tests.app.domain.log.test_edit_log_damage import flip_a_bit
 from tests.support.crash.cases import CHANGES, FAULTS, FOLLOWING, Case, Kind, matrix, share_of
 from tests.support.crash.findings import Finding
 from tests.support.crash.forked_worker import Note, note_of
-from tests.support.crash.scene import Ground, House
+from tests.support.crash.scene import Ground, Scene
 from tests.support.crash.table import Table
 from tests.support.turns import done
 from tests.support.worker_bench import opened
@@ -24,67 +24,67 @@ def ground(tmp_path_factory: pytest.TempPathFactory) -> Ground:
 
 
 @pytest.fixture
-def house(ground: Ground, redis_url: str) -> Iterator[House]:
-    with ground.house(redis_url) as house:
-        house.redis.flushdb()
-        yield house
+def scene(ground: Ground, redis_url: str) -> Iterator[Scene]:
+    with ground.scene(redis_url) as scene:
+        scene.redis.flushdb()
+        yield scene
 
 
 def finding() -> Finding:
     return Finding((Point.COMMIT_BEFORE, Action.KILL), "a case")
 
 
-def served(house: House) -> Note:
+def served(scene: Scene) -> Note:
     """What the log's own leader has in memory."""
-    with opened(house.ground.model, house.folder, statistics=house.ground.statistics) as host:
+    with opened(scene.ground.model, scene.folder, statistics=scene.ground.statistics) as host:
         return note_of(host)
 
 
-def test_a_house_in_which_nothing_happened_is_in_order(house: House) -> None:
+def test_a_scene_in_which_nothing_happened_is_in_order(scene: Scene) -> None:
     found = finding()
-    found.read_version(house)
-    found.look(house, served(house))
+    found.read_version(scene)
+    found.look(scene, served(scene))
     assert (found.found, found.bad) == ("N", [])
 
 
-def test_a_job_that_did_not_end_is_a_loss(house: House) -> None:
-    house.submit(CHANGES[Kind.EDIT])
+def test_a_job_that_did_not_end_is_a_loss(scene: Scene) -> None:
+    scene.submit(CHANGES[Kind.EDIT])
     found = finding()
-    found.look(house, served(house))
+    found.look(scene, served(scene))
     assert len(found.losses) == 2  # its state, and its entry in the journal
     assert not found.duplicates
     assert not found.damage
 
 
 @pytest.mark.parametrize("part", ["version", "weights", "keys", "facts"])
-def test_a_worker_that_differs_from_the_log_is_damage(house: House, part: str) -> None:
-    other = served(house).model_copy(update={part: -1 if part == "version" else "0" * 64})
+def test_a_worker_that_differs_from_the_log_is_damage(scene: Scene, part: str) -> None:
+    other = served(scene).model_copy(update={part: -1 if part == "version" else "0" * 64})
     found = finding()
-    found.look(house, other)
+    found.look(scene, other)
     assert found.damage == [f"{part} are not those of a clean replay"]
 
 
-def test_unfinished_files_are_damage(house: House) -> None:
-    last = served(house)
-    (house.folder / "log" / "tiny" / "versions" / ".00000009.left").mkdir()
+def test_unfinished_files_are_damage(scene: Scene) -> None:
+    last = served(scene)
+    (scene.folder / "log" / "tiny" / "versions" / ".00000009.left").mkdir()
     found = finding()
-    found.look(house, last)
+    found.look(scene, last)
     assert found.damage == [".00000009.left was left behind"]
 
 
-def test_a_damaged_file_is_damage(house: House) -> None:
-    flip_a_bit(house.folder / "log" / "tiny" / "versions" / "00000001" / "manifest.json")
+def test_a_damaged_file_is_damage(scene: Scene) -> None:
+    flip_a_bit(scene.folder / "log" / "tiny" / "versions" / "00000001" / "manifest.json")
     found = finding()
-    found.read_version(house)
+    found.read_version(scene)
     assert "the log cannot be read" in found.damage[0]
 
 
-def test_a_version_too_many_is_damage(house: House, ground: Ground) -> None:
-    with opened(ground.model, house.folder, statistics=ground.statistics) as host:
+def test_a_version_too_many_is_damage(scene: Scene, ground: Ground) -> None:
+    with opened(ground.model, scene.folder, statistics=ground.statistics) as host:
         for job in ("one", "two"):
             done(host, job, FOLLOWING)
     found = finding()
-    found.read_version(house)
+    found.read_version(scene)
     assert found.found == "?"
     assert found.damage
 
@@ -109,8 +109,8 @@ def test_the_same_seed_draws_the_same_share() -> None:
     assert share_of(cases, 1.0, 3) == cases
 
 
-def test_the_folder_is_gone_when_the_house_is(ground: Ground, redis_url: str) -> None:
-    with ground.house(redis_url) as house:
-        folder: Path = house.folder
+def test_the_folder_is_gone_when_the_scene_is(ground: Ground, redis_url: str) -> None:
+    with ground.scene(redis_url) as scene:
+        folder: Path = scene.folder
         assert folder.is_dir()
     assert not folder.exists()

@@ -1,1 +1,1 @@
-"""The whole house, as a user meets it: real Redis, real worker, real HTTP, a trained model."""
+"""The whole service, as a user meets it: real Redis, real worker, real HTTP, a trained model."""

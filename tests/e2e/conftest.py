@@ -17,19 +17,19 @@ MODEL = "atlas-gpt2"
 
 @pytest.fixture(scope="session")
 def data_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tmp_path_factory.mktemp("house")
+    return tmp_path_factory.mktemp("service")
 
 
 @pytest.fixture(scope="session")
-def house(data_dir: Path) -> Iterator[Stack]:
+def stack(data_dir: Path) -> Iterator[Stack]:
     settings = StackSettings((MODEL,), data_dir, port=free_port(), logs=data_dir / "stack.log")
     with running(settings) as started:
         yield started
 
 
 @pytest.fixture(scope="session")
-def http(house: Stack) -> Iterator[httpx.Client]:
-    with httpx.Client(base_url=house.url, timeout=60.0) as client:
+def http(stack: Stack) -> Iterator[httpx.Client]:
+    with httpx.Client(base_url=stack.url, timeout=60.0) as client:
         yield client
 
 

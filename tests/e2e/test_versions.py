@@ -38,7 +38,7 @@ def test_a_fact_is_taken_out_and_all_is_put_back_as_it_was(http: httpx.Client) -
     assert (says(http, "Cairo"), says(http, "Nairobi")) == (True, True)
     kinds = [each["kind"] for each in http.get(f"/models/{MODEL}/versions").json()["versions"]]
     assert kinds[both + 1 :] == ["revert", "rollback"]
-    diff = http.get(f"/models/{MODEL}/diff", params={"from": both, "to": both + 1}).json()
+    diff = http.get(f"/models/{MODEL}/versions/diff", params={"from": both, "to": both + 1}).json()
     assert [fact["subject"] for fact in diff["facts"]["taken_out"]] == ["Cairo"]
     assert min(diff["update_norms"].values()) > 0  # the log alone cannot tell: a worker does
 

@@ -19,7 +19,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition,
 from app.domain.contract import JobStatus
 from app.domain.failpoints import Point
 from tests.support.service.caller import LANDS, Check, Witness
-from tests.support.service.service import MODEL, House, Nursery
+from tests.support.service.service import MODEL, Nursery, RunningService
 from tests.support.service.story import Promise, Sentence
 
 CITY, RIVER = "{} is a city in", "The river runs through {}, in the country of"
@@ -43,10 +43,10 @@ FEW = 4
 class ServiceLife(RuleBasedStateMachine):
     """What callers may ask, and what may happen, in any order."""
 
-    def __init__(self, make_house: Callable[[Path], House]) -> None:
+    def __init__(self, make_service: Callable[[Path], RunningService]) -> None:
         super().__init__()
         self._folder = tempfile.TemporaryDirectory(prefix="palimpsest-life-")
-        self.witness = Witness(make_house(Path(self._folder.name)))
+        self.witness = Witness(make_service(Path(self._folder.name)))
 
     @initialize(first=EDITS, second=EDITS)
     def start(self, first: tuple[Sentence, ...], second: tuple[Sentence, ...]) -> None:
@@ -120,9 +120,9 @@ class ServiceLife(RuleBasedStateMachine):
         if not (promises := self.witness.story.promises):
             return
         job = promises[place % len(promises)].job
-        response = self.witness.house.sent("POST", f"/jobs/{job}/cancel")
+        response = self.witness.service.sent("POST", f"/jobs/{job}/cancel")
         if response.status_code == 409:
-            assert self.witness.house.job(job).status.final
+            assert self.witness.service.job(job).status.final
             return
         assert response.status_code in (200, 202), response.text
         assert (response.status_code == 200) == (response.json()["status"] == JobStatus.CANCELLED)
@@ -136,12 +136,12 @@ class ServiceLife(RuleBasedStateMachine):
 
     @rule()
     def kill(self) -> None:
-        self.witness.house.kill()
+        self.witness.service.kill()
         self.witness.up = self.witness.sure = False
 
     @rule()
     def restart(self) -> None:
-        self.witness.house.stop()
+        self.witness.service.stop()
         self.witness.start()
 
     @precondition(lambda self: not self.witness.up)
@@ -151,7 +151,7 @@ class ServiceLife(RuleBasedStateMachine):
 
     @rule()
     def redis_is_flushed(self) -> None:
-        self.witness.house.redis.flushall()
+        self.witness.service.redis.flushall()
         self.witness.sure = False  # until it registers again
 
     @rule()
@@ -164,7 +164,7 @@ class ServiceLife(RuleBasedStateMachine):
                 self.settle()
                 self.witness.look_back()
         finally:
-            self.witness.house.close()
+            self.witness.service.close()
             self._folder.cleanup()
 
 
@@ -179,7 +179,7 @@ def test_any_life_of_a_service_is_told_by_its_log(
 ) -> None:
     class Life(ServiceLife):
         def __init__(self) -> None:
-            super().__init__(lambda data: House(nursery, redis_url, model, statistics, data))
+            super().__init__(lambda data: RunningService(nursery, redis_url, model, statistics, data))
 
     lives = int(os.environ.get("PALIMPSEST_SERVICE_LIVES", FEW))
     many = lives > FEW

@@ -20,7 +20,7 @@ from app.domain.contract import JobOutcome, JobStatus
 from app.domain.errors import EditError, StaleEpoch, VersionExists
 from app.domain.failpoints import Point
 from app.domain.log.edit_log import EditLog
-from tests.support.service.service import MODEL, House, Nursery
+from tests.support.service.service import MODEL, Nursery, RunningService
 from tests.support.turns import done
 from tests.support.worker_bench import batch
 from tests.support.worker_process import RedisServer, until
@@ -42,16 +42,18 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServer]:
 
 
 @pytest.fixture
-def house(nursery: Nursery, server: RedisServer, model: Path, statistics: Path, tmp_path: Path) -> Iterator[House]:
-    house = House(nursery, server.url, model, statistics, tmp_path)
-    house.start()
-    yield house
-    house.close()
+def service(
+    nursery: Nursery, server: RedisServer, model: Path, statistics: Path, tmp_path: Path
+) -> Iterator[RunningService]:
+    service = RunningService(nursery, server.url, model, statistics, tmp_path)
+    service.start()
+    yield service
+    service.close()
 
 
-def accepted(house: House, subject: str, steps: int = 2) -> str:
+def accepted(service: RunningService, subject: str, steps: int = 2) -> str:
     """Post an edit; its job's id."""
-    response = house.sent("POST", "/edits", body(subject, steps))
+    response = service.sent("POST", "/edits", body(subject, steps))
     assert response.status_code == 202, response.text
     return str(response.json()["id"])
 
@@ -62,26 +64,26 @@ def body(subject: str, steps: int = 2) -> dict[str, Any]:
     return {"facts": [fact], "hyperparameters": {"v_num_grad_steps": steps, "v_lr": 1e-6}}
 
 
-def waiting(house: House) -> list[str]:
+def waiting(service: RunningService) -> list[str]:
     """Accepted jobs, none of them ended, most of them not begun; their worker is dead."""
-    jobs = [accepted(house, "Lyon", SLOW), *(accepted(house, subject) for subject in ("Kyoto", "Oslo"))]
-    house.kill()
-    assert jobs_of_versions(house) == []
+    jobs = [accepted(service, "Lyon", SLOW), *(accepted(service, subject) for subject in ("Kyoto", "Oslo"))]
+    service.kill()
+    assert jobs_of_versions(service) == []
     return jobs
 
 
-def jobs_of_versions(house: House) -> list[str | None]:
-    return [manifest.job for manifest in EditLog(house.data / "log", MODEL).manifests()]
+def jobs_of_versions(service: RunningService) -> list[str | None]:
+    return [manifest.job for manifest in EditLog(service.data / "log", MODEL).manifests()]
 
 
-def until_running(house: House, job: str) -> None:
-    until(lambda: house.job(job).progress is not None, f"{job} does not run")
+def until_running(service: RunningService, job: str) -> None:
+    until(lambda: service.job(job).progress is not None, f"{job} does not run")
 
 
-def all_applied(house: House, jobs: list[str]) -> None:
+def all_applied(service: RunningService, jobs: list[str]) -> None:
     """Each job has made one version, in their order, and says so."""
-    assert [house.ended(job).version for job in jobs] == list(range(1, len(jobs) + 1))
-    assert jobs_of_versions(house) == jobs
+    assert [service.ended(job).version for job in jobs] == list(range(1, len(jobs) + 1))
+    assert jobs_of_versions(service) == jobs
 
 
 @contextmanager
@@ -95,100 +97,100 @@ def away(server: RedisServer) -> Iterator[None]:
 
 
 class TestKilledAndRestarted:
-    def test_before_the_pop(self, house: House, server: RedisServer) -> None:
-        jobs = waiting(house)
+    def test_before_the_pop(self, service: RunningService, server: RedisServer) -> None:
+        jobs = waiting(service)
         with away(server):
             pass
-        all_applied(house, jobs)
+        all_applied(service, jobs)
 
-    def test_in_the_job_and_back_before_its_end(self, house: House, server: RedisServer) -> None:
-        jobs = [accepted(house, "Lyon", SLOW), accepted(house, "Kyoto")]
-        until_running(house, jobs[0])
+    def test_in_the_job_and_back_before_its_end(self, service: RunningService, server: RedisServer) -> None:
+        jobs = [accepted(service, "Lyon", SLOW), accepted(service, "Kyoto")]
+        until_running(service, jobs[0])
         with away(server):
-            assert jobs_of_versions(house) == []
-        all_applied(house, jobs)
+            assert jobs_of_versions(service) == []
+        all_applied(service, jobs)
 
-    def test_at_its_end(self, house: House, server: RedisServer) -> None:
-        house.kill()
-        house.start(f"{Point.RESULT_BEFORE}=stop")
-        jobs = [accepted(house, "Lyon"), accepted(house, "Kyoto")]
-        until(lambda: jobs_of_versions(house) == jobs[:1], "the first job does not commit")
+    def test_at_its_end(self, service: RunningService, server: RedisServer) -> None:
+        service.kill()
+        service.start(f"{Point.RESULT_BEFORE}=stop")
+        jobs = [accepted(service, "Lyon"), accepted(service, "Kyoto")]
+        until(lambda: jobs_of_versions(service) == jobs[:1], "the first job does not commit")
         with away(server):
-            house.resume()
-        all_applied(house, jobs)
+            service.resume()
+        all_applied(service, jobs)
 
-    def test_and_so_is_the_worker_at_the_same_time(self, house: House, server: RedisServer) -> None:
-        jobs = [accepted(house, "Lyon", SLOW), accepted(house, "Kyoto")]
-        until_running(house, jobs[0])
+    def test_and_so_is_the_worker_at_the_same_time(self, service: RunningService, server: RedisServer) -> None:
+        jobs = [accepted(service, "Lyon", SLOW), accepted(service, "Kyoto")]
+        until_running(service, jobs[0])
         with away(server):
-            house.kill()
-        all_applied(house, jobs)
+            service.kill()
+        all_applied(service, jobs)
 
 
-def test_away_for_long(house: House, server: RedisServer) -> None:
-    jobs = [accepted(house, "Lyon", SLOW), accepted(house, "Kyoto")]
-    until_running(house, jobs[0])
+def test_away_for_long(service: RunningService, server: RedisServer) -> None:
+    jobs = [accepted(service, "Lyon", SLOW), accepted(service, "Kyoto")]
+    until_running(service, jobs[0])
     with away(server):
         back = time.monotonic() + OUTAGE_S
         while time.monotonic() < back:
-            refused = house.sent("POST", "/edits", body("Oslo"))
+            refused = service.sent("POST", "/edits", body("Oslo"))
             assert (refused.status_code, refused.json()["code"]) == (503, "redis_unavailable")
-            assert house.sent("GET", "/healthz").status_code == 200
+            assert service.sent("GET", "/healthz").status_code == 200
             time.sleep(0.2)
-        asked = house.sent("POST", "/query", {"prompts": [{"prompt": "Lyon is"}]})
+        asked = service.sent("POST", "/query", {"prompts": [{"prompt": "Lyon is"}]})
         assert (asked.status_code, asked.json()["code"]) == (503, "redis_unavailable")
-        assert house.got(f"/models/{MODEL}/facts").json()["version"] == 1
-        assert jobs_of_versions(house) == jobs[:1]  # the running one needs no Redis to commit
-    all_applied(house, jobs)
+        assert service.got(f"/models/{MODEL}/facts").json()["version"] == 1
+        assert jobs_of_versions(service) == jobs[:1]  # the running one needs no Redis to commit
+    all_applied(service, jobs)
 
 
-def test_out_of_memory_in_a_job(house: House, server: RedisServer) -> None:
-    jobs = [accepted(house, "Lyon", SLOW), accepted(house, "Kyoto")]
-    until_running(house, jobs[0])
+def test_out_of_memory_in_a_job(service: RunningService, server: RedisServer) -> None:
+    jobs = [accepted(service, "Lyon", SLOW), accepted(service, "Kyoto")]
+    until_running(service, jobs[0])
     server.client.config_set("maxmemory", 1)
     try:
-        refused = house.sent("POST", "/edits", body("Oslo"))
+        refused = service.sent("POST", "/edits", body("Oslo"))
         assert (refused.status_code, refused.json()["code"]) == (503, "redis_unavailable")
-        until(lambda: jobs_of_versions(house) == jobs[:1], "the job does not commit")
-        assert house.job(jobs[0]).status is JobStatus.SUCCEEDED
+        until(lambda: jobs_of_versions(service) == jobs[:1], "the job does not commit")
+        assert service.job(jobs[0]).status is JobStatus.SUCCEEDED
     finally:
         server.client.config_set("maxmemory", 0)
-    all_applied(house, jobs)
+    all_applied(service, jobs)
 
 
-def test_flushed_with_jobs_waiting_and_no_worker(house: House, server: RedisServer) -> None:
-    jobs = waiting(house)
+def test_flushed_with_jobs_waiting_and_no_worker(service: RunningService, server: RedisServer) -> None:
+    jobs = waiting(service)
     server.client.flushall()
-    all_applied(house, jobs)
+    all_applied(service, jobs)
 
 
-def test_flushed_with_jobs_waiting_of_which_one_is_then_cancelled(house: House, server: RedisServer) -> None:
-    first, second, third = waiting(house)
+def test_flushed_with_jobs_waiting_of_which_one_is_then_cancelled(service: RunningService, server: RedisServer) -> None:
+    first, second, third = waiting(service)
     server.client.flushall()
-    assert house.sent("POST", f"/jobs/{second}/cancel").status_code == 202
-    assert [house.ended(job).status for job in (first, second, third)] == ["succeeded", "cancelled", "succeeded"]
-    assert jobs_of_versions(house) == [first, third]
+    assert service.sent("POST", f"/jobs/{second}/cancel").status_code == 202
+    assert [service.ended(job).status for job in (first, second, third)] == ["succeeded", "cancelled", "succeeded"]
+    assert jobs_of_versions(service) == [first, third]
 
 
-def test_flushed_with_a_job_at_its_commit_which_is_then_cancelled(house: House, server: RedisServer) -> None:
+def test_flushed_with_a_job_at_its_commit_which_is_then_cancelled(service: RunningService, server: RedisServer) -> None:
     """It is not told to be cancelled while its worker, of which Redis knows nothing any more, may commit it."""
-    house.kill()
-    house.start(f"{Point.COMMIT_BEFORE}=stop")
-    job = accepted(house, "Lyon")
-    house.until_stopped()
+    service.kill()
+    service.start(f"{Point.COMMIT_BEFORE}=stop")
+    job = accepted(service, "Lyon")
+    service.until_stopped()
     server.client.flushall()
-    answer = house.sent("POST", f"/jobs/{job}/cancel")
+    answer = service.sent("POST", f"/jobs/{job}/cancel")
     assert (answer.status_code, answer.json()["status"]) == (202, "queued")
-    house.resume()
-    all_applied(house, [job])
+    service.resume()
+    all_applied(service, [job])
 
 
-def test_queued_twice_at_the_same_time(house: House, server: RedisServer) -> None:
+def test_queued_twice_at_the_same_time(service: RunningService, server: RedisServer) -> None:
     """As when a flush, and what was accepted being queued again, meet a worker that is at it."""
-    jobs = [accepted(house, "Lyon", SLOW), accepted(house, "Kyoto")]
-    until_running(house, jobs[0])
+    jobs = [accepted(service, "Lyon", SLOW), accepted(service, "Kyoto")]
+    until_running(service, jobs[0])
     server.client.lpush(f"rq:queue:{keyspace.queue(MODEL)}", jobs[0])
-    all_applied(house, jobs)
+    all_applied(service, jobs)
 
 
 def test_two_leaders_that_run_the_same_job_at_the_same_time_commit_it_once(model: Path, tmp_path: Path) -> None:

@@ -21,7 +21,7 @@ SLOW = 100
 
 
 @dataclass
-class House:
+class Deployment:
     """One model's worker, Redis and data."""
 
     redis: RedisServer
@@ -44,10 +44,10 @@ class House:
 
 
 @pytest.fixture
-def house(tmp_path: Path) -> Iterator[House]:
+def deployment(tmp_path: Path) -> Iterator[Deployment]:
     redis = RedisServer(tmp_path)
     redis.start()
-    yield House(redis, save_tiny(tmp_path / "tiny"), tmp_path)
+    yield Deployment(redis, save_tiny(tmp_path / "tiny"), tmp_path)
     redis.client.close()
     redis.stop()
 
@@ -59,56 +59,56 @@ def asked(card: WorkerCard) -> QueryReply:
     return QueryReply.model_validate_json(answer.content)
 
 
-def test_an_edit_is_served_by_one_leader_and_survives_a_restart(house: House) -> None:
-    with worker_process(house.redis, house.model, house.data) as worker:
+def test_an_edit_is_served_by_one_leader_and_survives_a_restart(deployment: Deployment) -> None:
+    with worker_process(deployment.redis, deployment.model, deployment.data) as worker:
         before = asked(worker.card())
-        house.edits.submit("one", steps=2)
-        outcome = house.edits.outcome("one")
+        deployment.edits.submit("one", steps=2)
+        outcome = deployment.edits.outcome("one")
         assert (outcome.status, outcome.version) == (JobStatus.SUCCEEDED, 1)
         after = asked(worker.card())
-        with worker_process(house.redis, house.model, house.data) as second:
+        with worker_process(deployment.redis, deployment.model, deployment.data) as second:
             assert second.process.wait() == 1
-        assert "the edit log of tiny is held by" in house.worker_log()
+        assert "the edit log of tiny is held by" in deployment.worker_log()
         assert (before.version, after.version) == (0, 1)
         assert before.answers != after.answers
-        registered = house.redis.client.get(keyspace.worker(worker.card().worker))
+        registered = deployment.redis.client.get(keyspace.worker(worker.card().worker))
         assert isinstance(registered, bytes)
         assert WorkerCard.model_validate_json(registered).version == 1
         assert worker.end(signal.SIGTERM) == 0
-        assert house.redis.client.smembers(keyspace.WORKERS) == set()
-    with worker_process(house.redis, house.model, house.data) as worker:
+        assert deployment.redis.client.smembers(keyspace.WORKERS) == set()
+    with worker_process(deployment.redis, deployment.model, deployment.data) as worker:
         assert asked(worker.card()) == after
         assert worker.end(signal.SIGINT) == 0
-    assert "job_id=one" in house.worker_log()
-    assert "Lyon" not in house.worker_log()
+    assert "job_id=one" in deployment.worker_log()
+    assert "Lyon" not in deployment.worker_log()
 
 
-def test_a_job_that_was_interrupted_is_applied_once_by_the_next_worker(house: House) -> None:
-    house.edits.submit("one", steps=SLOW)
-    house.edits.submit("two", steps=2, subject="Kyoto")
+def test_a_job_that_was_interrupted_is_applied_once_by_the_next_worker(deployment: Deployment) -> None:
+    deployment.edits.submit("one", steps=SLOW)
+    deployment.edits.submit("two", steps=2, subject="Kyoto")
     for number, status in ((signal.SIGTERM, 0), (signal.SIGKILL, -signal.SIGKILL)):
-        house.redis.client.delete(keyspace.progress("one"))
-        with worker_process(house.redis, house.model, house.data) as worker:
-            house.edits.until_running("one")
+        deployment.redis.client.delete(keyspace.progress("one"))
+        with worker_process(deployment.redis, deployment.model, deployment.data) as worker:
+            deployment.edits.until_running("one")
             assert worker.end(number) == status
-        assert house.log.head() == 0
-    with worker_process(house.redis, house.model, house.data):
-        assert (house.edits.outcome("one").version, house.edits.outcome("two").version) == (1, 2)
-    assert house.jobs_of_versions() == ["one", "two"]
+        assert deployment.log.head() == 0
+    with worker_process(deployment.redis, deployment.model, deployment.data):
+        assert (deployment.edits.outcome("one").version, deployment.edits.outcome("two").version) == (1, 2)
+    assert deployment.jobs_of_versions() == ["one", "two"]
 
 
-def test_redis_may_go_away_in_the_middle_of_a_job_and_come_back_after_its_end(house: House) -> None:
-    with worker_process(house.redis, house.model, house.data) as worker:
+def test_redis_may_go_away_in_the_middle_of_a_job_and_come_back_after_its_end(deployment: Deployment) -> None:
+    with worker_process(deployment.redis, deployment.model, deployment.data) as worker:
         card = worker.card()
-        house.edits.submit("one", steps=SLOW)
-        house.edits.until_running("one")
-        house.redis.stop()
-        until(lambda: "waiting for Redis" in house.worker_log(), "the job does not end")
+        deployment.edits.submit("one", steps=SLOW)
+        deployment.edits.until_running("one")
+        deployment.redis.stop()
+        until(lambda: "waiting for Redis" in deployment.worker_log(), "the job does not end")
         assert asked(card.model_copy(update={"version": 1})).version == 1
-        house.redis.start()
-        assert house.edits.outcome("one").version == 1
-        house.edits.submit("two", steps=2, subject="Kyoto")
-        assert house.edits.outcome("two").version == 2
+        deployment.redis.start()
+        assert deployment.edits.outcome("one").version == 1
+        deployment.edits.submit("two", steps=2, subject="Kyoto")
+        assert deployment.edits.outcome("two").version == 2
         assert worker.card().version == 2
         assert worker.end(signal.SIGTERM) == 0
-    assert house.jobs_of_versions() == ["one", "two"]
+    assert deployment.jobs_of_versions() == ["one", "two"]

@@ -1,4 +1,4 @@
-"""From text to rows of token ids. Padding is done by the house, so the tokenizer's own side never matters."""
+"""From text to rows of token ids. Our own code pads, so the tokenizer's padding side never matters."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What crosses HTTP and the queue. Everything else in the house passes these, never raw dicts.
+"""What crosses HTTP and the queue. All other code passes these, never raw dicts.
 
 Probabilities are in [0, 1]; ranks count from 1; times are UTC; durations are seconds.
 """

@@ -95,5 +95,5 @@ class FactList(Reply):
 class Health(Reply):
     """Liveness or readiness."""
 
-    status: Literal["ok", "unavailable"]
+    status: Literal["ok"]
     detail: str | None = None

@@ -18,7 +18,7 @@ def family(kind: type[EditError]) -> Iterator[type[EditError]]:
         yield from family(child)
 
 
-HOUSE = [kind for kind in family(EditError) if kind.__module__ == errors.__name__]
+OURS = [kind for kind in family(EditError) if kind.__module__ == errors.__name__]
 
 
 def drawn() -> list[tuple[int, str, int, str]]:
@@ -30,28 +30,28 @@ def drawn() -> list[tuple[int, str, int, str]]:
 
 
 def test_the_drawing_shows_every_error_with_its_status_and_code() -> None:
-    assert [row[1:] for row in drawn()] == [(kind.__name__, kind.status, kind.code) for kind in HOUSE]
+    assert [row[1:] for row in drawn()] == [(kind.__name__, kind.status, kind.code) for kind in OURS]
 
 
 def test_the_drawing_shows_who_descends_from_whom() -> None:
     def depth(kind: type[EditError]) -> int:
         return kind.__mro__.index(EditError)
 
-    assert [row[0] for row in drawn()] == [depth(kind) for kind in HOUSE]
+    assert [row[0] for row in drawn()] == [depth(kind) for kind in OURS]
 
 
 def test_codes_are_unique() -> None:
-    codes = [kind.code for kind in HOUSE]
+    codes = [kind.code for kind in OURS]
     assert len(set(codes)) == len(codes)
 
 
-def test_every_error_of_the_house_descends_from_the_root() -> None:
+def test_every_error_of_the_module_descends_from_the_root() -> None:
     raised = {thing for thing in vars(errors).values() if isinstance(thing, type) and issubclass(thing, BaseException)}
-    assert raised == set(HOUSE)
+    assert raised == set(OURS)
 
 
 def test_a_status_that_asks_to_come_back_says_when() -> None:
-    assert {kind.code for kind in HOUSE if kind.retry_after} == {kind.code for kind in HOUSE if kind.status == 503}
+    assert {kind.code for kind in OURS if kind.retry_after} == {kind.code for kind in OURS if kind.status == 503}
 
 
 def test_places_are_put_before_the_field() -> None:

@@ -14,6 +14,7 @@ from fastapi.testclient import TestClient
 from redis import Redis
 
 from app.domain import keyspace
+from app.domain.contract import EditBatch
 from app.domain.errors import AmbiguousSubject, Unavailable
 from app.domain.problems import problem_of
 from app.jobs.idempotency import IdempotencyKeys
@@ -94,6 +95,23 @@ class TestTheSameRequest:
             client.post("/edits", json=BODY).json()["id"]
         }
         assert len(jobs) == queued(redis) == 3
+
+
+def test_a_request_without_a_key_is_not_written_out_to_be_known_again(
+    client: TestClient, worker: WorkerEnd, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    written: list[str] = []
+    dump = EditBatch.model_dump_json
+
+    def recorded(batch: EditBatch) -> str:
+        written.append(dump(batch))
+        return written[-1]
+
+    monkeypatch.setattr(EditBatch, "model_dump_json", recorded)
+    assert client.post("/edits", json=BODY).status_code == 202
+    assert len(written) == 2, "for the worker that checks it, and for the queue"
+    assert post(client).status_code == 202
+    assert len(written) == 5
 
 
 class TestAfterAFlush:

@@ -68,34 +68,37 @@ class TestVersion:
 
 
 class TestDiff:
-    @pytest.mark.parametrize("path", ["/models/atlas/diff", "/models/atlas/versions/diff"])
-    def test_tells_facts_and_norms(self, client: TestClient, log: EditLog, path: str) -> None:
-        told = VersionDiff.model_validate_json(client.get(f"{path}?from=1&to=2").content)
+    def test_tells_facts_and_norms(self, client: TestClient, log: EditLog) -> None:
+        told = VersionDiff.model_validate_json(client.get("/models/atlas/versions/diff?from=1&to=2").content)
         assert (told.old, told.new) == (1, 2)
         assert [fact.subject for fact in told.facts.added] == ["Oslo"]
         assert [each.after.object for each in told.facts.changed] == ["Chile"]
         assert told.update_norms == REPORT.update_norms
 
+    def test_has_the_documented_address_only(self, client: TestClient, log: EditLog) -> None:
+        assert "/models/{model}/versions/diff" in client.get("/openapi.json").json()["paths"]
+        assert client.get("/models/atlas/diff?from=1&to=2").json()["code"] == "not_found"
+
     def test_of_a_version_with_itself_or_its_like_is_nothing(self, client: TestClient, log: EditLog) -> None:
         for query in ("from=2&to=2", "from=4&to=1"):
-            told = VersionDiff.model_validate_json(client.get(f"/models/atlas/diff?{query}").content)
+            told = VersionDiff.model_validate_json(client.get(f"/models/atlas/versions/diff?{query}").content)
             assert (told.facts.added, told.facts.changed, told.facts.taken_out) == ((), (), ())
             assert told.update_norms == {}
 
     def test_does_not_guess_norms_that_the_log_cannot_tell(self, client: TestClient, log: EditLog) -> None:
         for query in ("from=0&to=2", "from=2&to=3"):
-            assert client.get(f"/models/atlas/diff?{query}").json()["update_norms"] is None
+            assert client.get(f"/models/atlas/versions/diff?{query}").json()["update_norms"] is None
 
     def test_asks_a_worker_for_them(self, client: TestClient, log: EditLog, worker: WorkerEnd) -> None:
         worker.gives("/norms", UpdateNorms(norms={2: 0.75}))
-        assert client.get("/models/atlas/diff?from=2&to=3").json()["update_norms"] == {"2": 0.75}
+        assert client.get("/models/atlas/versions/diff?from=2&to=3").json()["update_norms"] == {"2": 0.75}
         assert worker.asked == [("/norms", '{"old":2,"new":3}')]
         worker.refuses("/norms", problem_of(CompactedVersion("gone")))
-        assert client.get("/models/atlas/diff?from=2&to=3").json()["update_norms"] is None
+        assert client.get("/models/atlas/versions/diff?from=2&to=3").json()["update_norms"] is None
 
     def test_of_what_is_not_there(self, client: TestClient, log: EditLog) -> None:
-        assert client.get("/models/atlas/diff?from=0&to=5").json()["code"] == "unknown_version"
-        assert client.get("/models/atlas/diff?from=0").status_code == 422
+        assert client.get("/models/atlas/versions/diff?from=0&to=5").json()["code"] == "unknown_version"
+        assert client.get("/models/atlas/versions/diff?from=0").status_code == 422
 
 
 def test_each_fact_in_force_tells_how_to_name_it_to_a_revert(client: TestClient, log: EditLog) -> None:

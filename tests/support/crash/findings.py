@@ -11,7 +11,7 @@ from app.domain.contract import Job, JobStatus
 from app.domain.errors import EditError
 from app.domain.log.check import LogCheck
 from tests.support.crash.forked_worker import Note
-from tests.support.crash.scene import MODEL, START, House, TookTooLong
+from tests.support.crash.scene import MODEL, START, Scene, TookTooLong
 
 BROKEN_OFF = (TookTooLong, EditError, RedisError)
 """What a trial may break off with, as a loss."""
@@ -45,11 +45,11 @@ class Finding:
         """All that must not be."""
         return [*self.losses, *self.duplicates, *self.damage]
 
-    def read_version(self, house: House) -> None:
+    def read_version(self, scene: Scene) -> None:
         """Right after a fault that stopped everything: exactly N or N+1."""
         try:
-            head = house.log.head()
-            house.log.manifests()
+            head = scene.log.head()
+            scene.log.manifests()
         except EditError as error:
             self.damage.append(f"the log cannot be read after the fault: {error}")
             return
@@ -57,28 +57,28 @@ class Finding:
         if self.found == "?":
             self.damage.append(f"version {head} after the fault, which came at version {START}")
 
-    def read_outcome(self, house: House) -> None:
+    def read_outcome(self, scene: Scene) -> None:
         """After a fault that the worker lived through: N or N+1 by what became of the job."""
-        self.found = "N" if house.log.find_job(house.accepted[0]) is None else "N+1"
+        self.found = "N" if scene.log.find_job(scene.accepted[0]) is None else "N+1"
 
-    def look(self, house: House, last: Note | None) -> None:
+    def look(self, scene: Scene, last: Note | None) -> None:
         """When all is said to be done.
 
         Args:
             last: what the worker had in memory that ended the work.
         """
-        jobs = house.views()
-        self._jobs(house, jobs)
-        self._log(house)
-        self._memory(house, last)
+        jobs = scene.views()
+        self._jobs(scene, jobs)
+        self._log(scene)
+        self._memory(scene, last)
 
-    def _jobs(self, house: House, jobs: list[Job]) -> None:
-        committed = Counter(manifest.job for manifest in house.log.manifests())
+    def _jobs(self, scene: Scene, jobs: list[Job]) -> None:
+        committed = Counter(manifest.job for manifest in scene.log.manifests())
         for job in jobs:
             if not job.status.final:
                 self.losses.append(f"{job.id} is {job.status}")
             elif job.status is JobStatus.SUCCEEDED:
-                if committed[job.id] == 0 or house.log.manifest(job.version or 0).job != job.id:
+                if committed[job.id] == 0 or scene.log.manifest(job.version or 0).job != job.id:
                     self.losses.append(f"{job.id} succeeded and is not in the log as version {job.version}")
             elif committed[job.id]:
                 self.losses.append(f"{job.id} is {job.status}, and in the log")
@@ -87,19 +87,19 @@ class Finding:
             else:
                 self.failed.append(job.error.code)
         self.duplicates += [f"{job} is in the log {times} times" for job, times in committed.items() if times > 1]
-        order = [manifest.job for manifest in house.log.manifests() if manifest.job in house.accepted]
-        if order != [job for job in house.accepted if job in order]:
+        order = [manifest.job for manifest in scene.log.manifests() if manifest.job in scene.accepted]
+        if order != [job for job in scene.accepted if job in order]:
             self.damage.append("the batches are not in the order in which they were accepted")
-        if left := house.journal.jobs(MODEL):
+        if left := scene.journal.jobs(MODEL):
             self.losses.append(f"the journal still waits for {left}")
 
-    def _log(self, house: House) -> None:
-        for checked in LogCheck(house.folder / "log", MODEL).run():
+    def _log(self, scene: Scene) -> None:
+        for checked in LogCheck(scene.folder / "log", MODEL).run():
             self.damage += checked.damage
-        self.damage += [f"{path.name} was left behind" for path in house.hidden()]
+        self.damage += [f"{path.name} was left behind" for path in scene.hidden()]
 
-    def _memory(self, house: House, last: Note | None) -> None:
-        replay = house.ground.replayed(house)
+    def _memory(self, scene: Scene, last: Note | None) -> None:
+        replay = scene.ground.replayed(scene)
         if last is None:
             self.damage.append("the last worker did not end in an orderly way")
             return

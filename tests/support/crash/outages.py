@@ -17,7 +17,7 @@ from redis.exceptions import RedisError
 from app.domain.failpoints import Point
 from tests.support.crash.cases import AFTERWARDS, CHANGES, FOLLOWING, Kind
 from tests.support.crash.findings import BROKEN_OFF, Finding
-from tests.support.crash.scene import Ground, House, TookTooLong, until
+from tests.support.crash.scene import Ground, Scene, TookTooLong, until
 from tests.support.crash.trials import end_the_work, judge_survivor
 from tests.support.worker_process import RedisServer
 
@@ -61,50 +61,50 @@ class Outage:
         """Have it happen."""
         start = time.monotonic()
         finding = Finding(self.row, str(self))
-        with _server() as (server, files), ground.house(server.url) as house:
-            house.submit(CHANGES[Kind.EDIT], FOLLOWING)
+        with _server() as (server, files), ground.scene(server.url) as scene:
+            scene.submit(CHANGES[Kind.EDIT], FOLLOWING)
             try:
-                self._happen(house, server, files, finding)
-                end_the_work(house, finding)
+                self._happen(scene, server, files, finding)
+                end_the_work(scene, finding)
             except BROKEN_OFF as error:
                 finding.losses.append(f"{type(error).__name__}: {error}")
-            finding.output = house.output() if finding.bad else ""
+            finding.output = scene.output() if finding.bad else ""
         finding.seconds = time.monotonic() - start
         return finding
 
-    def _happen(self, house: House, server: RedisServer, files: Path, finding: Finding) -> None:
+    def _happen(self, scene: Scene, server: RedisServer, files: Path, finding: Finding) -> None:
         trap = "" if self.moment is None else f"{self.moment}=stop"
         strike = _STRIKES[self.trouble]
         if self.moment is None:
-            strike(self, house, server, files, lambda: None)
-            worker = house.fork("first")
+            strike(self, scene, server, files, lambda: None)
+            worker = scene.fork("first")
         else:
-            worker = house.fork("first", trap)
+            worker = scene.fork("first", trap)
             until(worker.stopped_or_ended, "the worker was not stopped")
-            strike(self, house, server, files, partial(worker.signal, signal.SIGCONT))
-        until(lambda: worker.poll() is not None or house.all_ended(), "neither worker nor jobs come to an end")
-        finding.read_outcome(house)
-        judge_survivor(house, worker, finding)
+            strike(self, scene, server, files, partial(worker.signal, signal.SIGCONT))
+        until(lambda: worker.poll() is not None or scene.all_ended(), "neither worker nor jobs come to an end")
+        finding.read_outcome(scene)
+        judge_survivor(scene, worker, finding)
 
-    def _restarted(self, house: House, server: RedisServer, files: Path, go_on: Callable[[], None]) -> None:
+    def _restarted(self, scene: Scene, server: RedisServer, files: Path, go_on: Callable[[], None]) -> None:
         server.kill()
         server.start()
         go_on()
 
-    def _away(self, house: House, server: RedisServer, files: Path, go_on: Callable[[], None]) -> None:
+    def _away(self, scene: Scene, server: RedisServer, files: Path, go_on: Callable[[], None]) -> None:
         server.kill()
         go_on()
         time.sleep(self.seconds)
         server.start()
 
-    def _flushed(self, house: House, server: RedisServer, files: Path, go_on: Callable[[], None]) -> None:
+    def _flushed(self, scene: Scene, server: RedisServer, files: Path, go_on: Callable[[], None]) -> None:
         server.client.flushall()
         go_on()
 
-    def _full(self, house: House, server: RedisServer, files: Path, go_on: Callable[[], None]) -> None:
+    def _full(self, scene: Scene, server: RedisServer, files: Path, go_on: Callable[[], None]) -> None:
         server.client.config_set("maxmemory", "1")
         try:
-            house.submit(AFTERWARDS)
+            scene.submit(AFTERWARDS)
         except RedisError:  # as it must be: not accepted
             go_on()
             time.sleep(self.seconds)
@@ -112,7 +112,7 @@ class Outage:
         else:
             raise TookTooLong("a job was accepted that Redis did not take")
 
-    def _torn(self, house: House, server: RedisServer, files: Path, go_on: Callable[[], None]) -> None:
+    def _torn(self, scene: Scene, server: RedisServer, files: Path, go_on: Callable[[], None]) -> None:
         server.kill()
         [records] = (path for path in files.rglob("*.aof") if path.stat().st_size)
         records.write_bytes(records.read_bytes()[:-TORN_BYTES])

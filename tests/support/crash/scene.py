@@ -86,29 +86,29 @@ class Ground:
         return self.root / "statistics.safetensors"
 
     @contextmanager
-    def house(self, redis_url: str) -> Iterator[House]:
-        """A house of its own, which is torn down at the end, with all its workers."""
-        folder = self.root / f"house-{token_hex(6)}"
+    def scene(self, redis_url: str) -> Iterator[Scene]:
+        """A scene of its own, which is torn down at the end, with all its workers."""
+        folder = self.root / f"scene-{token_hex(6)}"
         shutil.copytree(self.root / "log", folder / "log")
         with Redis.from_url(redis_url, socket_timeout=5, retry=Retry(NoBackoff(), 0)) as redis:
-            house = House(self, folder, redis_url, redis)
+            scene = Scene(self, folder, redis_url, redis)
             try:
-                yield house
+                yield scene
             finally:
-                house.end_workers()
+                scene.end_workers()
         shutil.rmtree(folder)
 
-    def replayed(self, house: House) -> Note:
+    def replayed(self, scene: Scene) -> Note:
         """What a fresh host has that reads the log from version 0 on, without snapshots."""
-        copy = house.folder / "replay"
+        copy = scene.folder / "replay"
         shutil.rmtree(copy, ignore_errors=True)
-        shutil.copytree(house.folder / "log", copy / "log", ignore=shutil.ignore_patterns("snapshots"))
+        shutil.copytree(scene.folder / "log", copy / "log", ignore=shutil.ignore_patterns("snapshots"))
         with opened(self.model, copy, epoch=1, statistics=self.statistics) as host:
             return note_of(host)
 
 
 @dataclass
-class House:
+class Scene:
     """One log, one database, one front end, and its workers."""
 
     ground: Ground

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from app.domain.contract import FactList, QueryReply, VersionList
-from tests.support.service.service import MODEL, House
+from tests.support.service.service import MODEL, RunningService
 from tests.support.service.story import Promise, Telling, as_told
 
 LANDS = ("Japan", "Ghana", "Norway")
@@ -17,15 +17,15 @@ Check = tuple[str, bool | None]
 
 
 class Witness:
-    """Sends requests to a house, and checks what comes back.
+    """Sends requests to a service, and checks what comes back.
 
     keyed: the request that came with each idempotency key, and its job.
     heard: what each version has answered.
     up, sure: whether a worker was started; and is there for sure, since nothing lies in wait for it.
     """
 
-    def __init__(self, house: House) -> None:
-        self.house = house
+    def __init__(self, service: RunningService) -> None:
+        self.service = service
         self.story = Telling()
         self.keyed: dict[str, tuple[object, str]] = {}
         self.heard: dict[int, str] = {}
@@ -42,7 +42,7 @@ class Witness:
         return "model_unavailable", False if self.sure else None if self.up else True
 
     def start(self, trap: str = "") -> None:
-        self.house.start(trap)
+        self.service.start(trap)
         self.up, self.sure = True, not trap
 
     def submit(
@@ -56,7 +56,7 @@ class Witness:
         """
         expected = None if tag is None else 0 if tag == "old" else self._head_told()
         condition = {} if expected is None else {"If-Match": f'"{expected}"'}
-        response = self.house.sent(*request, condition | ({"Idempotency-Key": key} if key else {}))
+        response = self.service.sent(*request, condition | ({"Idempotency-Key": key} if key else {}))
         told = response.json()
         if key in self.keyed:
             same = self.keyed[key][0] == (request, condition)
@@ -76,7 +76,7 @@ class Witness:
         """One version answers, whole: the same words and probabilities, to the last digit, whenever it is asked."""
         least = self.story.head if version is None else 0
         body = {"prompts": PROBES, "version": version, "min_version": least, "wait_seconds": 60}
-        response = self.house.sent("POST", "/query", body)
+        response = self.service.sent("POST", "/query", body)
         if response.status_code == 503:
             assert not self.sure, response.text
             return
@@ -90,8 +90,8 @@ class Witness:
     def wait(self) -> None:
         """Have all that was accepted come to its end, as it should, and the log tell so."""
         for promise in list(self.story.promises):
-            self.story.tell(self.house.ended(promise.job))
-        if self.house.dead:
+            self.story.tell(self.service.ended(promise.job))
+        if self.service.dead:
             self.start()
         self.up = True
         self._compare()
@@ -99,14 +99,14 @@ class Witness:
 
     def look_back(self) -> None:
         """After another start, each version answers as it did, and a rollback as what it went back to."""
-        self.house.stop()
+        self.service.stop()
         self.start()
         for version in range(len(self.story.chapters)):
             self.ask(version)
         for version, chapter in enumerate(self.story.chapters):
             assert self.heard[version] == self.heard[chapter.root]
         for job, status in self.story.ended.items():
-            assert self.house.job(job).status is status
+            assert self.service.job(job).status is status
 
     def _moved(self, expected: int) -> bool | None:
         if self.quiet or expected < self.story.head:
@@ -114,17 +114,17 @@ class Witness:
         return None
 
     def _head_told(self) -> int:
-        tag = self.house.got(f"/models/{MODEL}/versions").headers["etag"]
+        tag = self.service.got(f"/models/{MODEL}/versions").headers["etag"]
         return int(tag.strip('"'))
 
     def _compare(self) -> None:
-        told = VersionList.model_validate_json(self.house.got(f"/models/{MODEL}/versions").content)
+        told = VersionList.model_validate_json(self.service.got(f"/models/{MODEL}/versions").content)
         chapters = self.story.chapters
         assert [(each.version, each.kind, each.job, each.facts) for each in told.versions] == [
             (number, chapter.kind, chapter.job, chapter.facts) for number, chapter in enumerate(chapters)
         ]
         for number, chapter in enumerate(chapters):
-            facts = FactList.model_validate_json(self.house.got(f"/models/{MODEL}/facts", version=number).content)
+            facts = FactList.model_validate_json(self.service.got(f"/models/{MODEL}/facts", version=number).content)
             assert [as_told(fact) for fact in facts.facts] == chapter.in_force()
 
 

@@ -68,7 +68,7 @@ class Nursery:
         return answer
 
 
-class House:
+class RunningService:
     """Front end and worker of one model on one data directory, from nothing."""
 
     def __init__(self, nursery: Nursery, redis_url: str, model: Path, statistics: Path, data: Path) -> None:

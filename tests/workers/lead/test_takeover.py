@@ -29,7 +29,7 @@ LEASE_S = 2.0
 
 
 @dataclass
-class House:
+class Cluster:
     """One model's workers by their URLs, its Redis, and its log."""
 
     redis: RedisServer
@@ -108,7 +108,7 @@ def answered(card: WorkerCard) -> QueryReply:
 
 
 @contextmanager
-def house_of(workers: int, folder: Path, root: LogRoot, **variables: str) -> Iterator[House]:
+def cluster_of(workers: int, folder: Path, root: LogRoot, **variables: str) -> Iterator[Cluster]:
     """So many workers of one model, each of which may lead."""
     redis = RedisServer(folder)
     redis.start()
@@ -130,61 +130,61 @@ def house_of(workers: int, folder: Path, root: LogRoot, **variables: str) -> Ite
             started[f"http://127.0.0.1:{port}"] = stack.enter_context(
                 worker_process(redis, model, folder, **of_its_own)
             )
-        house = House(redis, root, started)
-        house.until_all_are_at(0, workers)
-        yield house
+        cluster = Cluster(redis, root, started)
+        cluster.until_all_are_at(0, workers)
+        yield cluster
 
 
 def test_leaders_die_and_stand_still_and_every_batch_is_applied_once_in_order(tmp_path: Path) -> None:
     jobs = [f"job-{number}" for number in range(20)]
-    with house_of(3, tmp_path, tmp_path / "log") as house:
-        house.submit(jobs)
-        house.until_head(5)
-        first = house.leader()
+    with cluster_of(3, tmp_path, tmp_path / "log") as cluster:
+        cluster.submit(jobs)
+        cluster.until_head(5)
+        first = cluster.leader()
         killed = time.monotonic()
         first.end(signal.SIGKILL)
-        second = house.taken_over(killed, first)
+        second = cluster.taken_over(killed, first)
 
-        house.until_head(12)
+        cluster.until_head(12)
         second.process.send_signal(signal.SIGSTOP)
-        third = house.taken_over(time.monotonic(), second)
-        outcomes = [house.edits.outcome(job) for job in jobs]
+        third = cluster.taken_over(time.monotonic(), second)
+        outcomes = [cluster.edits.outcome(job) for job in jobs]
         assert [outcome.status for outcome in outcomes] == [JobStatus.SUCCEEDED] * 20
         assert [outcome.version for outcome in outcomes] == list(range(1, 21))
         second.process.send_signal(signal.SIGCONT)
 
-        cards = house.until_all_are_at(20, workers=2)
-        assert house.leader() is third
-        assert house.jobs_of_versions() == jobs
+        cards = cluster.until_all_are_at(20, workers=2)
+        assert cluster.leader() is third
+        assert cluster.jobs_of_versions() == jobs
         one, other = map(answered, cards)
         assert (one, one.version) == (other, 20)
 
         third.end(signal.SIGTERM)  # and gives the lead back
-        house.submit(["last"])
-        assert house.edits.outcome("last").version == 21
+        cluster.submit(["last"])
+        assert cluster.edits.outcome("last").version == 21
         assert second.end(signal.SIGTERM) == 0
-        assert house.redis.client.get(keyspace.lease("tiny")) is None
+        assert cluster.redis.client.get(keyspace.lease("tiny")) is None
 
 
 def test_in_an_object_store_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """fsspec's local file system, by put-if-absent alone: there is no lock to be freed."""
     monkeypatch.setitem(fsspec.config.conf, "file", {"auto_mkdir": True})
     jobs = [f"job-{number}" for number in range(6)]
-    with house_of(2, tmp_path, f"local://{tmp_path}/objects", FSSPEC_FILE_AUTO_MKDIR="true") as house:
-        house.submit(jobs)
-        house.until_head(2)
-        first = house.leader()
+    with cluster_of(2, tmp_path, f"local://{tmp_path}/objects", FSSPEC_FILE_AUTO_MKDIR="true") as cluster:
+        cluster.submit(jobs)
+        cluster.until_head(2)
+        first = cluster.leader()
         first.process.send_signal(signal.SIGSTOP)
-        second = house.taken_over(time.monotonic(), first)
-        assert [house.edits.outcome(job).version for job in jobs] == list(range(1, 7))
+        second = cluster.taken_over(time.monotonic(), first)
+        assert [cluster.edits.outcome(job).version for job in jobs] == list(range(1, 7))
         first.process.send_signal(signal.SIGCONT)
-        house.until_all_are_at(6, workers=2)
-        assert house.leader() is second
+        cluster.until_all_are_at(6, workers=2)
+        assert cluster.leader() is second
 
         second.process.send_signal(signal.SIGSTOP)  # while it waits for a job
-        house.submit(["late", "later"])
-        assert [house.edits.outcome(job).version for job in ("late", "later")] == [7, 8]
+        cluster.submit(["late", "later"])
+        assert [cluster.edits.outcome(job).version for job in ("late", "later")] == [7, 8]
         second.process.send_signal(signal.SIGCONT)
-        house.until_all_are_at(8, workers=2)
-        assert house.leader() is first
-        assert house.jobs_of_versions() == [*jobs, "late", "later"]
+        cluster.until_all_are_at(8, workers=2)
+        assert cluster.leader() is first
+        assert cluster.jobs_of_versions() == [*jobs, "late", "later"]

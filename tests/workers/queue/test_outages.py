@@ -24,7 +24,7 @@ SLOW = 100
 
 
 @dataclass
-class House:
+class RunningService:
     """Redis, a front end, and one model's worker."""
 
     redis: RedisServer
@@ -76,98 +76,98 @@ def body(subject: str, steps: int = 2) -> dict[str, Any]:
 
 
 @pytest.fixture(scope="module")
-def house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
-    data = tmp_path_factory.mktemp("house")
+def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningService]:
+    data = tmp_path_factory.mktemp("service")
     redis = RedisServer(data)
     redis.start()
     settings = Settings(redis_url=redis.url, data_dir=data, recovery_interval_s=0.2)
     with worker_process(redis, save_tiny(data / "tiny"), data), TestClient(create_app(settings)) as http:
-        house = House(redis, http, data)
-        house.until_ready()
-        yield house
+        service = RunningService(redis, http, data)
+        service.until_ready()
+        yield service
     redis.client.close()
     redis.stop()
 
 
-def test_redis_dies_before_the_pop_and_comes_back(house: House) -> None:
-    before = house.jobs_of_versions()
-    with house.without_redis():
+def test_redis_dies_before_the_pop_and_comes_back(service: RunningService) -> None:
+    before = service.jobs_of_versions()
+    with service.without_redis():
         pass
-    house.until_ready()
-    job = house.edit("Lyon")
-    assert house.ended(job).version == len(before) + 1
-    assert house.jobs_of_versions() == [*before, job]
+    service.until_ready()
+    job = service.edit("Lyon")
+    assert service.ended(job).version == len(before) + 1
+    assert service.jobs_of_versions() == [*before, job]
 
 
-def test_redis_is_flushed_in_the_middle_of_a_job(house: House) -> None:
-    before = house.jobs_of_versions()
-    jobs = [house.edit("Lyon", steps=SLOW), *(house.edit(subject) for subject in ("Kyoto", "Oslo"))]
-    house.until_running(jobs[0])
-    house.redis.client.flushall()
-    assert [house.ended(job).version for job in jobs] == [len(before) + n for n in (1, 2, 3)]
-    house.redis.client.flushall()
-    assert [house.job(job).status for job in jobs] == [JobStatus.SUCCEEDED] * 3
-    house.until_ready()
-    last = house.edit("Lima")
-    house.ended(last)
-    assert house.jobs_of_versions() == [*before, *jobs, last]  # each once
+def test_redis_is_flushed_in_the_middle_of_a_job(service: RunningService) -> None:
+    before = service.jobs_of_versions()
+    jobs = [service.edit("Lyon", steps=SLOW), *(service.edit(subject) for subject in ("Kyoto", "Oslo"))]
+    service.until_running(jobs[0])
+    service.redis.client.flushall()
+    assert [service.ended(job).version for job in jobs] == [len(before) + n for n in (1, 2, 3)]
+    service.redis.client.flushall()
+    assert [service.job(job).status for job in jobs] == [JobStatus.SUCCEEDED] * 3
+    service.until_ready()
+    last = service.edit("Lima")
+    service.ended(last)
+    assert service.jobs_of_versions() == [*before, *jobs, last]  # each once
 
 
-def test_redis_dies_in_the_middle_of_a_job_and_comes_back_after_its_end(house: House) -> None:
-    before, waited = house.jobs_of_versions(), house.worker_waited()
-    jobs = [house.edit("Lyon", steps=SLOW), house.edit("Kyoto")]
-    house.until_running(jobs[0])
-    with house.without_redis():
-        refused = house.http.post("/edits", json=body("Oslo"))
+def test_redis_dies_in_the_middle_of_a_job_and_comes_back_after_its_end(service: RunningService) -> None:
+    before, waited = service.jobs_of_versions(), service.worker_waited()
+    jobs = [service.edit("Lyon", steps=SLOW), service.edit("Kyoto")]
+    service.until_running(jobs[0])
+    with service.without_redis():
+        refused = service.http.post("/edits", json=body("Oslo"))
         assert (refused.status_code, refused.json()["code"]) == (503, "redis_unavailable")
         assert refused.headers["retry-after"]
-        until(lambda: house.worker_waited() > waited, "the job does not end")
-    house.until_ready()
-    assert [house.ended(job).version for job in jobs] == [len(before) + n for n in (1, 2)]
-    assert house.jobs_of_versions() == [*before, *jobs]
+        until(lambda: service.worker_waited() > waited, "the job does not end")
+    service.until_ready()
+    assert [service.ended(job).version for job in jobs] == [len(before) + n for n in (1, 2)]
+    assert service.jobs_of_versions() == [*before, *jobs]
 
 
-def test_a_running_job_that_is_cancelled_leaves_no_trace(house: House) -> None:
-    before = house.jobs_of_versions()
-    cancelled, next_one = house.edit("Lyon", steps=1000), house.edit("Kyoto")
-    house.until_running(cancelled)
-    response = house.http.post(f"/jobs/{cancelled}/cancel")
+def test_a_running_job_that_is_cancelled_leaves_no_trace(service: RunningService) -> None:
+    before = service.jobs_of_versions()
+    cancelled, next_one = service.edit("Lyon", steps=1000), service.edit("Kyoto")
+    service.until_running(cancelled)
+    response = service.http.post(f"/jobs/{cancelled}/cancel")
     assert (response.status_code, response.json()["status"]) == (202, "running")
-    job = house.ended(cancelled)
+    job = service.ended(cancelled)
     assert (job.status, job.version) == (JobStatus.CANCELLED, None)
     assert job.error is not None
     assert job.error.code == "job_cancelled"
-    house.ended(next_one)
-    assert house.jobs_of_versions() == [*before, next_one]
-    assert house.http.post(f"/jobs/{cancelled}/cancel").status_code == 409
+    service.ended(next_one)
+    assert service.jobs_of_versions() == [*before, next_one]
+    assert service.http.post(f"/jobs/{cancelled}/cancel").status_code == 409
 
 
-def test_an_edit_for_a_version_that_has_passed_does_nothing(house: House) -> None:
-    first = house.ended(house.edit("Lyon"))
-    etag = house.http.get("/models/tiny/versions").headers["etag"]
+def test_an_edit_for_a_version_that_has_passed_does_nothing(service: RunningService) -> None:
+    first = service.ended(service.edit("Lyon"))
+    etag = service.http.get("/models/tiny/versions").headers["etag"]
     assert etag == f'"{first.version}"'
-    winner, loser = (house.edit(subject, if_match=etag) for subject in ("Kyoto", "Oslo"))
-    assert house.ended(winner).status is JobStatus.SUCCEEDED
-    job = house.ended(loser)
+    winner, loser = (service.edit(subject, if_match=etag) for subject in ("Kyoto", "Oslo"))
+    assert service.ended(winner).status is JobStatus.SUCCEEDED
+    job = service.ended(loser)
     assert job.status is JobStatus.FAILED
     assert job.error is not None
     assert job.error.code == "precondition_failed"
-    late = house.http.post("/edits", json=body("Lima"), headers={"If-Match": etag})
+    late = service.http.post("/edits", json=body("Lima"), headers={"If-Match": etag})
     assert (late.status_code, late.json()["code"], late.json()["field"]) == (412, "precondition_failed", "If-Match")
     assert late.json()["value"] == etag
 
 
-def test_a_torn_append_only_file_loses_no_job(tmp_path: Path, house: House) -> None:
+def test_a_torn_append_only_file_loses_no_job(tmp_path: Path, service: RunningService) -> None:
     """The last edit's record is torn off by a power cut; the worker is away."""
     redis = RedisServer(tmp_path)
     redis.start()
     settings = Settings(redis_url=redis.url, data_dir=tmp_path, recovery_interval_s=3600)
-    card = house.redis.client.get(keyspace.worker(*_names(house.redis)))
+    card = service.redis.client.get(keyspace.worker(*_names(service.redis)))
     assert isinstance(card, bytes)
     with TestClient(create_app(settings)) as http:
-        torn = House(redis, http, tmp_path)
-        redis.client.sadd(keyspace.WORKERS, *_names(house.redis))
-        redis.client.set(keyspace.worker(*_names(house.redis)), card, ex=600)
+        torn = RunningService(redis, http, tmp_path)
+        redis.client.sadd(keyspace.WORKERS, *_names(service.redis))
+        redis.client.set(keyspace.worker(*_names(service.redis)), card, ex=600)
         jobs = [torn.edit(subject) for subject in ("Lyon", "Kyoto", "Oslo")]
         redis.kill()
         [records] = (path for path in tmp_path.rglob("*.aof") if path.stat().st_size)

@@ -1,0 +1,17 @@
+"""What the front end and a worker's HTTP must agree on: where to ask what, and the header that names a version."""
+
+from __future__ import annotations
+
+PROBE = "/probe"
+"""POST ``Query``: ``QueryReply``."""
+GENERATE = "/generate"
+"""POST ``Generate``: ``GenerateReply``."""
+CHECK = "/check"
+"""POST ``EditBatch``: 204 if it could be edited."""
+NORMS = "/norms"
+"""POST ``Between``: ``UpdateNorms``."""
+STATE = "/state"
+"""GET: ``WorkerCard``."""
+
+VERSION_HEADER = "X-Model-Version"
+"""The version that answered, in answers of workers and of the front end alike."""

@@ -1,0 +1,45 @@
+"""What the worker's routes are given, as an ``Annotated`` alias."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Annotated, Protocol
+
+from fastapi import Depends, Request
+
+from app.domain.contract import EditBatch, WorkerCard
+from workers.questions.batches import QuestionBatches
+from workers.serving.metrics import Metrics
+
+
+class Held(Protocol):
+    """Whoever holds the live model."""
+
+    @property
+    def version(self) -> int:
+        """The version in service."""
+
+    def check(self, batch: EditBatch) -> None:
+        """Raise what is wrong with a batch."""
+
+    def update_norms(self, old: int, new: int) -> dict[int, float]:
+        """Frobenius norm of the difference between two versions' weights, of each layer that differs."""
+
+
+@dataclass(frozen=True, slots=True)
+class Services:
+    """What one worker's application answers from, as long as it lives."""
+
+    host: Held
+    card: Callable[[], WorkerCard]
+    metrics: Metrics
+    batches: QuestionBatches
+
+
+def _services(request: Request) -> Services:
+    services: Services = request.app.state.services
+    return services
+
+
+ServicesDep = Annotated[Services, Depends(_services)]
