@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from contextlib import ExitStack
 
 from app.domain.contract import JobOutcome, JobStatus, Progress
-from app.domain.errors import StaleEpoch, VersionExists
+from app.domain.errors import VersionExists
 from app.domain.failpoints import Point, failpoint
 from app.domain.log.edit_log import EditLog
 from app.domain.manifest import Draft, Manifest
@@ -85,12 +85,16 @@ class LeadingHost(LiveHost):
         """Commit a version and put it in service; the outcome of its job.
 
         Raises:
-            EditError: it was not committed; or VersionExists: it was, and this worker cannot serve it.
-            Whatever ``steps`` raises before the commit.
+            EditError: it was not committed; or VersionExists: an earlier leader was quicker, with the same job.
+            Whatever ``steps`` raises before the commit. ``committed_after_all`` says what became of it then.
         """
         steps.check()
         steps.tell(Progress(stage="commit", share=0.98))
-        manifest = self._put_in_service(candidate)
+        failpoint(Point.COMMIT_BEFORE)
+        manifest = self._commit(candidate.draft, candidate.files)
+        failpoint(Point.PUBLISH_BEFORE)
+        self._publish(candidate.shadow, candidate.knowledge, manifest.version)
+        failpoint(Point.PUBLISH_AFTER)
         steps.tell(Progress(stage="publish", share=1.0))
         if manifest.kind == "edit":
             self._snapshots.stepped(self.live, self.version)
@@ -99,28 +103,22 @@ class LeadingHost(LiveHost):
         logger.info("published", extra={"job_id": manifest.job, "model": self.name, "version": self.version})
         return outcome_of(manifest)
 
-    def _put_in_service(self, candidate: Candidate) -> Manifest:
-        """Commit and publish. What fails once the version is committed is not the job's failure: the log decides.
+    def committed_after_all(self, job_id: str) -> JobOutcome | None:
+        """What became of a job that something went wrong with, if it was committed all the same; None if it was not.
+
+        Its version is in service then, as a restart would have it.
 
         Raises:
-            EditError: it was not committed; or VersionExists: it was, and this worker cannot serve it.
+            VersionExists: that cannot be told, or not be done: only a restart helps.
         """
-        draft = candidate.draft
-        failpoint(Point.COMMIT_BEFORE)
         try:
-            manifest = self._commit(draft, candidate.files)
-            failpoint(Point.PUBLISH_BEFORE)
-            self._publish(candidate.shadow, candidate.knowledge, manifest.version)
-            failpoint(Point.PUBLISH_AFTER)
-        except (StaleEpoch, VersionExists):
-            raise
-        except Exception:  # the edge of a commit: only the log knows whether it happened, and it is asked
-            committed = self._committed_all_the_same(draft)
-            if committed is None:
-                raise
-            logger.exception("publishing failed; the version was read from the log", extra=_named(draft))
-            return committed
-        return manifest
+            if (committed := self.log.find_job(job_id)) is None:
+                return None
+            self._catch_up()
+        except Exception as error:  # the job's edge, still: whatever it is, nobody knows what this worker serves
+            detail = f"job {job_id} may be committed, and its version cannot be put in service: {error}"
+            raise VersionExists(detail, value=job_id) from error
+        return outcome_of(committed)
 
     def _commit(self, draft: Draft, files: Mapping[str, bytes]) -> Manifest:
         """The version, committed.
@@ -134,20 +132,6 @@ class LeadingHost(LiveHost):
             raise VersionExists(f"an earlier leader committed job {draft.job}", value=manifest.version)
         return manifest
 
-    def _committed_all_the_same(self, draft: Draft) -> Manifest | None:
-        """The draft's version, in service as a restart would have it; None if it was not committed.
-
-        Raises:
-            VersionExists: that cannot be told, or not be done: only a restart helps.
-        """
-        try:
-            if (committed := self.log.find_job(str(draft.job))) is not None:
-                self._catch_up()
-        except Exception as error:  # the same edge: whatever it is, this worker does not know what it serves
-            detail = f"version {draft.version} may be committed, and cannot be put in service: {error}"
-            raise VersionExists(detail, value=draft.version) from error
-        return committed
-
     def _catch_up(self) -> None:
         """Bring the model to the log's head, as its leader."""
         self.follow()
@@ -160,7 +144,3 @@ def outcome_of(manifest: Manifest) -> JobOutcome:
     return JobOutcome(
         status=JobStatus.SUCCEEDED, version=manifest.version, report=manifest.report, in_force=manifest.in_force
     )
-
-
-def _named(draft: Draft) -> dict[str, object]:
-    return {"job_id": draft.job, "version": draft.version}

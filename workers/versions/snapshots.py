@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 
+from app.domain.errors import EditError
 from app.domain.log.edit_log import EditLog
 from workers.editing.model.editable_model import EditableModel
 from workers.versions.replay import state_at
@@ -35,5 +36,10 @@ class Snapshots:
             state = state_at(editable, self._log, self._log.replay(version))
             self._log.write_snapshot(version, {STATE_FILE: pack_state(state)})
             self._steps = 0
-        except Exception as error:  # whatever it is: the version is in service, and its job must not fail by this
-            logger.warning("no snapshot: %r", error, extra={"model": self._log.model, "version": version})
+        except (EditError, OSError) as error:
+            logger.warning("no snapshot: %s", error, extra=self._named(version))
+        except Exception:  # the job's edge, from behind: its version is in service, and must not be taken for failed
+            logger.exception("no snapshot", extra=self._named(version))
+
+    def _named(self, version: int) -> dict[str, object]:
+        return {"model": self._log.model, "version": version}

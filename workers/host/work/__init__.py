@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
 from types import MappingProxyType
 
 from app.domain.contract import JobKind, JobOutcome
-from app.domain.errors import PreconditionFailed
+from app.domain.errors import PreconditionFailed, StaleEpoch, VersionExists
 from workers.host.model_host import ModelHost
 from workers.host.turn import Turn
 from workers.host.work.base import Work
@@ -14,6 +15,8 @@ from workers.host.work.edit import Edit
 from workers.host.work.export import WriteExport
 from workers.host.work.taking_back import TakingBack
 from workers.steps import Steps
+
+logger = logging.getLogger(__name__)
 
 WORK: Mapping[JobKind, Work] = MappingProxyType(
     {
@@ -30,6 +33,7 @@ def carry_out(host: ModelHost, turn: Turn, steps: Steps) -> JobOutcome:
 
     Raises:
         PreconditionFailed: the model was at another version than the job was meant for.
+        StaleEpoch, VersionExists: another leads, or has committed it, or nobody knows what is in service.
         EditError: why not; weights, knowledge and log are as before. Whatever ``steps`` raises passes through.
     """
     work = WORK[turn.request.kind]
@@ -38,4 +42,12 @@ def carry_out(host: ModelHost, turn: Turn, steps: Steps) -> JobOutcome:
     if turn.expected_version not in (None, turn.version):
         detail = f"{host.name} was at version {turn.version} when the job's turn came"
         raise PreconditionFailed(detail, field="If-Match", value=turn.expected_version)
-    return work.do(host, turn, steps)
+    try:
+        return work.do(host, turn, steps)
+    except (StaleEpoch, VersionExists):
+        raise
+    except Exception:  # the job's edge: what fails once a version is committed is not the job's failure
+        if (committed := host.committed_after_all(turn.job_id)) is None:
+            raise
+        logger.exception("read from the log, since publishing failed", extra={"job_id": turn.job_id})
+        return committed
