@@ -23,7 +23,7 @@ import httpx
 from app.domain.errors import Unavailable
 from app.local.embedded_redis import embedded_redis
 
-log = logging.getLogger(__name__)
+logger = logging.getLogger(__name__)
 
 START_TIMEOUT_S = 180.0
 STOP_TIMEOUT_S = 30.0
@@ -98,7 +98,7 @@ class Stack:
             time.sleep(RESTART_PAUSE_S)
             for child in self._children:
                 if child.process.poll() is not None:
-                    log.warning("%s ended with %s; starting it again", child.name, child.process.returncode)
+                    logger.warning("%s ended with %s; starting it again", child.name, child.process.returncode)
                     child.process = self._popen(child.command)
 
     def stop(self) -> None:
