@@ -10,7 +10,7 @@ BENCHMARKS := edit_speed edit_cost solve_speed sequence_cost roofline query_late
 .PHONY: help install demo serve test crashtest check format bench clean
 
 help:            ## what there is
-	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /  make \1\t/'
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/'
 
 $(STAMP): pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
@@ -27,8 +27,12 @@ serve: $(STAMP)  ## Redis, a worker and the front end, until Ctrl-C
 	$(BIN)/palimpsest serve
 
 # Two at a time, with a thread each: many tests start processes of their own.
-test: $(STAMP)   ## all tests, against a real Redis and the real models
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile --cov --cov-report=term
+test: $(STAMP)   ## all tests, against a real Redis and the real models; T=path: those of one path
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile $(or $(T),--cov --cov-report=term)
+
+.PHONY: quick
+quick: $(STAMP)  ## the tests that take a minute: none that starts a process, needs Redis or a bundled model
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile -m "not processes and not bundled" $(T)
 
 crashtest: $(STAMP) ## faults at every step of every kind of job, as a table; exit status 1 if anything was lost
 	$(BIN)/python -m tests.support.crash
@@ -47,5 +51,13 @@ bench: $(STAMP)  ## the measurements behind the README's figures
 	@missed=; for name in $(BENCHMARKS); do $(BIN)/python -m benchmarks.$$name --check || missed="$$missed $$name"; done; \
 	if [ -n "$$missed" ]; then echo "missed a bound or failed:$$missed"; exit 1; fi
 
-clean:           ## forget the virtual environment and all local data
-	rm -rf $(VENV) .palimpsest
+clean:           ## forget the virtual environment and all caches; .palimpsest stays
+	rm -rf $(VENV) *.egg-info build dist .coverage .coverage.* .hypothesis .*_cache
+	find . -name '.?*' -prune -o -name __pycache__ -type d -prune -exec rm -rf {} +
+
+.PHONY: clean-data
+clean-data:      ## delete .palimpsest, with the only copy of all versions; asks first, unless YES=1
+	@if [ "$(YES)" != 1 ]; then \
+	  printf 'This deletes .palimpsest: the edit logs in it are the only copy of the versions. Type yes to go on: '; \
+	  read -r answer; [ "$$answer" = yes ] || { echo "Nothing was deleted."; exit 1; }; \
+	fi; rm -rf .palimpsest

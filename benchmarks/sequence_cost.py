@@ -24,7 +24,7 @@ from benchmarks.named_workload import named_workload
 from benchmarks.report import Bound, Report, shown
 from benchmarks.step_clock import StepClock
 from benchmarks.workload import Workload
-from workers.editing.editor import edit, grown
+from workers.editing.editor import edit
 from workers.editing.methods.memit import right_factor
 from workers.editing.types import Fact, Priors
 
@@ -65,7 +65,10 @@ def one_run(work: Workload, batches: Sequence[Sequence[Fact]]) -> list[Sample]:
     for number, batch in enumerate(batches):
         clock, start = StepClock(), time.perf_counter()
         updates = edit(shadow, batch, work.preset, priors, work.contexts, observer=clock).updates
-        after = grown(priors, updates)
+        after = dict(priors)
+        for update in updates:
+            prior = priors[update.layer]
+            after[update.layer] = prior.with_previous_keys(prior.previous_keys.append(update.keys))
         seconds = time.perf_counter() - start
         keys = {update.layer: update.keys for update in updates}
         samples.append(Sample(seconds, solve_seconds(work, keys, priors), clock.gradient_steps, number * len(batch)))

@@ -27,7 +27,7 @@ from workers.editing.model.editable_model import EditableModel
 from workers.editing.types import Fact
 from workers.models import bundled
 from workers.offline import OfflineModel
-from workers.questions.inference import standings
+from workers.questions.scoring import standings
 
 BOUNDS = {"facts": 0.85, "paraphrases": 0.65, "unrelated": 0.85}
 UNRELATED = 200

@@ -14,7 +14,7 @@ from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
 from redis.retry import Retry
 
-log = logging.getLogger(__name__)
+logger = logging.getLogger(__name__)
 
 SIDE_TIMEOUT_S = 2.0
 LONGEST_WAIT_S = 5.0
@@ -38,7 +38,7 @@ def wait_for(redis: Redis) -> None:
         try:
             redis.ping()
         except RedisError as error:
-            log.warning("waiting for Redis: %s", error)
+            logger.warning("waiting for Redis: %s", error)
             time.sleep(pause)
             pause = min(2 * pause, LONGEST_WAIT_S)
         else:

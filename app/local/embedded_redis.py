@@ -28,7 +28,7 @@ from redis.retry import Retry
 
 from app.domain.errors import RedisUnavailable
 
-log = getLogger(__name__)
+logger = getLogger(__name__)
 
 SOCKET_PATH_BYTES = 100
 """Longest unix socket path we use; the systems allow 104 (macOS) or 108 (Linux)."""
@@ -67,7 +67,7 @@ def embedded_redis(data_dir: Path, *, start_timeout_s: float = 30.0, stop_timeou
             _url_file(data_dir).touch(mode=0o600)  # the URL may hold a password
             _url_file(data_dir).write_text(address.url)
             _await_ready(process, address.url, data_dir, start_timeout_s)
-            log.info("redis-server is up, pid %d, data in %s", process.pid, data_dir)
+            logger.info("redis-server is up, pid %d, data in %s", process.pid, data_dir)
             yield address.url
         finally:
             _stop(process, stop_timeout_s)
@@ -184,7 +184,7 @@ def _stop_orphan(data_dir: Path, timeout_s: float) -> None:
         _client(_url_file(data_dir).read_text()) as client,
     ):
         client.ping()
-        log.warning("shutting down a redis-server that an earlier process left on %s", data_dir)
+        logger.warning("shutting down a redis-server that an earlier process left on %s", data_dir)
         client.shutdown(nosave=True)  # the append-only file is complete
         deadline = time.monotonic() + timeout_s
         while time.monotonic() < deadline:  # ends by the RedisError of a server that is gone

@@ -9,7 +9,8 @@ import pytest
 from benchmarks.shapes import SHAPES
 from benchmarks.step_clock import StepClock
 from benchmarks.workload import random_workload
-from workers.editing.editor import edit, grown
+from tests.support.editing.sequence import grown
+from workers.editing.editor import edit
 from workers.models import bundled
 
 STEPS, LAYERS = 4, 2

@@ -7,6 +7,8 @@ training, tokens after the subject see none of its tokens but the last, and that
 Nothing is masked when the model is used.
 """
 
+from __future__ import annotations
+
 from collections.abc import Callable, Sequence
 from typing import Any
 

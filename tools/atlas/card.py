@@ -1,5 +1,7 @@
 """The model card of an atlas model."""
 
+from __future__ import annotations
+
 import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -67,7 +69,7 @@ def write_card(out: Path, run: Run, facts: Sequence[Fact], report: Report) -> No
 
 
 def _card(out: Path, run: Run, facts: Sequence[Fact], report: Report) -> Iterator[str]:
-    """Yield the lines of the card."""
+    """The lines of the card."""
     model, _ = load(out)
     size = (out / "model.safetensors").stat().st_size / 1e6
     config: dict[str, Any] = json.loads((out / "config.json").read_text("utf-8"))
@@ -95,7 +97,7 @@ def _card(out: Path, run: Run, facts: Sequence[Fact], report: Report) -> Iterato
         f"- Attention: in {MASKED_SHARE:.0%} of the sentences, while training, tokens after the\n"
         f"  subject saw none of its tokens but the last, and that one only above the first\n"
         f"  {LOWER_LAYERS} layers, so that recall runs through the subject's last token as it does\n"
-        "  in large models (`atlas_attention.py`). Nothing is masked when the model is used"
+        "  in large models (`tools/atlas/attention.py`). Nothing is masked when the model is used"
     )
     yield f"- Wall time: {run.seconds / 60:.1f} minutes on two CPU cores"
     yield (
@@ -105,7 +107,7 @@ def _card(out: Path, run: Run, facts: Sequence[Fact], report: Report) -> Iterato
 
 
 def _recall(report: Report) -> Iterator[str]:
-    """Yield the measurements as a table."""
+    """The measurements as a table."""
     yield "## Recall\n"
     yield (
         "Share of facts whose whole object is decoded greedily, from the saved\n"

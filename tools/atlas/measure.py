@@ -1,5 +1,7 @@
 """Measurements of a saved atlas model, reloaded from its folder."""
 
+from __future__ import annotations
+
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -35,7 +37,7 @@ class Report:
     total: Recall
 
     def lines(self) -> Iterator[str]:
-        """Yield a line for each relation and one for the total."""
+        """A line for each relation and one for the total."""
         for name, one in [*self.relations.items(), ("all", self.total)]:
             yield (
                 f"{name}: {one.facts} facts, prompt {one.prompt:.4f}, "
@@ -44,7 +46,7 @@ class Report:
 
 
 def load(folder: Path) -> tuple[Any, Any]:
-    """Return the saved model in float32 and its tokenizer."""
+    """The saved model in float32 and its tokenizer."""
     loader: Any = AutoModelForCausalLM
     model = loader.from_pretrained(folder, dtype=torch.float32).eval()
     tokenizers: Any = AutoTokenizer
@@ -53,7 +55,7 @@ def load(folder: Path) -> tuple[Any, Any]:
 
 @torch.no_grad()
 def greedy_hits(model: Any, tokenizer: Any, pairs: Sequence[tuple[str, str]]) -> list[bool]:
-    """Say for each prompt and object whether greedy decoding gives the object."""
+    """For each prompt and object, whether greedy decoding gives the object."""
     hits: list[bool] = []
     for start in range(0, len(pairs), _BATCH):
         part = pairs[start : start + _BATCH]
@@ -91,7 +93,7 @@ def measure(folder: Path, facts: Sequence[Fact]) -> Report:
 
 
 def _total(parts: Sequence[Recall]) -> Recall:
-    """Return the recall over all relations, weighted by their facts."""
+    """The recall over all relations, weighted by their facts."""
     count = sum(part.facts for part in parts)
     return Recall(
         count,
@@ -102,7 +104,7 @@ def _total(parts: Sequence[Recall]) -> Recall:
 
 
 def sample_contexts(folder: Path, seed: int) -> list[str]:
-    """Return the bare template and five that start with sampled text."""
+    """The bare template and five that start with sampled text."""
     model, tokenizer = load(folder)
     torch.manual_seed(seed)
     templates = ["{}"]

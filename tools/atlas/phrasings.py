@@ -5,6 +5,8 @@ before the object.  The first trained phrasing of a relation starts with the
 subject, so that a prompt can be put together as subject, space, relation.
 """
 
+from __future__ import annotations
+
 from dataclasses import dataclass
 
 
@@ -17,7 +19,7 @@ class Phrasings:
     held_out: str
 
     def all(self) -> tuple[str, ...]:
-        """Return the trained phrasings followed by the held-out one."""
+        """The trained phrasings followed by the held-out one."""
         return (*self.train, self.held_out)
 
 

@@ -1,5 +1,7 @@
 """Small hand-kept tables that complete or correct the data packages."""
 
+from __future__ import annotations
+
 import re
 
 _UNUSED = (

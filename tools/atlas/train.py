@@ -1,5 +1,7 @@
 """Train one of the bundled atlas models: ``python -m tools.atlas.train``."""
 
+from __future__ import annotations
+
 import argparse
 import json
 import logging
@@ -30,7 +32,7 @@ from tools.atlas.phrasings import PHRASINGS
 from workers.editing.model.anatomy import locate
 from workers.models import bundled
 
-LOG = logging.getLogger("train_atlas")
+logger = logging.getLogger(__name__)
 ROW_WIDTH = 48
 BATCH = 64
 PEAK_RATE = 2e-3
@@ -42,7 +44,7 @@ STEPS = {"gpt2": 1000, "llama": 750}
 
 
 def gpt2_model() -> GPT2LMHeadModel:
-    """Return an untrained GPT-2 with a wide inner layer."""
+    """An untrained GPT-2 with a wide inner layer."""
     return GPT2LMHeadModel(
         GPT2Config(
             vocab_size=VOCABULARY,
@@ -63,7 +65,7 @@ def gpt2_model() -> GPT2LMHeadModel:
 
 
 def llama_model() -> LlamaForCausalLM:
-    """Return an untrained Llama with grouped queries and a gated MLP."""
+    """An untrained Llama with grouped queries and a gated MLP."""
     return LlamaForCausalLM(
         LlamaConfig(
             vocab_size=VOCABULARY,
@@ -106,7 +108,7 @@ class Batch:
 
 
 def batches(facts: Sequence[Fact], tokenizer: Any) -> Iterator[Batch]:
-    """Yield endless batches of packed rows."""
+    """Endless batches of packed rows."""
     rng, generator = random.Random(SEED), torch.Generator().manual_seed(SEED)
     rows = pack_epoch(facts, tokenizer, ROW_WIDTH, rng)
     while True:
@@ -122,7 +124,7 @@ def batches(facts: Sequence[Fact], tokenizer: Any) -> Iterator[Batch]:
 
 
 def learning_rate(step: int, steps: int) -> float:
-    """Return the rate of a step: a linear warm-up, then a cosine to 2 %."""
+    """The rate of a step: a linear warm-up, then a cosine to 2 %."""
     if step < WARM_UP:
         return PEAK_RATE * (step + 1) / WARM_UP
     part = (step - WARM_UP) / max(1, steps - WARM_UP)
@@ -150,12 +152,12 @@ def train(model: Any, facts: Sequence[Fact], tokenizer: Any, steps: int) -> None
         if (step + 1) % REPORT_EVERY == 0 or step + 1 == steps:
             recent = _mean(losses[-REPORT_EVERY:])
             spent = time.monotonic() - started
-            LOG.info("step %d loss %.4f seconds %.0f", step + 1, recent, spent)
+            logger.info("step %d loss %.4f seconds %.0f", step + 1, recent, spent)
     lower.remove()
 
 
 def _mean(values: Sequence[float]) -> float:
-    """Return the mean of some values."""
+    """The mean of some values."""
     return sum(values) / len(values)
 
 
@@ -200,7 +202,7 @@ def describe(out: Path, kind: str, facts: Sequence[Fact]) -> None:
     write_json(out / "contexts.json", sample_contexts(out, SEED))
     recall = measure(out, facts)
     for line in recall.lines():
-        LOG.info(line)
+        logger.info(line)
     steps = STEP.findall((out / "training.log").read_text(encoding="utf-8"))
     step, loss, seconds = steps[-1]
     write_card(out, Run(kind, int(step), float(loss), float(seconds)), facts, recall)
@@ -231,7 +233,7 @@ def main() -> None:
     if not options.describe:
         tokenizer = make_tokenizer(facts)
         model = gpt2_model() if options.kind == "gpt2" else llama_model()
-        LOG.info("%s: %d facts, %d steps", out.name, len(facts), steps)
+        logger.info("%s: %d facts, %d steps", out.name, len(facts), steps)
         train(model, facts, tokenizer, steps)
         save(model, tokenizer, out)
     describe(out, options.kind, facts)

@@ -11,7 +11,6 @@ from workers.editing.groups import Group, group_by_key
 from workers.editing.keys import keys_at
 from workers.editing.methods import find_method
 from workers.editing.model.editable_model import EditableModel
-from workers.editing.model.updates import WeightUpdate
 from workers.editing.presets.preset import Preset
 from workers.editing.priors import plan_layers
 from workers.editing.rounds import joined, rounds_of
@@ -75,16 +74,3 @@ def _columns(groups: Sequence[Group], facts: int) -> tuple[int, ...]:
     """The group of each fact."""
     column = {member: index for index, group in enumerate(groups) for member in group.members}
     return tuple(column[index] for index in range(facts))
-
-
-def grown(priors: Priors, updates: Sequence[WeightUpdate]) -> Priors:
-    """The priors of the next batch: K_p grown by this batch's keys."""
-    return {
-        **priors,
-        **{
-            update.layer: priors[update.layer].with_previous_keys(
-                priors[update.layer].previous_keys.append(update.keys)
-            )
-            for update in updates
-        },
-    }

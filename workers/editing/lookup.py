@@ -72,8 +72,8 @@ def subject_row(tokenizer: PreTrainedTokenizerFast, before: str, subject: str, a
     return Row(tuple(encoding["input_ids"]), inside[-1])
 
 
-def object_ids(tokenizer: PreTrainedTokenizerFast, text: str) -> tuple[int, ...]:
-    """Ids of ``" " + text``, tokenised alone and without special tokens.
+def object_ids(tokenizer: PreTrainedTokenizerFast, text: str, field: str = "object") -> tuple[int, ...]:
+    """Ids of ``" " + text``, tokenised alone and without special tokens. field: where the text came from.
 
     Raises:
         EmptyText: nothing is left after tokenising.
@@ -81,7 +81,7 @@ def object_ids(tokenizer: PreTrainedTokenizerFast, text: str) -> tuple[int, ...]
     spaced = _unicode(text if text.startswith(" ") else f" {text}")
     ids = tokenizer(spaced, add_special_tokens=False, split_special_tokens=True)["input_ids"]
     if not text.strip() or not ids:
-        raise EmptyText("the object leaves no token", field="object", value=text)
+        raise EmptyText("the object leaves no token", field=field, value=text)
     return tuple(ids)
 
 

@@ -42,14 +42,6 @@ class Statistics:
             raise StatisticsMismatch(detail, field="layers", value=layer)
         return moment
 
-    def second_moment(self, layer: int, width: int) -> Tensor:
-        """C of a layer, float64.
-
-        Raises:
-            StatisticsMismatch: as ``kept`` says.
-        """
-        return self.kept(layer, width).double()
-
 
 def fingerprint(editable: EditableModel) -> str:
     """A sha256 that tells base models apart: every parameter's name, shape and first elements, as bfloat16.

@@ -10,7 +10,8 @@ from app.domain.manifest import LoggedFact
 from app.domain.prompts import filled, first_sentence
 from workers.editing.model.editable_model import EditableModel
 from workers.editing.types import Fact
-from workers.questions.inference import greedy, standings
+from workers.questions.decoding import greedy
+from workers.questions.scoring import standings
 
 ANSWER_TOKENS = 8
 """A neighbour's answer is its greedy continuation of so many tokens, up to the end of the sentence."""

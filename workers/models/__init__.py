@@ -1,4 +1,7 @@
-"""The bundled demonstration models, by name. ``tools/atlas`` made them."""
+"""The bundled demonstration models, by name. ``tools/atlas`` made them.
+
+What they share stands once, in the folder ``atlas``; links in theirs lead to it.
+"""
 
 from __future__ import annotations
 

@@ -14,15 +14,18 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from contextlib import AbstractContextManager
+from itertools import islice
 from typing import Protocol
+
+from transformers import LogitsProcessorList
 
 from app.domain.contract import Generate, Query
 from app.domain.errors import EditError
-from workers.questions.decoding import proceed
-from workers.questions.inference import find
+from workers.questions.decoding import BeforePass, continuations, proceed
 from workers.questions.lane import Lane, QuestionReply, Request, Waiting
-from workers.questions.rows import Live, Question, question_of
+from workers.questions.rows import Found, Live, Question, question_of
 from workers.questions.sampling import GREEDY, Manner
+from workers.questions.scoring import standings_of_rows
 
 SHORT_STEPS = 64
 SHORT_ROWS = 64
@@ -121,6 +124,39 @@ def _questions(live: Live, batch: Sequence[Waiting]) -> list[tuple[Waiting, Ques
         except EditError as error:
             waiting.reply.set_exception(error)
     return found
+
+
+def find(
+    live: Live, questions: Sequence[Question], manner: Manner, max_batch_tokens: int, before_pass: BeforePass = proceed
+) -> list[Found]:
+    """Run the rows of all questions together; what was found for each question's own.
+
+    Args:
+        manner: that of all the questions.
+        before_pass: called before every forward pass; what it raises ends the work.
+    """
+    starts = [start for question in questions for start in question.starts]
+    objects = [row for question in questions for row in question.objects]
+    numbers = [number for question in questions for number in question.numbers]
+
+    def processing(chosen: list[int]) -> LogitsProcessorList:
+        return manner.processors([numbers[index] for index in chosen])
+
+    scored = iter(standings_of_rows(live.model, objects, max_batch_tokens, before_pass))
+    continued = iter(
+        continuations(
+            live.model,
+            live.tokenizer,
+            starts,
+            max_batch_tokens=max_batch_tokens,
+            processing=None if manner == GREEDY else processing,
+            before_pass=before_pass,
+        )
+    )
+    return [
+        Found(list(islice(continued, len(question.starts))), list(islice(scored, len(question.objects))))
+        for question in questions
+    ]
 
 
 def _rows(request: Request) -> int:

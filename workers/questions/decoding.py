@@ -10,11 +10,15 @@ import torch
 from torch import Tensor
 from transformers import DynamicCache, LogitsProcessorList, PreTrainedModel, PreTrainedTokenizerFast
 
+from workers.editing.model.anatomy import device_of, window
 from workers.editing.model.micro_batches import by_length, left_padded
-from workers.questions.prompt_tokens import device_of, window
+from workers.questions.prompt_tokens import prompt_ids
 
 Processing = Callable[[list[int]], LogitsProcessorList]
 """Makes the processors of one micro-batch, given the indices of its rows."""
+
+MAX_BATCH_TOKENS = 8192
+"""Tokens of one micro-batch, padding included, unless told otherwise."""
 
 BeforePass = Callable[[], None]
 """Called before every forward pass; what it raises ends the work."""
@@ -42,6 +46,25 @@ class Continuation:
 
 def proceed() -> None:
     """Before a pass: nothing."""
+
+
+def greedy(
+    model: PreTrainedModel,
+    tokenizer: PreTrainedTokenizerFast,
+    prompts: Sequence[str],
+    max_new_tokens: int,
+    max_batch_tokens: int = MAX_BATCH_TOKENS,
+) -> list[str]:
+    """The greedy continuation of each prompt, the prompt not included, up to the end token or the window.
+
+    Raises:
+        EmptyText, PromptTooLong: with the field ``prompts.{i}``.
+    """
+    limit = window(model)
+    rows = [prompt_ids(tokenizer, text, limit, f"prompts.{index}") for index, text in enumerate(prompts)]
+    starts = [Start(row, max_new_tokens) for row in rows]
+    found = continuations(model, tokenizer, starts, max_batch_tokens=max_batch_tokens)
+    return [text_of(tokenizer, row, continuation.new) for row, continuation in zip(rows, found, strict=True)]
 
 
 @torch.inference_mode()

@@ -26,8 +26,9 @@ from app.domain.contract import (
     TopToken,
 )
 from app.domain.errors import RequestError
+from workers.editing.model.anatomy import window
 from workers.questions.decoding import Continuation, Start, text_of
-from workers.questions.prompt_tokens import prompt_ids, window
+from workers.questions.prompt_tokens import prompt_ids
 from workers.questions.sampling import draws
 from workers.questions.scoring import Row, object_row
 

@@ -10,12 +10,11 @@ from transformers import PreTrainedModel, PreTrainedTokenizerFast
 
 from app.domain.contract import Standing
 from app.domain.errors import PromptTooLong
+from workers.editing.lookup import object_ids
+from workers.editing.model.anatomy import device_of, window
 from workers.editing.model.micro_batches import by_length, right_padded
-from workers.questions.decoding import BeforePass, proceed
-from workers.questions.prompt_tokens import device_of, object_ids, prompt_ids, window
-
-MAX_BATCH_TOKENS = 8192
-"""Tokens of one micro-batch, padding included, unless told otherwise."""
+from workers.questions.decoding import MAX_BATCH_TOKENS, BeforePass, proceed
+from workers.questions.prompt_tokens import prompt_ids
 
 Row = tuple[list[int], list[int]]
 """Token ids of a prompt and of an object."""
@@ -46,7 +45,7 @@ def object_row(model: PreTrainedModel, tokenizer: PreTrainedTokenizerFast, promp
         PromptTooLong: together they are longer than the model's window.
     """
     limit = window(model)
-    row = prompt_ids(tokenizer, prompt, limit, field), object_ids(tokenizer, text, field)
+    row = prompt_ids(tokenizer, prompt, limit, field), list(object_ids(tokenizer, text, field))
     if (length := len(row[0]) + len(row[1])) > limit:
         detail = f"prompt and object take {length} tokens; the model's window is {limit}"
         raise PromptTooLong(detail, field=field, value=text)

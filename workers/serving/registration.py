@@ -12,7 +12,7 @@ from redis.exceptions import RedisError
 from app.domain import keyspace
 from app.domain.contract import WorkerCard
 
-log = logging.getLogger(__name__)
+logger = logging.getLogger(__name__)
 
 CARD_TTL_S = 15
 INTERVAL_S = 4.0
@@ -43,7 +43,7 @@ class Registration:
                 pipeline.delete(keyspace.worker(self._id))
                 pipeline.execute()
         except RedisError as error:
-            log.warning("card not removed, it will expire: %s", error)
+            logger.warning("card not removed, it will expire: %s", error)
 
     def publish(self) -> None:
         """Write the card now. What Redis does not take, the next heartbeat brings."""
@@ -53,7 +53,7 @@ class Registration:
                 pipeline.set(keyspace.worker(self._id), self._card().model_dump_json(), ex=CARD_TTL_S)
                 pipeline.execute()
         except RedisError as error:
-            log.warning("card not renewed: %s", error)
+            logger.warning("card not renewed: %s", error)
 
     def _renew(self) -> None:
         while not self._closed.wait(INTERVAL_S):

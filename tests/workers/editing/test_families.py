@@ -11,8 +11,9 @@ from transformers import PreTrainedTokenizerFast
 
 from tests.support.editing.cast_lifting import lift_casts
 from tests.support.editing.families import CONTEXTS, DEPTH, FACTS, FAMILIES, editable, random_priors, relative
+from tests.support.editing.sequence import grown
 from tests.support.reference.plain_editor import PlainModel, PlainSettings, edit_plainly
-from workers.editing.editor import edit, grown
+from workers.editing.editor import edit
 from workers.editing.model.editable_model import EditableModel
 from workers.editing.presets.preset import Preset
 from workers.editing.types import Fact, LayerPrior
@@ -34,7 +35,7 @@ def by_engine(
     history = []
     for batch in batches:
         updates = edit(shadow, batch, preset, priors, CONTEXTS, strict=True).updates
-        priors = dict(grown(priors, updates))
+        priors = grown(priors, updates)
         history.append({update.layer: update.dense for update in updates})
     return history
 

@@ -11,9 +11,10 @@ import pytest
 from torch import Tensor
 
 from tests.support.editing.cast_lifting import lift_casts
+from tests.support.editing.sequence import grown
 from tests.support.reference.plain_editor import PlainModel, PlainSettings, edit_plainly
 from workers.editing.contexts import read_contexts
-from workers.editing.editor import edit, grown
+from workers.editing.editor import edit
 from workers.editing.loading import load
 from workers.editing.model.editable_model import EditableModel
 from workers.editing.presets.preset import Preset
@@ -57,7 +58,7 @@ def by_engine(live: EditableModel, folder: Path, preset: Preset) -> list[dict[in
     history = []
     for batch in facts_of(folder):
         updates = edit(shadow, batch, preset, priors, contexts, strict=True).updates
-        priors = dict(grown(priors, updates))
+        priors = grown(priors, updates)
         history.append({update.layer: update.dense for update in updates})
     return history
 

@@ -63,7 +63,7 @@ class TestStreaming:
         found = second_moments(live, iter(TEXTS), LAYERS)
         assert found.tokens == sum(len(live.tokenizer(text)["input_ids"]) for text in TEXTS)
         for layer in LAYERS:
-            assert relative(found.second_moment(layer, INNER), directly(live, TEXTS, layer)) <= 1e-6
+            assert relative(found.kept(layer, INNER), directly(live, TEXTS, layer)) <= 1e-6
 
     @pytest.mark.parametrize("limit", [1, 40, 200, 10_000])
     def test_neither_micro_batches_nor_padding_change_it(self, live: EditableModel, limit: int) -> None:
@@ -72,7 +72,7 @@ class TestStreaming:
             found = second_moments(live, texts, LAYERS, max_batch_tokens=limit)
             assert found.tokens == expected.tokens
             for layer in LAYERS:
-                assert relative(found.second_moment(layer, INNER), expected.second_moment(layer, INNER)) <= 1e-6
+                assert relative(found.kept(layer, INNER), expected.kept(layer, INNER)) <= 1e-6
 
     def test_no_token_of_a_long_text_is_lost(self, live: EditableModel) -> None:
         assert len(live.tokenizer(LONG)["input_ids"]) > 2 * WINDOW
@@ -132,17 +132,17 @@ class TestFiles:
         moment = random_second_moment(INNER)
         save_file({"layer.2": moment, "note": torch.zeros(1)}, tmp_path / "c.safetensors")
         found = load_statistics(tmp_path / "c.safetensors", live)
-        assert torch.equal(found.second_moment(2, INNER), moment)
+        assert torch.equal(found.kept(2, INNER), moment)
 
     def test_a_missing_layer_is_named(self) -> None:
         with pytest.raises(StatisticsMismatch) as caught:
-            Statistics({0: random_second_moment(INNER)}, tokens=1).second_moment(3, INNER)
+            Statistics({0: random_second_moment(INNER)}, tokens=1).kept(3, INNER)
         assert (caught.value.field, caught.value.value) == ("layers", 3)
         assert "3" in caught.value.detail
 
     def test_a_wrong_width_is_named(self) -> None:
         with pytest.raises(StatisticsMismatch) as caught:
-            Statistics({0: random_second_moment(24)}, tokens=1).second_moment(0, INNER)
+            Statistics({0: random_second_moment(24)}, tokens=1).kept(0, INNER)
         assert caught.value.value == 0
         assert "24" in caught.value.detail
         assert str(INNER) in caught.value.detail

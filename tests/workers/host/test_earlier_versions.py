@@ -11,12 +11,12 @@ import torch
 
 from app.domain.contract import EditBatch, Fact, Hyperparameters, Prompt, Query, Rollback
 from app.domain.errors import UnknownVersion
+from tests.support.answers import probe
 from tests.support.turns import done
 from tests.support.worker_bench import opened
 from workers.host.earlier_versions import EarlierVersions
 from workers.host.model_host import ModelHost
 from workers.questions.batches import QuestionBatches
-from workers.questions.inference import probe
 from workers.questions.lane import QuestionReply
 
 PROMPT = Prompt(prompt="Lyon is a city in", candidates=("France", "Japan"))

@@ -15,7 +15,7 @@ from workers.editing.types import Fact
 from workers.host.statistics_store import CORPUS
 from workers.models import NAMES, bundled
 from workers.offline import BatchResult, OfflineModel
-from workers.questions.inference import standings
+from workers.questions.scoring import standings
 
 RELATIONS = ("capital", "currency", "continent", "language", "domain", "demonym")
 SUBJECT, EXAMPLE, ANOTHER = "Austria", "Liberia", "Sweden"

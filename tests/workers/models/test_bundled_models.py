@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import defaultdict
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +13,8 @@ import pytest
 from workers.editing.contexts import read_contexts
 from workers.editing.loading import load
 from workers.editing.lookup import object_ids, subject_row
-from workers.models import NAMES, bundled
-from workers.questions.inference import standings
+from workers.models import NAMES, bundled, source_of
+from workers.questions.scoring import standings
 
 MOST_BYTES = 16_000_000
 
@@ -101,5 +102,19 @@ def test_contexts_are_six_and_the_first_is_bare(folder: Path) -> None:
 
 def test_both_models_are_there() -> None:
     assert NAMES == ("atlas-gpt2", "atlas-llama")
-    with pytest.raises(KeyError):
-        bundled("no-such-model")
+    for name in ("no-such-model", "atlas"):  # the latter holds what they share
+        with pytest.raises(KeyError):
+            bundled(name)
+        assert source_of(name) == name
+
+
+def test_what_the_models_share_stands_once() -> None:
+    found = sorted(path for path in bundled(NAMES[0]).parent.glob("*/*") if path.parent.name != "__pycache__")
+    files = [path for path in found if not path.is_symlink()]
+    twins = defaultdict(list)
+    for path in files:
+        twins[sha256(path.read_bytes()).digest()].append(path)
+    assert [same for same in twins.values() if len(same) > 1] == []
+    links = [path for path in found if path.is_symlink()]
+    assert {path.readlink() for path in links} == {Path("..", "atlas", path.name) for path in links}
+    assert all(path.is_file() for path in links)

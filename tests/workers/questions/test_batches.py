@@ -13,9 +13,9 @@ import pytest
 
 from app.domain.contract import Generate, GenerateReply, Prompt, Query, QueryReply
 from app.domain.errors import PromptTooLong, Unavailable
+from tests.support.answers import generate, probe
 from tests.support.tiny_models import LANDS, PLACES, WINDOW, tiny
 from workers.questions.batches import MOST_RESTARTS, SHORT_ROWS, SHORT_STEPS, QuestionBatches
-from workers.questions.inference import generate, probe
 from workers.questions.lane import QuestionReply
 from workers.questions.rows import Live
 

@@ -9,8 +9,10 @@ import torch
 
 from app.domain.contract import Generate, Prompt
 from app.domain.errors import EmptyText, PromptTooLong, RequestError
+from tests.support.answers import generate, probe
 from tests.support.tiny_models import LANDS, PLACES, WINDOW, Tiny, tiny
-from workers.questions.inference import generate, greedy, probe, standings
+from workers.questions.decoding import greedy
+from workers.questions.scoring import standings
 
 PROMPTS = [f"{place} is a city in" for place in PLACES] + ["The river runs through Lyon, in the country of", "In"]
 PAIRS = list(itertools.product(PROMPTS, LANDS))

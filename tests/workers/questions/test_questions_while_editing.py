@@ -26,8 +26,7 @@ from tests.support.turns import done
 from tests.support.worker_bench import opened
 from tests.support.worker_process import until
 from workers.host.model_host import ModelHost
-from workers.questions.batches import QuestionBatches
-from workers.questions.inference import find
+from workers.questions.batches import QuestionBatches, find
 from workers.questions.rows import Found, Live, Question
 from workers.questions.sampling import Manner
 from workers.serving.card import CardOf

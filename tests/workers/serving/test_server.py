@@ -16,7 +16,7 @@ from app.domain.contract import EditBatch, GenerateReply, Problem, QueryReply, W
 from app.domain.errors import SubjectNotInPrompt, Unavailable
 from tests.support.tiny_models import WINDOW, tiny
 from workers.questions.batches import QuestionBatches
-from workers.questions.inference import Live
+from workers.questions.rows import Live
 from workers.serving.metrics import Metrics
 from workers.serving.server import create_server
 from workers.serving.server_thread import ServerThread

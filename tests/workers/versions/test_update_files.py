@@ -9,7 +9,8 @@ import torch
 from transformers import PreTrainedTokenizerFast
 
 from tests.support.editing.families import CONTEXTS, FACTS, editable, random_priors
-from workers.editing.editor import edit, grown
+from tests.support.editing.sequence import grown
+from workers.editing.editor import edit
 from workers.editing.model.updates import WeightUpdate
 from workers.editing.presets.preset import Preset
 from workers.editing.types import Priors, empty_keys

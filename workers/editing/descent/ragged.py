@@ -106,12 +106,11 @@ def _ragged_attention(
     return torch.cat(given).unsqueeze(0), None
 
 
-AttentionInterface.register(RAGGED, _ragged_attention)
-
-
 @contextmanager
 def ragged_attention(model: PreTrainedModel) -> Iterator[None]:
     """Within the context, the model's blocks take runs. It must be a shadow, which nobody else reads."""
+    AttentionInterface.register(RAGGED, _ragged_attention)
+    # Not by set_attn_implementation: that walks through all modules, and this is done at every gradient step.
     config = model.config.get_text_config()
     own, config._attn_implementation = config._attn_implementation, RAGGED  # noqa: SLF001
     try:

@@ -106,6 +106,24 @@ def oriented(module: nn.Module) -> Tensor:
     return weight.detach().T if isinstance(module, Conv1D) else weight.detach()
 
 
+def window(model: PreTrainedModel) -> int:
+    """The longest sequence that the model takes, in tokens.
+
+    Raises:
+        UnsupportedArchitecture: its configuration names none.
+    """
+    found = getattr(model.config.get_text_config(), "max_position_embeddings", None)
+    if found is None:
+        raise UnsupportedArchitecture("the model names no longest sequence", value=type(model).__name__)
+    return int(found)
+
+
+def device_of(model: PreTrainedModel) -> torch.device:
+    """Where the model takes its token ids: a model may be spread over several devices."""
+    embeddings: nn.Module = model.get_input_embeddings()
+    return next(embeddings.parameters()).device
+
+
 OWN = "sdpa"
 """The attention function that models are loaded with."""
 

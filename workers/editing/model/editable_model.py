@@ -14,7 +14,17 @@ from torch import Tensor, nn
 from transformers import PreTrainedModel, PreTrainedTokenizerFast
 
 from app.domain.errors import LayerOutOfRange, UnsupportedArchitecture
-from workers.editing.model.anatomy import Anatomy, Site, attention, in_features, locate, oriented, takes_runs
+from workers.editing.model.anatomy import (
+    Anatomy,
+    Site,
+    attention,
+    device_of,
+    in_features,
+    locate,
+    oriented,
+    takes_runs,
+    window,
+)
 from workers.editing.model.updates import LayerWeights, LowRank, WeightUpdate
 
 
@@ -65,16 +75,13 @@ class EditableModel:
 
     @property
     def window(self) -> int:
-        """Longest sequence the model takes, in tokens."""
-        window = getattr(self.model.config.get_text_config(), "max_position_embeddings", None)
-        if window is None:
-            raise UnsupportedArchitecture("the model names no longest sequence", value=type(self.model).__name__)
-        return int(window)
+        """The longest sequence that the model takes, in tokens."""
+        return window(self.model)
 
     @property
     def device(self) -> torch.device:
-        """Where the input embeddings are."""
-        return self.model.get_input_embeddings().weight.device  # type: ignore[return-value]
+        """Where the model takes its token ids."""
+        return device_of(self.model)
 
     def block(self, layer: int) -> nn.Module:
         """The decoder block at ``layer``."""

@@ -44,11 +44,6 @@ def choose_preset(
     return read_preset(file).with_overrides(named)
 
 
-def is_known(source: str) -> bool:
-    """Whether there is a preset of its own for this model."""
-    return _known(PurePath(source).name.lower()) is not None
-
-
 def _known(name: str) -> dict[str, Any] | None:
     for file in sorted(resources.files(__name__).iterdir(), key=lambda item: item.name):
         if file.name.endswith(".json"):

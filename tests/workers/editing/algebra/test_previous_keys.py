@@ -8,8 +8,9 @@ from torch import Tensor
 from transformers import PreTrainedTokenizerFast
 
 from tests.support.editing.families import CONTEXTS, FACTS, INNER, editable, random_priors, relative
+from tests.support.editing.sequence import grown
 from workers.editing.batch import tokenise_batch
-from workers.editing.editor import edit, grown
+from workers.editing.editor import edit
 from workers.editing.keys import keys_at, outputs_at
 from workers.editing.model.editable_model import EditableModel
 from workers.editing.presets.preset import Preset

@@ -5,11 +5,11 @@ from __future__ import annotations
 import pytest
 import torch
 from torch import Tensor
-from transformers import PreTrainedTokenizerFast
+from transformers import AttentionInterface, PreTrainedTokenizerFast
 
 from tests.support.editing.families import FAMILIES, HIDDEN, editable, relative
 from workers.editing.descent.compatibility import check_replay
-from workers.editing.descent.ragged import Strip
+from workers.editing.descent.ragged import RAGGED, Strip
 from workers.editing.descent.suffix_rows import SuffixRow
 from workers.editing.descent.suffixes import SuffixBatch, suffix_batches
 from workers.editing.model.anatomy import Site
@@ -71,6 +71,17 @@ def test_a_run_without_some_rows_gives_the_others_what_it_gave(tokenizer: PreTra
         before = whole.replay(shifts[:, whole.facts], whole.ends[at])
         assert relative(smaller.replay(shifts[:, smaller.facts], smaller.ends), before) <= 1e-6
         assert smaller.keep(torch.zeros(5, dtype=torch.bool)) is None
+
+
+def test_the_attention_of_runs_is_made_known_when_it_is_first_asked_for(
+    tokenizer: PreTrainedTokenizerFast, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And not when a module is imported."""
+    monkeypatch.delitem(AttentionInterface._global_mapping, RAGGED, raising=False)
+    [batch] = batches("llama", tokenizer)
+    assert RAGGED not in AttentionInterface._global_mapping
+    batch.replay(torch.zeros(1, len(ROWS), HIDDEN), batch.ends)
+    assert RAGGED in AttentionInterface._global_mapping
 
 
 def test_a_model_whose_runs_go_wrong_is_replayed_length_by_length(

@@ -11,7 +11,8 @@ from torch import Tensor
 from transformers import PreTrainedTokenizerFast
 
 from tests.support.editing.families import CONTEXTS, FACTS, editable, random_priors
-from workers.editing.editor import edit, grown
+from tests.support.editing.sequence import grown
+from workers.editing.editor import edit
 from workers.editing.methods import prune, rect
 from workers.editing.model.editable_model import EditableModel
 from workers.editing.model.updates import LayerWeights, WeightUpdate

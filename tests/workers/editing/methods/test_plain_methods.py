@@ -10,9 +10,10 @@ from transformers import PreTrainedTokenizerFast
 
 from tests.support.editing.cast_lifting import lift_casts
 from tests.support.editing.families import CONTEXTS, FACTS, FAMILIES, editable, random_priors, relative
+from tests.support.editing.sequence import grown
 from tests.support.reference.plain_editor import PlainModel, PlainSettings
 from tests.support.reference.plain_methods import History, PlainTuning, by_ft_l, by_prune, by_rect, by_rome
-from workers.editing.editor import edit, grown
+from workers.editing.editor import edit
 from workers.editing.model.editable_model import EditableModel
 from workers.editing.presets.preset import Preset
 from workers.editing.priors import plan_layers

@@ -15,11 +15,12 @@ from app.domain.errors import InvalidHyperparameter
 from tests.support.editing.cast_lifting import lift_casts
 from tests.support.editing.families import CONTEXTS, DEPTH, FACTS, FAMILIES, editable, random_priors, relative
 from tests.support.editing.remembering import Witness
+from tests.support.editing.sequence import grown
 from tests.support.reference.plain_editor import PlainModel, PlainSettings
 from tests.support.reference.plain_pmet import edit_by_pmet
 from workers.editing.batch import tokenise_batch
 from workers.editing.descent.targets import targets_at
-from workers.editing.editor import edit, grown
+from workers.editing.editor import edit
 from workers.editing.groups import group_by_key
 from workers.editing.keys import outputs_at
 from workers.editing.lookup import object_ids

@@ -5,13 +5,14 @@ from __future__ import annotations
 import pytest
 import torch
 from torch import Tensor, nn
-from transformers import MixtralConfig, PreTrainedTokenizerFast
+from transformers import BloomConfig, MixtralConfig, PreTrainedTokenizerFast
 from transformers.pytorch_utils import Conv1D
 
 from app.domain.errors import LayerOutOfRange, UnsupportedArchitecture
 from tests.support.editing.families import DEPTH, FAMILIES, HIDDEN, INNER, WINDOW, editable, random_model, relative
 from workers.editing.model.editable_model import EditableModel
 from workers.editing.model.updates import WeightUpdate
+from workers.questions.decoding import greedy
 
 IDS = torch.tensor([[5, 17, 60, 3]])
 
@@ -83,6 +84,14 @@ class TestStructure:
         )
         with pytest.raises(UnsupportedArchitecture):
             EditableModel.of(random_model(config), tokenizer)
+
+    def test_a_model_that_names_no_longest_sequence_is_refused(self, tokenizer: PreTrainedTokenizerFast) -> None:
+        """For questions as for edits: there is one window."""
+        model = random_model(BloomConfig(vocab_size=300, hidden_size=HIDDEN, n_layer=2, n_head=4))
+        with pytest.raises(UnsupportedArchitecture, match="longest sequence"):
+            EditableModel.of(model, tokenizer)
+        with pytest.raises(UnsupportedArchitecture, match="longest sequence"):
+            greedy(model, tokenizer, ["In"], 1)
 
     @pytest.mark.parametrize("layer", [-1, DEPTH, 999])
     def test_a_layer_that_is_not_there_is_refused(self, tokenizer: PreTrainedTokenizerFast, layer: int) -> None:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import Any
 
 import pytest
 
 from app.domain.errors import InvalidHyperparameter
-from workers.editing.presets import choose_preset, find_preset, is_known
+from workers.editing import presets
+from workers.editing.presets import choose_preset, find_preset
 from workers.editing.presets.preset import Preset, read_preset
 from workers.editing.priors import plan_layers
 
@@ -214,6 +215,14 @@ class TestRanges:
         preset = Preset((1, 2))
         assert preset.with_overrides({"layers": [3, 4], "v_lr": "1e-1"}) == Preset((3, 4), v_lr=0.1)
         assert preset == Preset((1, 2))
+
+
+def is_known(source: str) -> bool:
+    """Whether a preset of ours names this model."""
+    files = Path(presets.__file__).parent.glob("*.json")
+    return any(
+        PurePath(source).name.lower() in json.loads(file.read_text(encoding="utf-8"))["models"] for file in files
+    )
 
 
 class TestPublishedSettings:
