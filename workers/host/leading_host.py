@@ -10,6 +10,7 @@ from app.domain.contract import JobOutcome, JobStatus
 from app.domain.errors import PreconditionFailed, StaleEpoch, VersionExists
 from app.domain.failpoints import Point, failpoint
 from app.domain.log.edit_log import EditLog
+from app.domain.log_form import described
 from app.domain.manifest import Draft, Manifest
 from workers.editing.knowledge import KnowledgeBase
 from workers.editing.model.editable_model import EditableModel
@@ -130,7 +131,7 @@ class LeadingHost(LiveHost):
             if (committed := self.log.find_job(str(draft.job))) is not None:
                 self._catch_up()
         except Exception as error:
-            detail = f"version {draft.version} may be committed, and cannot be put in service: {error}"
+            detail = f"version {draft.version} may be committed, and cannot be put in service: {described(error)}"
             raise VersionExists(detail, value=draft.version) from error
         return committed
 
