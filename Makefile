@@ -7,7 +7,7 @@ STAMP  := $(VENV)/.installed
 BENCHMARKS := edit_speed edit_cost solve_speed sequence_cost roofline query_latency sequential_editing
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo serve test crashtest check format bench clean
+.PHONY: help install demo serve test crashtest check format docs bench clean
 
 help:            ## what there is
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/'
@@ -46,6 +46,9 @@ check: $(STAMP)  ## format, lint, types, imports
 format: $(STAMP) ## put the format right
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
+
+docs: $(STAMP)   ## the pages that are made from the code
+	$(BIN)/python -m tools.settings_page > docs/settings.md
 
 bench: $(STAMP)  ## the measurements behind the README's figures
 	@missed=; for name in $(BENCHMARKS); do $(BIN)/python -m benchmarks.$$name --check || missed="$$missed $$name"; done; \

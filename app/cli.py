@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import shutil
 import signal
 from importlib.metadata import entry_points
@@ -14,6 +13,8 @@ import typer
 from rich.console import Console
 
 from app.domain.errors import EditError
+from app.domain.logging_setup import set_up_logging
+from app.domain.settings import DATA_DIR
 from app.local.demo import Demo
 from app.local.stack import Stack, StackSettings, free_port, running
 from app.log_cli import log_cli
@@ -38,8 +39,8 @@ def serve(
 ) -> None:
     """Run Redis (unless PALIMPSEST_REDIS_URL names one), a worker a model and the front end, until Ctrl-C."""
     console = Console()
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
     settings = Settings()
+    set_up_logging(settings.log_level)
     stack = StackSettings(
         models=tuple(models or [DEFAULT_MODEL]),
         data_dir=data_dir or settings.data_dir,
@@ -48,7 +49,6 @@ def serve(
         redis_url=settings.redis_url,
         replicas=replicas,
     )
-    logging.getLogger("httpx").setLevel(logging.WARNING)
     for number in (signal.SIGINT, signal.SIGTERM):  # SIGINT too: a shell's background job inherits it as ignored
         signal.signal(number, _interrupt)
     try:
@@ -65,9 +65,7 @@ def serve(
 @cli.command()
 def demo(
     model: Annotated[str, typer.Option(help="A bundled model.")] = DEFAULT_MODEL,
-    data_dir: Annotated[Path, typer.Option(help="Wiped at the start, but for its statistics.")] = Path(
-        ".palimpsest/demo"
-    ),
+    data_dir: Annotated[Path, typer.Option(help="Wiped at the start, but for its statistics.")] = DATA_DIR / "demo",
 ) -> None:
     """Edit a dozen real facts over HTTP, and show what the model says before and after."""
     console = Console()

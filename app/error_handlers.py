@@ -45,7 +45,7 @@ def problems(*errors: type[EditError]) -> dict[int | str, dict[str, Any]]:
 async def _answer(request: Request, error: Exception) -> Response:
     problem, headers = _described(request, error)
     if problem.status >= HTTPStatus.INTERNAL_SERVER_ERROR:
-        logger.warning("%s %s ended in %s: %r", request.method, request.url.path, problem.code, error)
+        logger.warning("%s %s ended in %s: %s", request.method, request.url.path, problem.code, error)
     return Response(problem.model_dump_json(), problem.status, headers, MEDIA_TYPE)
 
 

@@ -17,6 +17,8 @@ from redis.retry import Retry
 from app import error_handlers
 from app.body_limit import BodyLimit
 from app.dependencies import Services
+from app.domain.logging_setup import set_up_logging
+from app.domain.settings import warn_of_unknown_variables
 from app.edit_logs import EditLogs
 from app.fleet import Fleet
 from app.jobs.acceptance import Acceptance
@@ -38,7 +40,7 @@ class State(TypedDict):
 
 
 def create_app(settings: Settings | None = None) -> FastAPI:
-    """The application; it connects when it starts and lets go when it ends.
+    """The application; it connects when it starts and lets go when it ends. Sets up logging, unless the host has.
 
     Raises:
         ValueError: no Redis server is named.
@@ -47,6 +49,8 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     settings = settings or Settings()
     if (redis_url := settings.redis_url) is None:
         raise ValueError("PALIMPSEST_REDIS_URL is not set, and the front end brings no Redis server of its own")
+    set_up_logging(settings.log_level)
+    warn_of_unknown_variables(Settings)
     metrics = Metrics()
 
     def lifespan(_: FastAPI) -> AbstractAsyncContextManager[State]:

@@ -6,7 +6,6 @@ torch takes seconds to import, so everything that needs it is imported where a c
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -18,6 +17,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from app.domain.contract import ExportFormat
 from app.domain.errors import EditError, RequestError
+from app.domain.settings import DATA_DIR, SharedSettings
 
 DEFAULT_SAMPLES = 10_000
 
@@ -50,7 +50,7 @@ def apply(
     dtype: Dtype = "float32",
     strict: Annotated[bool, typer.Option("--strict", help="Exactly the published behaviour.")] = False,
     report: Annotated[Path | None, typer.Option(help="Write a JSON report of every batch here.")] = None,
-    data_dir: Annotated[Path, typer.Option(help="Where statistics made on the way are kept.")] = Path(".palimpsest"),
+    data_dir: Annotated[Path, typer.Option(help="Where statistics made on the way are kept.")] = DATA_DIR,
 ) -> None:
     """Edit a model from a file of facts, without a service, and write the updates."""
     console = Console(stderr=True)
@@ -147,8 +147,7 @@ def statistics(
 
 def _log_root() -> str:
     """Where a worker with the same environment would keep its logs."""
-    data_dir = Path(os.environ.get("PALIMPSEST_DATA_DIR") or ".palimpsest")
-    return os.environ.get("PALIMPSEST_LOG_DIR") or str(data_dir / "log")
+    return str(SharedSettings().log_dir)
 
 
 def _layers(text: str | None) -> tuple[int, ...]:

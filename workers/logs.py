@@ -1,29 +1,15 @@
-"""Log lines with their fields: ``job_id model version method layer seconds``. Never a fact's text."""
+"""A worker's log lines: those of both sides, and transformers' among them."""
 
 from __future__ import annotations
 
-import logging
-import sys
+from transformers.utils import logging as transformers_logging
 
-from transformers.utils.logging import disable_progress_bar
-
-FIELDS = ("job_id", "model", "version", "method", "layer", "seconds")
+from app.domain.logging_setup import set_up_logging
 
 
-class FieldFormatter(logging.Formatter):
-    """Appends the fields that a record has to its message."""
-
-    def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802 - logging's name
-        """The record's line, before any traceback."""
-        fields = [f"{name}={value}" for name in FIELDS if (value := getattr(record, name, None)) is not None]
-        return " ".join([super().formatMessage(record), *fields])
-
-
-def set_up_logging(level: str) -> None:
-    """All loggers to standard error; libraries only from warnings on."""
-    handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(FieldFormatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
-    logging.basicConfig(level=logging.WARNING, handlers=[handler])
-    for name in ("app", "workers", "rq"):
-        logging.getLogger(name).setLevel(level)
-    disable_progress_bar()  # type: ignore[no-untyped-call]
+def set_up_worker_logging(level: str) -> None:
+    """As ``set_up_logging`` does, also for what transformers says; without its progress bars."""
+    set_up_logging(level)
+    transformers_logging.disable_default_handler()  # it has a form of its own
+    transformers_logging.enable_propagation()
+    transformers_logging.disable_progress_bar()  # type: ignore[no-untyped-call]

@@ -6,7 +6,6 @@ a setting is invalid.
 
 from __future__ import annotations
 
-import argparse
 import logging
 import signal
 import sys
@@ -17,16 +16,16 @@ from types import FrameType
 from typing import NoReturn
 
 import torch
-from pydantic import ValidationError
 from redis import Redis
 
 from app.domain import keyspace
 from app.domain.errors import EditError
+from app.domain.settings import warn_of_unknown_variables
 from workers.host.host_settings import HostSettings
 from workers.host.model_host import ModelHost
 from workers.lead.duty import Duty
 from workers.lead.lease import Lease
-from workers.logs import set_up_logging
+from workers.logs import set_up_worker_logging
 from workers.priority import SWITCH_INTERVAL_S, compute_threads, stand_back
 from workers.questions.batches import QuestionBatches
 from workers.queue.job_taking import JobTaking, worker_id
@@ -36,60 +35,25 @@ from workers.serving.metrics import Metrics
 from workers.serving.registration import Registration
 from workers.serving.server import create_server
 from workers.serving.server_thread import ServerThread
-from workers.settings import WorkerSettings
+from workers.settings import WorkerSettings, read_settings
 
-log = logging.getLogger(__name__)
-
-OPTIONS = (
-    "model",
-    "name",
-    "revision",
-    "device",
-    "dtype",
-    "preset",
-    "statistics",
-    "host",
-    "port",
-    "advertise-url",
-    "redis-url",
-    "data-dir",
-    "log-dir",
-    "role",
-    "log-level",
-)
-"""Settings that the command line takes; all settings can be given by the environment."""
+logger = logging.getLogger(__name__)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a worker until it is told to stop; return the exit status."""
     settings = read_settings(arguments)
-    set_up_logging(settings.log_level)
+    set_up_worker_logging(settings.log_level)
+    warn_of_unknown_variables(WorkerSettings)
     sys.setswitchinterval(SWITCH_INTERVAL_S)
     signal.signal(signal.SIGTERM, _exit)
     signal.signal(signal.SIGINT, _exit)
     try:
         return _run(settings)
     except (EditError, OSError) as error:  # OSError: no such model, port taken, disk full
-        log.error("not served: %s", error, extra={"model": settings.name})  # noqa: TRY400 - no traceback
+        words = error if isinstance(error, EditError) else str(error)  # about a file or an address, never about a fact
+        logger.error("not served: %s", words, extra={"model": settings.name})  # noqa: TRY400 - no traceback
         return 1
-
-
-def read_settings(arguments: Sequence[str] | None = None) -> WorkerSettings:
-    """Settings from the command line, which goes first, and the environment.
-
-    Raises:
-        SystemExit: status 2, with a message that names what is invalid.
-    """
-    parser = argparse.ArgumentParser(prog="python -m workers", description="Hold, edit and question one model.")
-    for option in OPTIONS:
-        field = WorkerSettings.model_fields[option.replace("-", "_")]
-        parser.add_argument(f"--{option}", help=field.description, default=argparse.SUPPRESS)
-    given = vars(parser.parse_args(arguments))
-    try:
-        return WorkerSettings(**given)
-    except ValidationError as error:
-        faults = [f"{'.'.join(map(str, each['loc']))}: {each['msg']}" for each in error.errors()]
-        parser.error("; ".join(faults))
 
 
 def _exit(_signal: int, _frame: FrameType | None) -> NoReturn:
@@ -132,7 +96,7 @@ def _run(settings: WorkerSettings) -> int:
             stack.enter_context(registration)
             stack.callback(_ignore_signals)
             stand_back(editing_threads, settings.edit_nice)
-            log.info("serving at %s", card.url, extra={"model": host.name, "version": host.version})
+            logger.info("serving at %s", card.url, extra={"model": host.name, "version": host.version})
 
         return duty.do(settings.role, open_house)
 

@@ -2,49 +2,48 @@
 
 from __future__ import annotations
 
+import argparse
 import socket
+import sys
+from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, field_validator, model_validator
-from pydantic_settings import BaseSettings, SettingsConfigDict
-from redis import Redis
+from pydantic import Field, ValidationError, model_validator
+from pydantic_settings import CliSettingsSource, SettingsConfigDict
 
 from app.domain.contract import Name
-from app.domain.log.root import LogRootSetting
+from app.domain.settings import WORKER_PREFIX, Count, LogLevel, Port, RedisUrl, Seconds, SharedSettings, faults
 from workers.models import source_of
 
-Seconds = Annotated[float, Field(gt=0, allow_inf_nan=False)]
-DATA_DIR = Path(".palimpsest")
+PROGRAM = "python -m workers"
 
 
-class WorkerSettings(BaseSettings):
-    """What a worker needs to know before it loads its model; ``PALIMPSEST_WORKER_<NAME>`` in the environment.
+class WorkerSettings(SharedSettings):
+    """Hold one model, edit it, and answer questions put to it.
 
-    Raises:
-        pydantic.ValidationError: a value is missing or out of its range.
+    Every option is also a variable of the environment, PALIMPSEST_WORKER_<NAME>; PALIMPSEST_REDIS_URL,
+    PALIMPSEST_DATA_DIR and PALIMPSEST_LOG_DIR are those of the front end. The command line goes first.
     """
 
-    model_config = SettingsConfigDict(
-        env_prefix="PALIMPSEST_WORKER_", env_ignore_empty=True, frozen=True, extra="ignore", populate_by_name=True
-    )
+    model_config = SettingsConfigDict(env_prefix=WORKER_PREFIX)
 
     model: Annotated[str, Field(min_length=1)] = Field(description="Folder, hub id, or a bundled model's name.")
-    name: Name = Field(description="What requests call the model; by default the last part of its path.")
-    revision: str | None = Field(None, description="Of a hub id.")
-    device: Annotated[str, Field(pattern=r"^(auto|cpu|mps|cuda(:\d+)?)$")] = "auto"
-    dtype: Literal["float64", "float32", "bfloat16", "float16"] = "float32"
-    preset: Path | None = Field(None, description="Hyperparameter file; by default the model's own.")
-    statistics: Path | None = Field(None, description="Second moments made by `palimpsest statistics`.")
-
-    redis_url: str = Field("redis://127.0.0.1:6379/0", validation_alias="PALIMPSEST_REDIS_URL")
-    data_dir: Path = Field(DATA_DIR, validation_alias="PALIMPSEST_DATA_DIR")
-    log_dir: LogRootSetting = Field(
-        DATA_DIR / "log",
-        validation_alias="PALIMPSEST_LOG_DIR",
-        description="Root of the edit logs, or a URL that fsspec knows.",
+    name: Name = Field(
+        "", validate_default=False, description="What requests call the model; by default the last part of its path."
     )
+    revision: str | None = Field(None, description="Of a hub id.")
+    device: Annotated[str, Field(pattern=r"^(auto|cpu|mps|cuda(:\d+)?)$")] = Field(
+        "auto", description="cpu, mps, cuda or cuda:<number>; auto: cuda if there is one, else cpu."
+    )
+    dtype: Literal["float64", "float32", "bfloat16", "float16"] = Field("float32", description="Of the live weights.")
+    preset: Path | None = Field(None, description="Hyperparameter file; by default the model's own.")
+    statistics: Path | None = Field(
+        None, description="Second moments made by `palimpsest statistics`; by default from the model's own corpus."
+    )
+
+    redis_url: RedisUrl = Field("redis://127.0.0.1:6379/0", description="redis://, rediss:// or unix://.")
 
     role: Literal["leader", "replica", "auto"] = Field(
         "leader", description="leader: edits, or ends; replica: only follows; auto: leads when nobody does."
@@ -57,43 +56,35 @@ class WorkerSettings(BaseSettings):
     )
 
     host: str = Field("127.0.0.1", description="Interface of the worker's own HTTP; there is no access control.")
-    port: Annotated[int, Field(ge=0, le=65535)] = Field(0, description="0 takes a free one.")
-    advertise_url: str | None = Field(None, description="How the front end reaches this worker, if not by host.")
+    port: Port = Field(0, description="0 takes a free one.")
+    advertise_url: str | None = Field(
+        None, description="How the front end reaches this worker; by default by host and port."
+    )
 
-    max_batch_tokens: Annotated[int, Field(ge=1)] = 16384
-    max_questions: Annotated[int, Field(ge=1)] = Field(256, description="May wait for an answer at the same time.")
-    question_threads: Annotated[int, Field(ge=1)] | None = Field(
+    max_batch_tokens: Count = Field(16384, description="Tokens in one pass through the model.")
+    max_questions: Count = Field(256, description="May wait for an answer at the same time.")
+    question_threads: Count | None = Field(
         None, description="Cores that a batch of questions uses; by default half of them."
     )
     edit_nice: Annotated[int, Field(ge=0, le=19)] = Field(
         5, description="How far edits stand back behind questions on a busy processor; 0 for not at all."
     )
-    earlier_versions: Annotated[int, Field(ge=1)] = Field(
+    earlier_versions: Count = Field(
         4, description="Earlier versions kept at hand for questions, each as large as the edited matrices."
     )
-    snapshot_every: Annotated[int, Field(ge=1)] = Field(
+    snapshot_every: Count = Field(
         64, description="A start replays about so many versions at most; the others it reads from a snapshot."
     )
     deadline_s: Seconds = Field(4 * 3600.0, description="Longest time that one edit may take.")
     stop_grace_s: Annotated[float, Field(ge=0)] = Field(5.0, description="What a stop leaves a running job.")
-    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
+    log_level: LogLevel = Field("INFO", description="From which level on the worker's log lines are written.")
 
     @model_validator(mode="before")
     @classmethod
-    def _derived(cls, values: dict[str, Any]) -> dict[str, Any]:
-        derived: dict[str, Any] = {}
-        if not values.get("name") and values.get("model"):
-            derived["name"] = Path(values["model"]).resolve().name
-        data_dir = values.get("data_dir", values.get("PALIMPSEST_DATA_DIR"))
-        if data_dir is not None and not {"log_dir", "PALIMPSEST_LOG_DIR"} & set(values):
-            derived["log_dir"] = Path(data_dir) / "log"
-        return {**values, **derived}
-
-    @field_validator("redis_url")
-    @classmethod
-    def _redis_url_names_a_server(cls, url: str) -> str:
-        Redis.from_url(url).close()
-        return url
+    def _named(cls, values: dict[str, Any]) -> dict[str, Any]:
+        if values.get("name") or not values.get("model"):
+            return values
+        return {**values, "name": Path(values["model"]).resolve().name}
 
     @cached_property
     def source(self) -> str:
@@ -107,3 +98,38 @@ class WorkerSettings(BaseSettings):
         everywhere = self.host in ("0.0.0.0", "::")  # noqa: S104 - compared, not bound
         host = socket.gethostname() if everywhere else self.host
         return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+
+
+def read_settings(arguments: Sequence[str] | None = None) -> WorkerSettings:
+    """Settings from the command line (this process's, unless another is given) and the environment.
+
+    Raises:
+        SystemExit: status 2, with a sentence that names the options and variables at fault; 0 after ``--help``.
+    """
+    given = list(sys.argv[1:] if arguments is None else arguments)
+    command_line: CliSettingsSource[Any] = CliSettingsSource(
+        WorkerSettings,
+        cli_prog_name=PROGRAM,
+        cli_parse_args=given,
+        cli_kebab_case=True,
+        cli_avoid_json=True,
+        cli_hide_none_type=True,
+        formatter_class=_Help,
+    )
+    try:
+        return WorkerSettings(_cli_settings_source=command_line)
+    except ValidationError as error:
+        sentences = [f"{_given_by(name)}: {fault}" for name, fault in faults(error).items()]
+        sys.stderr.write(f"{PROGRAM}: error: {'; '.join(sentences)}\n")
+        raise SystemExit(2) from None
+
+
+def _given_by(name: str) -> str:
+    return f"--{name.replace('_', '-')} ({WorkerSettings.variable(name)})"
+
+
+class _Help(argparse.HelpFormatter):
+    """Help that says nothing of a default that is none: the description does."""
+
+    def _get_help_string(self, action: argparse.Action) -> str | None:
+        return (action.help or "").removesuffix(" (default: None)").removesuffix(" (default: )")

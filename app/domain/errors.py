@@ -53,7 +53,8 @@ class EditError(Exception):
     """Base of the tree.
 
     Args:
-        detail: one sentence for a person; says what went wrong and what would be right.
+        detail: one sentence for a person; says what went wrong and what would be right. It stands in log lines too, so
+            it never has the text of a fact or a question: that is the value's to show.
         field: dotted path of the offending field in the request (``facts.3.prompt``), or None.
         value: the offending value, or None.
     """

@@ -15,6 +15,7 @@ import uvicorn
 from fastapi import FastAPI
 from fastapi.testclient import TestClient
 from redis import Redis
+from uvicorn.config import LOGGING_CONFIG
 
 from app.main import create_app
 from app.settings import Settings
@@ -79,9 +80,10 @@ class TestRouter:
 
 
 @contextmanager
-def serving(app: FastAPI) -> Iterator[str]:
-    """The application on a real port, as it is deployed; its URL."""
-    server = uvicorn.Server(uvicorn.Config(app, host="127.0.0.1", port=0, log_level="critical"))
+def serving(app: FastAPI, log_level: str | None = "critical") -> Iterator[str]:
+    """The application on a real port, as it is deployed; its URL. Without a level it leaves the logging as it is."""
+    log_config = LOGGING_CONFIG if log_level else None
+    server = uvicorn.Server(uvicorn.Config(app, host="127.0.0.1", port=0, log_level=log_level, log_config=log_config))
     thread = threading.Thread(target=server.run)
     thread.start()
     while not server.started:

@@ -6,14 +6,14 @@ from pathlib import Path
 
 import pytest
 
-from workers.main import read_settings
 from workers.models import bundled
+from workers.settings import WorkerSettings, read_settings
 
 
 @pytest.fixture(autouse=True)
 def no_environment(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ("PALIMPSEST_REDIS_URL", "PALIMPSEST_DATA_DIR", "PALIMPSEST_LOG_DIR", "PALIMPSEST_WORKER_MODEL"):
-        monkeypatch.delenv(name, raising=False)
+    for name in WorkerSettings.model_fields:
+        monkeypatch.delenv(WorkerSettings.variable(name), raising=False)
 
 
 @pytest.mark.parametrize(
@@ -72,6 +72,8 @@ def test_variables_of_other_programs_are_not_read(monkeypatch: pytest.MonkeyPatc
     "arguments",
     [
         [],
+        ["--model", "mine", "--max-questions", "0"],
+        ["--model", "mine", "--lease-s", "soon"],
         ["--model", ""],
         ["--model", "mine", "--name", "../mine"],
         ["--model", "mine", "--port", "70000"],
@@ -86,8 +88,62 @@ def test_an_invalid_value_refuses_to_start(arguments: list[str], capsys: pytest.
     with pytest.raises(SystemExit) as caught:
         read_settings(arguments)
     assert caught.value.code == 2
-    invalid = arguments[-2].removeprefix("--").replace("-", "_") if arguments else "model"
-    assert f"{invalid}:" in capsys.readouterr().err
+    option = arguments[-2] if arguments else "--model"
+    invalid = option.removeprefix("--").replace("-", "_")
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith(f"python -m workers: error: {option} ({WorkerSettings.variable(invalid)}): ")
+    assert "http" not in line  # neither the value nor a page of pydantic's
+
+
+def test_an_invalid_variable_is_named_like_its_option(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("PALIMPSEST_WORKER_SNAPSHOT_EVERY", "0")
+    monkeypatch.setenv("PALIMPSEST_REDIS_URL", "http://:hunter2@redis")
+    with pytest.raises(SystemExit):
+        read_settings(["--model", "mine"])
+    told = capsys.readouterr().err
+    assert "--snapshot-every (PALIMPSEST_WORKER_SNAPSHOT_EVERY): " in told
+    assert "--redis-url (PALIMPSEST_REDIS_URL): " in told
+    assert "hunter2" not in told
+
+
+@pytest.mark.parametrize("arguments", [["--colour", "red"], ["--model"]])
+def test_an_option_that_is_none_or_has_no_value_refuses_to_start(
+    arguments: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as caught:
+        read_settings(arguments)
+    assert caught.value.code == 2
+    assert arguments[0] in capsys.readouterr().err.splitlines()[-1]
+
+
+def test_every_setting_is_an_option_with_help(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as caught:
+        read_settings(["--help"])
+    assert caught.value.code == 0
+    told = " ".join(capsys.readouterr().out.split())
+    for name, field in WorkerSettings.model_fields.items():
+        assert f" --{name.replace('_', '-')} " in told
+        assert str(field.description) in told
+    assert "default: None" not in told
+
+
+@pytest.mark.parametrize(
+    ("option", "given", "value"),
+    [
+        ("--lease-s", "2.5", 2.5),
+        ("--max-questions", "8", 8),
+        ("--question-threads", "2", 2),
+        ("--stop-grace-s", "0", 0.0),
+        ("--advertise-url", "http://worker:8100", "http://worker:8100"),
+        ("--statistics", "moments.safetensors", Path("moments.safetensors")),
+    ],
+)
+def test_an_option_gives_its_setting(option: str, given: str, value: object) -> None:
+    name = option.removeprefix("--").replace("-", "_")
+    for arguments in ([option, given], [f"{option}={given}"]):
+        assert getattr(read_settings(["--model", "mine", *arguments]), name) == value
 
 
 def test_the_card_gives_an_address_that_others_can_reach() -> None:

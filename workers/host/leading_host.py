@@ -10,6 +10,7 @@ from app.domain.contract import JobOutcome, JobStatus, Progress
 from app.domain.errors import VersionExists
 from app.domain.failpoints import Point, failpoint
 from app.domain.log.edit_log import EditLog
+from app.domain.log_form import described
 from app.domain.manifest import Draft, Manifest
 from workers.editing.model.editable_model import EditableModel
 from workers.host.candidate import Candidate
@@ -116,7 +117,7 @@ class LeadingHost(LiveHost):
                 return None
             self._catch_up()
         except Exception as error:  # the job's edge, still: whatever it is, nobody knows what this worker serves
-            detail = f"job {job_id} may be committed, and its version cannot be put in service: {error}"
+            detail = f"job {job_id} may be committed, and its version cannot be put in service: {described(error)}"
             raise VersionExists(detail, value=job_id) from error
         return outcome_of(committed)
 
