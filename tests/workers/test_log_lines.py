@@ -24,7 +24,6 @@ from app.domain.errors import EditFailed, StaleEpoch
 from tests.support.log_lines import SECRET, log_lines
 from tests.support.worker_bench import APPLY, Bench, batch
 from workers.host.model_host import ModelHost
-from workers.host.proposal import Proposal
 from workers.questions.batches import QuestionBatches
 from workers.questions.rows import Live
 from workers.serving.metrics import Metrics
@@ -50,17 +49,17 @@ class TestJobs:
     def test_one_that_succeeds(self, bench: Bench, lines: io.StringIO) -> None:
         bench.enqueue("one", args=[JOB])
         bench.work()
-        assert "INFO workers.queue.jobs: job succeeded job_id=one model=tiny version=1 method=" in lines.getvalue()
+        assert "INFO workers.queue.jobs: edit succeeded job_id=one model=tiny version=1 method=" in lines.getvalue()
 
     def test_one_that_fails_for_a_reason_nobody_foresaw(
         self, bench: Bench, lines: io.StringIO, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr(Proposal, "compute", careless)
+        monkeypatch.setattr("workers.host.work.edit.propose", careless)
         bench.enqueue("one", args=[JOB])
         bench.work()
         said = lines.getvalue()
         assert re.search(r"ERROR workers\.queue\.jobs: .*failed job_id=one\n", said)
-        assert re.search(r'File ".*workers/host/model_host\.py", line \d+, in ModelHost\.edit\n', said)
+        assert re.search(r'File ".*workers/host/work/edit\.py", line \d+, in Edit\.do\n', said)
         assert "\nValueError\n" in said
         assert bench.ended == [JobStatus.FAILED]
 
@@ -68,10 +67,10 @@ class TestJobs:
         def failed(*_: object) -> NoReturn:
             raise EditFailed("the system has no solution", field="facts.0", value=SECRET) from ValueError(SECRET)
 
-        monkeypatch.setattr(Proposal, "compute", failed)
+        monkeypatch.setattr("workers.host.work.edit.propose", failed)
         bench.enqueue("one", args=[JOB])
         bench.work()
-        assert "job failed: edit_failed job_id=one" in lines.getvalue()
+        assert "edit failed: edit_failed job_id=one" in lines.getvalue()
 
     def test_one_at_which_the_lead_is_lost(
         self, bench: Bench, lines: io.StringIO, monkeypatch: pytest.MonkeyPatch
@@ -79,7 +78,7 @@ class TestJobs:
         def overtaken(*_: object) -> NoReturn:
             raise StaleEpoch("a newer leader has taken over", value=SECRET)
 
-        monkeypatch.setattr(Proposal, "compute", overtaken)
+        monkeypatch.setattr("workers.host.work.edit.propose", overtaken)
         bench.enqueue("one", args=[JOB])
         bench.work()
         assert "lead lost: a newer leader has taken over job_id=one" in lines.getvalue()
@@ -100,7 +99,7 @@ class TestJobs:
         bench.enqueue("one", args=[request_json])
         bench.work()
         assert bench.outcome("one").status is JobStatus.FAILED
-        assert re.search(r"job failed: [a-z_]+ job_id=one model=tiny", lines.getvalue())
+        assert re.search(r"edit failed: [a-z_]+ job_id=one model=tiny", lines.getvalue())
 
     @pytest.mark.parametrize(
         ("function", "arguments", "more"),
