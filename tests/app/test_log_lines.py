@@ -26,7 +26,7 @@ from app.local.stack import free_port
 from app.main import create_app
 from app.settings import Settings
 from tests.app.test_service import serving
-from tests.support.log_lines import SECRET, log_lines
+from tests.support.log_lines import SECRET, log_lines, said_in
 from tests.support.worker_end import WorkerEnd
 from tests.support.worker_process import until
 
@@ -64,7 +64,7 @@ class TestRequests:
     ) -> None:
         monkeypatch.setattr(Jobs, "submit", careless)
         assert front_end.post("/edits", json=BATCH).status_code == 500
-        said = lines.getvalue()
+        said = said_in(lines, "\nValueError\n")
         assert re.search(r"POST /edits ended in internal: ValueError at app\.jobs\.acceptance:\d+$", said, re.MULTILINE)
         assert "ERROR uvicorn.error: Exception in ASGI application\n" in said
         assert re.search(r'File ".*app/jobs/acceptance\.py", line \d+, in Acceptance\.', said)

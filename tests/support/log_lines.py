@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import logging
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -12,6 +13,17 @@ from app.domain.logging_setup import RQ
 
 SECRET = "Zanzibar"
 """A word that stands in no code, path or name: in a log it can only be a fact's."""
+
+
+PATIENCE_S = 10.0
+
+
+def said_in(lines: io.StringIO, last: str) -> str:
+    """All lines, once the last of those that are waited for is among them: some come after a caller has its answer."""
+    deadline = time.monotonic() + PATIENCE_S
+    while last not in lines.getvalue() and time.monotonic() < deadline:
+        time.sleep(0.01)
+    return lines.getvalue()
 
 
 @contextmanager

@@ -21,7 +21,7 @@ from rq.job import JobStatus as QueueStatus
 from app.domain import keyspace
 from app.domain.contract import EditBatch, JobStatus, WorkerCard
 from app.domain.errors import EditFailed, StaleEpoch
-from tests.support.log_lines import SECRET, log_lines
+from tests.support.log_lines import SECRET, log_lines, said_in
 from tests.support.worker_bench import APPLY, Bench, batch
 from workers.host.model_host import ModelHost
 from workers.questions.batches import QuestionBatches
@@ -130,7 +130,7 @@ class TestJobs:
         bench.enqueue("one", args=[JOB])
         bench.redis.set(keyspace.cancel("one"), 1)
         bench.work()
-        assert "job cancelled: job_cancelled job_id=one" in lines.getvalue()
+        assert "edit cancelled: job_cancelled job_id=one" in lines.getvalue()
 
     def test_one_whose_worker_died(self, bench: Bench, lines: io.StringIO) -> None:
         bench.enqueue("one", args=[JOB])
@@ -193,14 +193,14 @@ class TestQuestions:
         self, worker: httpx.Client, lines: io.StringIO, path: str, body: object, place: str
     ) -> None:
         assert worker.post(path, json=body).status_code == 500
-        said = lines.getvalue()
+        said = said_in(lines, "\nValueError\n")
         assert "ERROR uvicorn.error: Exception in ASGI application\n" in said
         assert re.search(rf'File ".*test_log_lines\.py", line \d+, {re.escape(place)}\n', said)
         assert "\nValueError\n" in said
 
     def test_the_workers_own_state(self, worker: httpx.Client, lines: io.StringIO) -> None:
         assert worker.get("/state").status_code == 500
-        assert "\nKeyError\n" in lines.getvalue()
+        assert "\nKeyError\n" in said_in(lines, "\nKeyError\n")
 
     @pytest.mark.parametrize("path", ["/check", "/probe", "/generate"])
     @pytest.mark.parametrize("body", [{"facts": SECRET}, {"prompts": [{"prompt": SECRET, SECRET: SECRET}]}, SECRET])
