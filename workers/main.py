@@ -8,13 +8,10 @@ from __future__ import annotations
 
 import argparse
 import logging
-import signal
 import sys
 from collections.abc import Sequence
 from contextlib import ExitStack
 from datetime import UTC, datetime
-from types import FrameType
-from typing import NoReturn
 
 import torch
 from pydantic import ValidationError
@@ -37,8 +34,9 @@ from workers.serving.registration import Registration
 from workers.serving.server import create_server
 from workers.serving.server_thread import ServerThread
 from workers.settings import WorkerSettings
+from workers.stopping import Stopping
 
-log = logging.getLogger(__name__)
+logger = logging.getLogger(__name__)
 
 OPTIONS = (
     "model",
@@ -60,17 +58,19 @@ OPTIONS = (
 """Settings that the command line takes; all settings can be given by the environment."""
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Run a worker until it is told to stop; return the exit status."""
+def main(arguments: Sequence[str] | None, stopping: Stopping) -> int:
+    """Run a worker until it is told to stop; return the exit status.
+
+    Raises:
+        SystemExit: status 0: told to stop before it served; 2: a setting is invalid.
+    """
     settings = read_settings(arguments)
     set_up_logging(settings.log_level)
     sys.setswitchinterval(SWITCH_INTERVAL_S)
-    signal.signal(signal.SIGTERM, _exit)
-    signal.signal(signal.SIGINT, _exit)
     try:
-        return _run(settings)
+        return _run(settings, stopping)
     except (EditError, OSError) as error:  # OSError: no such model, port taken, disk full
-        log.error("not served: %s", error, extra={"model": settings.name})  # noqa: TRY400 - no traceback
+        logger.error("not served: %s", error, extra={"model": settings.name})  # noqa: TRY400 - no traceback
         return 1
 
 
@@ -92,18 +92,15 @@ def read_settings(arguments: Sequence[str] | None = None) -> WorkerSettings:
         parser.error("; ".join(faults))
 
 
-def _exit(_signal: int, _frame: FrameType | None) -> NoReturn:
-    raise SystemExit(0)
-
-
-def _run(settings: WorkerSettings) -> int:
+def _run(settings: WorkerSettings, stopping: Stopping) -> int:
     with ExitStack() as stack:
         side = stack.enter_context(side_client(settings.redis_url))
-        wait_for(side)
-        http = ServerThread(settings.host, settings.port)
-        stack.callback(http.close)
-        host = ModelHost.open(_host_settings(settings, side))
-        stack.callback(host.close)
+        with stopping.at_once():
+            wait_for(side, stopping.wait)
+            http = ServerThread(settings.host, settings.port)
+            stack.callback(http.close)
+            host = ModelHost.open(_host_settings(settings, side))
+            stack.callback(host.close)
         editing_threads = compute_threads()
         card = CardOf(worker_id(settings.name), host, settings.url(http.port), datetime.now(UTC))
         metrics = Metrics(lambda: host.version)
@@ -117,7 +114,7 @@ def _run(settings: WorkerSettings) -> int:
         stack.callback(batches.close)
         stack.callback(http.close)  # goes first: who was asked answers to the end
         registration = Registration(side, card)
-        jobs = JobTaking(settings, host, side, registration, metrics)
+        jobs = JobTaking(settings, host, side, registration, metrics, stopping)
         duty = Duty(
             host,
             Lease(side, host.name, card.worker, settings.lease_s),
@@ -125,14 +122,14 @@ def _run(settings: WorkerSettings) -> int:
             settings.follow_s,
             jobs.take,
             registration.publish,
+            stopping,
         )
 
         def open_house() -> None:
             http.serve(create_server(host, card, metrics, batches))
             stack.enter_context(registration)
-            stack.callback(_ignore_signals)
             stand_back(editing_threads, settings.edit_nice)
-            log.info("serving at %s", card.url, extra={"model": host.name, "version": host.version})
+            logger.info("serving at %s", card.url, extra={"model": host.name, "version": host.version})
 
         return duty.do(settings.role, open_house)
 
@@ -157,13 +154,3 @@ def _host_settings(settings: WorkerSettings, redis: Redis) -> HostSettings:
         earlier_versions=settings.earlier_versions,
         lead=False,  # with the role
     )
-
-
-def _ignore_signals() -> None:
-    """The way out is not to be interrupted."""
-    signal.signal(signal.SIGTERM, signal.SIG_IGN)
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-
-
-if __name__ == "__main__":
-    sys.exit(main())

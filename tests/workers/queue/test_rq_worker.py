@@ -18,7 +18,7 @@ from app.domain.failpoints import armed
 from tests.support.worker_bench import Bench, batch
 from workers.queue.abandoned import requeue_abandoned
 from workers.queue.jobs import JobRun
-from workers.queue.rq_worker import ModelWorker
+from workers.stopping import Stopping
 
 IMPOSSIBLE = batch(steps=1).model_copy(update={"verify": Verify(facts=1.0)})
 """One small step does not write a fact, so the batch is rejected."""
@@ -26,18 +26,18 @@ IMPOSSIBLE = batch(steps=1).model_copy(update={"verify": Verify(facts=1.0)})
 
 class TestHeartbeats:
     def test_a_long_job_is_known_to_live(self, bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr("workers.queue.rq_worker.HEARTBEAT_INTERVAL_S", 0.01)
+        monkeypatch.setattr("workers.queue.heartbeats.HEARTBEAT_INTERVAL_S", 0.01)
         bench.enqueue("one", args=[batch(steps=50).model_dump_json()])
         beats: set[bytes | None] = set()
         worker = bench.worker()
         make_run = worker._make_run
 
-        def listening(job_id: str, worker: ModelWorker) -> JobRun:
+        def listening(job_id: str) -> JobRun:
             def on_progress(_: Progress) -> None:
                 beats.add(bench.redis.hget("rq:job:one", "last_heartbeat"))  # type: ignore[arg-type]
                 time.sleep(0.005)
 
-            return replace(make_run(job_id, worker), on_progress=on_progress)
+            return replace(make_run(job_id), on_progress=on_progress)
 
         worker._make_run = listening
         worker.work(burst=True, logging_level=None)
@@ -57,17 +57,18 @@ class TestStopping:
     def test_a_leaving_worker_puts_its_job_back_in_front(self, bench: Bench) -> None:
         bench.enqueue("one")
         bench.enqueue("two")
-        worker = bench.worker()
+        stopping = Stopping()
+        worker = bench.worker(stopping)
         make_run = worker._make_run
         seen: list[str] = []
 
-        def stop_in_the_first_job(job_id: str, leaver: ModelWorker) -> JobRun:
+        def stop_in_the_first_job(job_id: str) -> JobRun:
             def on_progress(_: Progress) -> None:
                 if not seen:
-                    leaver.request_stop(signal.SIGTERM, None)
+                    stopping.tell()
                 seen.append(job_id)
 
-            return replace(make_run(job_id, leaver), on_progress=on_progress)
+            return replace(make_run(job_id), on_progress=on_progress)
 
         worker._make_run = stop_in_the_first_job
         worker.work(burst=True, logging_level=None)
@@ -80,7 +81,7 @@ class TestStopping:
         assert [bench.outcome(name).version for name in ("one", "two")] == [1, 2]
 
     def test_a_signal_that_falls_into_the_writing_of_a_log_line_is_heard(
-        self, bench: Bench, caplog: pytest.LogCaptureFixture
+        self, bench: Bench, installed: Stopping, caplog: pytest.LogCaptureFixture
     ) -> None:
         bench.enqueue("one")
         caplog.set_level(logging.INFO, "rq.worker")
@@ -90,7 +91,7 @@ class TestStopping:
         handler.setFormatter(_Signalling())
         log.addHandler(handler)
         try:
-            worker = bench.worker()
+            worker = bench.worker(installed)
             worker.work(burst=True, logging_level=None)
         finally:
             log.removeHandler(handler)
