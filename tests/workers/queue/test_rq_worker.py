@@ -5,9 +5,12 @@ from __future__ import annotations
 import io
 import logging
 import signal
+import sys
 import time
 from dataclasses import replace
-from typing import cast
+from pathlib import Path
+from types import FrameType
+from typing import Any, cast
 
 import pytest
 from rq import Retry
@@ -15,10 +18,11 @@ from rq.job import JobStatus as QueueStatus
 
 from app.domain.contract import JobStatus, Progress, Verify
 from app.domain.failpoints import armed
-from tests.support.worker_bench import Bench, batch
+from app.domain.manifest import Manifest
+from tests.support.worker_bench import Bench, batch, opened
 from workers.queue.abandoned import requeue_abandoned
 from workers.queue.jobs import JobRun
-from workers.stopping import Stopping
+from workers.stopping import SIGNALS, Stopping
 
 IMPOSSIBLE = batch(steps=1).model_copy(update={"verify": Verify(facts=1.0)})
 """One small step does not write a fact, so the batch is rejected."""
@@ -80,6 +84,51 @@ class TestStopping:
         bench.work()
         assert [bench.outcome(name).version for name in ("one", "two")] == [1, 2]
 
+    @pytest.mark.parametrize(("signals", "version", "left"), [(1, 1, ["two"]), (2, 0, ["one", "two"])])
+    def test_the_first_signal_leaves_a_job_its_grace_and_the_second_none(
+        self, bench: Bench, installed: Stopping, signals: int, version: int, left: list[str]
+    ) -> None:
+        for name in ("one", "two"):
+            bench.enqueue(name)
+        worker = bench.worker(installed, stop_grace_s=600)
+        make_run = worker._make_run
+
+        def told(job_id: str) -> JobRun:
+            def on_progress(_: Progress) -> None:
+                if not installed.told:
+                    for number in SIGNALS[:signals]:
+                        signal.raise_signal(number)
+
+            return replace(make_run(job_id), on_progress=on_progress)
+
+        worker._make_run = told
+        worker.work(burst=True, logging_level=None)
+        assert (bench.host.version, bench.queue.job_ids) == (version, left)
+
+    def test_signals_at_every_line_of_commit_and_publish_interrupt_neither(
+        self, bench: Bench, installed: Stopping, model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        put_in_service = bench.host._put_in_service
+
+        def under_hail(*args: Any) -> Manifest:
+            before = sys.gettrace()
+            sys.settrace(_hail)
+            try:
+                return put_in_service(*args)
+            finally:
+                sys.settrace(before)
+
+        monkeypatch.setattr(bench.host, "_put_in_service", under_hail)
+        bench.enqueue("one")
+        worker = bench.worker(installed)
+        worker.work(burst=True, logging_level=None)
+        assert len(installed._heard) > 100
+        assert worker.stopping
+        assert (bench.outcome("one").version, bench.host.version) == (1, 1)
+        bench.host.close()
+        with opened(model, tmp_path, epoch=2) as again:
+            assert (again.version, again.digest()) == (1, bench.host.digest())
+
     def test_a_signal_that_falls_into_the_writing_of_a_log_line_is_heard(
         self, bench: Bench, installed: Stopping, caplog: pytest.LogCaptureFixture
     ) -> None:
@@ -99,6 +148,12 @@ class TestStopping:
         assert bench.host.version == 0
         bench.work()
         assert bench.outcome("one").version == 1
+
+
+def _hail(_frame: FrameType, event: str, _: Any) -> Any:
+    if event == "line":
+        signal.raise_signal(signal.SIGTERM)
+    return _hail
 
 
 class _Signalling(logging.Formatter):
