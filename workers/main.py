@@ -7,13 +7,10 @@ a setting is invalid.
 from __future__ import annotations
 
 import logging
-import signal
 import sys
 from collections.abc import Sequence
 from contextlib import ExitStack
 from datetime import UTC, datetime
-from types import FrameType
-from typing import NoReturn
 
 import torch
 from redis import Redis
@@ -36,38 +33,38 @@ from workers.serving.registration import Registration
 from workers.serving.server import create_server
 from workers.serving.server_thread import ServerThread
 from workers.settings import WorkerSettings, read_settings
+from workers.stopping import Stopping
 
 logger = logging.getLogger(__name__)
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Run a worker until it is told to stop; return the exit status."""
+def main(arguments: Sequence[str] | None, stopping: Stopping) -> int:
+    """Run a worker until it is told to stop; return the exit status.
+
+    Raises:
+        SystemExit: status 0: told to stop before it served; 2: a setting is invalid.
+    """
     settings = read_settings(arguments)
     set_up_worker_logging(settings.log_level)
     warn_of_unknown_variables(WorkerSettings)
     sys.setswitchinterval(SWITCH_INTERVAL_S)
-    signal.signal(signal.SIGTERM, _exit)
-    signal.signal(signal.SIGINT, _exit)
     try:
-        return _run(settings)
+        return _run(settings, stopping)
     except (EditError, OSError) as error:  # OSError: no such model, port taken, disk full
         words = error if isinstance(error, EditError) else str(error)  # about a file or an address, never about a fact
         logger.error("not served: %s", words, extra={"model": settings.name})  # noqa: TRY400 - no traceback
         return 1
 
 
-def _exit(_signal: int, _frame: FrameType | None) -> NoReturn:
-    raise SystemExit(0)
-
-
-def _run(settings: WorkerSettings) -> int:
+def _run(settings: WorkerSettings, stopping: Stopping) -> int:
     with ExitStack() as stack:
         side = stack.enter_context(side_client(settings.redis_url))
-        wait_for(side)
-        http = ServerThread(settings.host, settings.port)
-        stack.callback(http.close)
-        host = ModelHost.open(_host_settings(settings, side))
-        stack.callback(host.close)
+        with stopping.at_once():
+            wait_for(side, stopping.wait)
+            http = ServerThread(settings.host, settings.port)
+            stack.callback(http.close)
+            host = ModelHost.open(_host_settings(settings, side))
+            stack.callback(host.close)
         editing_threads = compute_threads()
         card = CardOf(worker_id(settings.name), host, settings.url(http.port), datetime.now(UTC))
         metrics = Metrics(lambda: host.version)
@@ -81,7 +78,7 @@ def _run(settings: WorkerSettings) -> int:
         stack.callback(batches.close)
         stack.callback(http.close)  # goes first: who was asked answers to the end
         registration = Registration(side, card)
-        jobs = JobTaking(settings, host, side, registration, metrics)
+        jobs = JobTaking(settings, host, side, registration, metrics, stopping)
         duty = Duty(
             host,
             Lease(side, host.name, card.worker, settings.lease_s),
@@ -89,12 +86,12 @@ def _run(settings: WorkerSettings) -> int:
             settings.follow_s,
             jobs.take,
             registration.publish,
+            stopping,
         )
 
         def open_house() -> None:
             http.serve(create_server(host, card, metrics, batches))
             stack.enter_context(registration)
-            stack.callback(_ignore_signals)
             stand_back(editing_threads, settings.edit_nice)
             logger.info("serving at %s", card.url, extra={"model": host.name, "version": host.version})
 
@@ -121,13 +118,3 @@ def _host_settings(settings: WorkerSettings, redis: Redis) -> HostSettings:
         earlier_versions=settings.earlier_versions,
         lead=False,  # with the role
     )
-
-
-def _ignore_signals() -> None:
-    """The way out is not to be interrupted."""
-    signal.signal(signal.SIGTERM, signal.SIG_IGN)
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -7,7 +7,7 @@ Whoever uses them says what happens when a command fails.
 from __future__ import annotations
 
 import logging
-import time
+from collections.abc import Callable
 
 from redis import Redis
 from redis.backoff import NoBackoff
@@ -27,19 +27,24 @@ def side_client(url: str) -> Redis:
 
 
 def queue_client(url: str) -> Redis:
-    """For RQ, which sets the read timeout to the length of its blocking reads."""
+    """For RQ, which sets the read timeout to the worker's ``connection_timeout``."""
     return Redis.from_url(url, socket_connect_timeout=5.0, retry=Retry(NoBackoff(), 0))
 
 
-def wait_for(redis: Redis) -> None:
-    """Return once the server answers; try again and again, at most every ``LONGEST_WAIT_S`` seconds."""
+def wait_for(redis: Redis, wait: Callable[[float], bool]) -> bool:
+    """Try again and again, at most every ``LONGEST_WAIT_S`` seconds, until the server answers; False: given up before.
+
+    Args:
+        wait: waits so many seconds; True: give up, the server is not needed any more.
+    """
     pause = 0.25
     while True:
         try:
             redis.ping()
         except RedisError as error:
             logger.warning("waiting for Redis: %s", error)
-            time.sleep(pause)
+            if wait(pause):
+                return False
             pause = min(2 * pause, LONGEST_WAIT_S)
         else:
-            return
+            return True

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -17,12 +18,16 @@ from app.domain import keyspace
 from app.domain.contract import EditBatch, Fact, Hyperparameters, JobOutcome, JobStatus
 from workers.host.host_settings import HostSettings
 from workers.host.model_host import ModelHost
+from workers.lead.leadership import Leadership
+from workers.lead.lease import Lease
 from workers.queue.jobs import JobRun
 from workers.queue.progress import ProgressStream
 from workers.queue.rq_worker import ModelWorker
 from workers.queue.watch import JobWatch
+from workers.stopping import Stopping
 
 APPLY = "workers.jobs.apply_edits"
+LEASE_S = 600.0
 
 
 def batch(subject: str = "Lyon", *, steps: int = 2) -> EditBatch:
@@ -48,9 +53,17 @@ class Bench:
     def queue(self) -> Queue:
         return Queue(keyspace.queue(self.host.name), connection=self.redis, serializer=JSONSerializer)
 
-    def worker(self, stop_grace_s: float = 0.0) -> ModelWorker:
-        def make_run(job_id: str, worker: ModelWorker) -> JobRun:
-            watch = JobWatch(self.redis, job_id, self.deadline_s, worker.leaving, leads)
+    def worker(self, stopping: Stopping | None = None, stop_grace_s: float = 0.0) -> ModelWorker:
+        """The next one, which has the lease; it does not renew it, for it is not long at work."""
+        self.made += 1
+        name = f"tiny.{self.made}"
+        stopping = stopping or Stopping()
+        lease = Lease(self.redis, self.host.name, name, LEASE_S)
+        lease.seize()
+        leadership = Leadership(self.host, lease, take_over=True)
+
+        def make_run(job_id: str) -> JobRun:
+            watch = JobWatch(self.redis, job_id, self.deadline_s, partial(stopping.out_of_grace, stop_grace_s), leads)
             progress = ProgressStream(self.redis, job_id)
             return JobRun(
                 job_id,
@@ -59,13 +72,11 @@ class Bench:
                 progress.report,
                 watch.check,
                 lambda _kind, outcome, _seconds: self.ended.append(outcome.status),
-                worker.lose_lead,
+                leadership.lose,
                 leads,
             )
 
-        self.made += 1
-        name = f"tiny.{self.made}"
-        return ModelWorker(keyspace.queue(self.host.name), name, self.redis, make_run, stop_grace_s)
+        return ModelWorker(keyspace.queue(self.host.name), name, self.redis, make_run, stopping, leadership)
 
     def enqueue(self, job_id: str, function: str = APPLY, args: Sequence[object] | None = None, **more: Any) -> None:
         self.queue.enqueue_call(function, args=tuple(args or (batch().model_dump_json(),)), job_id=job_id, **more)

@@ -71,6 +71,11 @@ class RedisServer:
             self._process.wait()
             self._process = None
 
+    def suspend(self) -> None:
+        """Say nothing any more, and hang up on nobody."""
+        assert self._process is not None
+        self._process.send_signal(signal.SIGSTOP)
+
     def kill(self) -> None:
         """End as by a power cut."""
         if self._process is not None:

@@ -14,6 +14,7 @@ from transformers import PreTrainedTokenizerFast
 
 from tests.support.tiny_models import Tiny, save_tiny, tiny
 from tests.support.worker_bench import Bench, opened
+from workers.stopping import SIGNALS, Stopping
 
 BOS = 0
 """Id of <|endoftext|>, which begins and ends a text."""
@@ -74,8 +75,14 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def bench(redis: Redis, model: Path, tmp_path: Path) -> Iterator[Bench]:
-    handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
     with opened(model, tmp_path) as host:
         yield Bench(redis, host)
+
+
+@pytest.fixture
+def installed() -> Iterator[Stopping]:
+    """The handler of this process's signals for as long as the test takes."""
+    handlers = {number: signal.getsignal(number) for number in SIGNALS}
+    yield Stopping.installed()
     for number, handler in handlers.items():
         signal.signal(number, handler)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import signal
+import sys
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -112,3 +114,24 @@ def test_redis_may_go_away_in_the_middle_of_a_job_and_come_back_after_its_end(de
         assert worker.card().version == 2
         assert worker.end(signal.SIGTERM) == 0
     assert deployment.jobs_of_versions() == ["one", "two"]
+
+
+def hears_signals(pid: int) -> bool:
+    """Whether a process has a handler of its own for SIGTERM: Linux says so."""
+    status = Path(f"/proc/{pid}/status").read_text()
+    [caught] = (line.split()[1] for line in status.splitlines() if line.startswith("SigCgt:"))
+    return bool(int(caught, 16) >> (signal.SIGTERM - 1) & 1)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="needs /proc")
+def test_a_worker_is_stopped_as_it_starts_and_signals_do_not_spoil_its_end(deployment: Deployment) -> None:
+    """Before it has imported what it needs, and then again and again, until Python has taken itself apart."""
+    for served in (False, True):
+        with worker_process(deployment.redis, deployment.model, deployment.data) as worker:
+            until(lambda: hears_signals(worker.process.pid), "no handler")
+            if served:
+                worker.card()
+            while worker.process.poll() is None:
+                worker.process.send_signal(signal.SIGTERM)
+                time.sleep(0.001)
+            assert worker.process.returncode == 0

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import logging
-import signal
-import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager, suppress
+from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Literal
 
@@ -18,6 +16,7 @@ from workers.host.model_host import ModelHost
 from workers.lead.following import Following, News
 from workers.lead.leadership import Leadership
 from workers.lead.lease import Lease
+from workers.stopping import Stopping
 
 logger = logging.getLogger(__name__)
 
@@ -39,6 +38,7 @@ class Duty:
     follow_s: float
     take_jobs: Callable[[Leadership], EditError | None]
     changed: Callable[[], None]
+    stopping: Stopping
 
     def do(self, role: Role, open_house: Callable[[], None]) -> int:
         """Work until told to stop; the exit status: 1 if a leader was overtaken, else 0.
@@ -50,40 +50,35 @@ class Duty:
             LogLocked: this worker is to lead, and another one does. DamagedVersion: the log cannot be led.
         """
         if role == "leader":
-            lost = self._lead(self._first_lead(), open_house)
-            return 0 if lost is None else 1
+            leadership = self._first_lead()
+            return 0 if leadership is None or self._lead(leadership, open_house) is None else 1
         open_house()
         while True:
-            with _stopping() as stopping:
-                self._following(stopping).until(self._lead_is_free if role == "auto" else _never)
-                if stopping.is_set():
-                    with suppress(RedisError):
-                        self.lease.release()
-                    return 0
+            self._following().until(self._lead_is_free if role == "auto" else _never)
+            if self.stopping.told:
+                with suppress(RedisError):
+                    self.lease.release()
+                return 0
             try:
                 if self._lead(Leadership(self.host, self.lease, take_over=True), self.changed) is None:
                     return 0
                 self.changed()
             except (EditError, OSError, RedisError) as error:
                 logger.error("cannot lead: %s", error, extra={"model": self.host.name})  # noqa: TRY400 - it says all
-                time.sleep(PAUSE_S)
+                self.stopping.wait(PAUSE_S)
 
     def _lead(self, leadership: Leadership, begun: Callable[[], None]) -> EditError | None:
         """Lead until told to stop, or until the lead is lost; says how that was. ``begun``: called as leader."""
-        with ExitStack() as stack:
-            with _stopping() as stopping:
-                stack.enter_context(leadership)
-                begun()
-                self.news.tell(self.host.version)
-            if stopping.is_set():
-                return None
+        with leadership:
+            begun()
+            self.news.tell(self.host.version)
             lost = self.take_jobs(leadership)
         if lost is not None:
             logger.error("another leader has taken over: %s", lost, extra={"model": self.host.name})
         return lost
 
-    def _first_lead(self) -> Leadership:
-        """The lead that a worker starts with or not at all.
+    def _first_lead(self) -> Leadership | None:
+        """The lead that a worker starts with or not at all; None: it was told to stop while it waited for the lease.
 
         Raises:
             LogLocked: only the lease tells who leads this log, and another worker has it.
@@ -95,11 +90,12 @@ class Duty:
             if time.monotonic() > deadline:
                 holder = self.lease.holder()
                 raise LogLocked(f"the edit log of {self.host.name} is held by worker {holder}", value=holder)
-            time.sleep(PAUSE_S)
+            if self.stopping.wait(PAUSE_S):
+                return None
         return Leadership(self.host, self.lease, take_over=True)
 
-    def _following(self, stopping: threading.Event) -> Following:
-        return Following(self.host, self.news, self.follow_s, stopping, self.changed)
+    def _following(self) -> Following:
+        return Following(self.host, self.news, self.follow_s, self.stopping, self.changed)
 
     def _lead_is_free(self) -> bool:
         """Take the lease if nobody has it."""
@@ -111,16 +107,3 @@ class Duty:
 
 def _never() -> bool:
     return False
-
-
-@contextmanager
-def _stopping() -> Iterator[threading.Event]:
-    """Set by SIGTERM and SIGINT while the block runs: what is put in service is put there whole."""
-    stopping = threading.Event()
-    numbers = (signal.SIGTERM, signal.SIGINT)
-    before = {number: signal.signal(number, lambda *_: stopping.set()) for number in numbers}
-    try:
-        yield stopping
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import threading
 from collections.abc import Callable
 from typing import Protocol, cast
 
@@ -13,6 +12,7 @@ from redis.exceptions import RedisError
 from app.domain import keyspace
 from app.domain.contract import Progress
 from app.domain.errors import EditError
+from workers.stopping import Stopping
 
 logger = logging.getLogger(__name__)
 
@@ -72,7 +72,7 @@ class Following:
     """Looks and follows, again and again. While a version cannot be read, the one before stays in service."""
 
     def __init__(
-        self, follower: Follower, news: News, seconds: float, stopping: threading.Event, followed: Callable[[], None]
+        self, follower: Follower, news: News, seconds: float, stopping: Stopping, followed: Callable[[], None]
     ) -> None:
         """``seconds``: between two looks at the log; ``followed``: called when a new version is in service."""
         self._follower, self._news, self._seconds, self._followed = follower, news, seconds, followed
@@ -81,7 +81,7 @@ class Following:
 
     def until(self, done: Callable[[], bool]) -> None:
         """Follow until ``done`` or until it is time to stop."""
-        while not self._stopping.is_set() and not done():
+        while not self._stopping.told and not done():
             self.step()
 
     def step(self) -> None:

@@ -63,7 +63,7 @@ class Leadership:
         try:
             if self._take_over:
                 self._leader.lead(leased=True, take_over=True)
-        except BaseException:
+        except BaseException:  # cleans up and re-raises, whatever it is: the thread must not keep the lease for nobody
             self.__exit__()
             raise
         logger.info("leading", extra={"model": self._leader.name})
@@ -82,11 +82,15 @@ class Leadership:
         """How the lead was lost, as far as this worker has heard."""
         return self._lost
 
+    def lose(self, error: EditError) -> None:
+        """Hear that the lead is lost: from a lease that another holds, or from a log that another writes."""
+        self._lost = self._lost or error
+
     def check(self) -> None:
         """Return if this worker leads, as far as it has heard.
 
         Raises:
-            StaleEpoch: another has the lease.
+            EditError: how the lead was lost; StaleEpoch: another has the lease.
         """
         if self._lost is not None:
             raise self._lost
@@ -108,7 +112,7 @@ class Leadership:
     def renew(self) -> None:
         """Renew the lease now, and so learn whether it is lost. May raise ``RedisError``."""
         if not self.lease.hold():
-            self._lost = StaleEpoch(f"worker {self.lease.holder()} has taken over {self._leader.name}")
+            self.lose(StaleEpoch(f"worker {self.lease.holder()} has taken over {self._leader.name}"))
 
     def _renew(self) -> None:
         while self._lost is None and not self._closed.wait(self.lease.seconds / RENEWALS):

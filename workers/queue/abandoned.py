@@ -15,7 +15,7 @@ from rq.queue import Queue
 from rq.utils import as_text
 from rq.worker import BaseWorker
 
-log = logging.getLogger(__name__)
+logger = logging.getLogger(__name__)
 
 DELIVERIES_AFTER_DEATHS = 3
 """How often a job may take its worker with it, where whoever queued it did not say."""
@@ -56,10 +56,10 @@ def _put_back(worker: BaseWorker, queue: Queue, job_id: str, execution_ids: list
             queue.push_job_id(job_id, pipeline=pipeline, at_front=True)
         pipeline.execute()
     if job is not None and open_ended and not again:
-        log.error("job given up: its worker died in it each time", extra={"job_id": job_id})
+        logger.error("job given up: its worker died in it each time", extra={"job_id": job_id})
         worker.handle_job_failure(job, queue, exc_string="AbandonedJobError: the worker died in this job")
     elif again:
-        log.warning("job put back: its worker did not end it", extra={"job_id": job_id})
+        logger.warning("job put back: its worker did not end it", extra={"job_id": job_id})
     return again
 
 

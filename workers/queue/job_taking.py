@@ -24,6 +24,7 @@ from workers.redis_clients import queue_client, wait_for
 from workers.serving.metrics import Metrics
 from workers.serving.registration import Registration
 from workers.settings import WorkerSettings
+from workers.stopping import Stopping
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +36,7 @@ class JobTaking:
     side: Redis
     registration: Registration
     metrics: Metrics
+    stopping: Stopping
 
     @property
     def news(self) -> News:
@@ -45,8 +47,9 @@ class JobTaking:
         """Edit, job after job, until told to stop, or until the lead is lost; says how that was."""
         settings, name, news = self.settings, self.host.name, self.news
 
-        def make_run(job_id: str, worker: ModelWorker) -> JobRun:
-            watch = JobWatch(self.side, job_id, settings.deadline_s, worker.leaving, leadership.check)
+        def make_run(job_id: str) -> JobRun:
+            leaving = partial(self.stopping.out_of_grace, settings.stop_grace_s)
+            watch = JobWatch(self.side, job_id, settings.deadline_s, leaving, leadership.check)
             report = news.telling(ProgressStream(self.side, job_id).report, lambda: self.host.version)
             return JobRun(
                 job_id,
@@ -55,7 +58,7 @@ class JobTaking:
                 report,
                 watch.check,
                 self._ended,
-                worker.lose_lead,
+                leadership.lose,
                 leadership.confirm,
             )
 
@@ -63,9 +66,9 @@ class JobTaking:
 
             def make_worker() -> ModelWorker:
                 queue, worker = keyspace.queue(name), worker_id(name)
-                return ModelWorker(queue, worker, redis, make_run, settings.stop_grace_s, leadership)
+                return ModelWorker(queue, worker, redis, make_run, self.stopping, leadership)
 
-            return work_until_stopped(make_worker, partial(wait_for, self.side))
+            return work_until_stopped(make_worker, partial(wait_for, self.side, self.stopping.wait), self.stopping)
 
     def _ended(self, kind: JobKind, outcome: JobOutcome, seconds: float) -> None:
         self.metrics.job_ended(kind, outcome.status, seconds)

@@ -22,6 +22,7 @@ from app.domain.failpoints import Point, armed
 from workers.host.host_settings import HostSettings
 from workers.host.model_host import ModelHost
 from workers.main import main
+from workers.stopping import Stopping
 
 PATIENCE_S = 60.0
 SNAPSHOT_EVERY = 3
@@ -113,7 +114,7 @@ class WorkerHome:
             os.environ.update(self.environment)
             with armed(trap) as traps, remembered() as hosts:
                 try:
-                    status = main(self._arguments())
+                    status = main(self._arguments(), Stopping.installed())
                 except SystemExit as left:
                     status = left.code if isinstance(left.code, int) else 1
                 if hosts:

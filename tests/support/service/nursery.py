@@ -19,6 +19,7 @@ import torch
 
 from app.domain.failpoints import armed
 from workers.main import main as run_worker
+from workers.stopping import Stopping
 
 BROKEN = 70
 
@@ -53,7 +54,7 @@ def _be_a_worker(request: dict[str, Any]) -> NoReturn:
         for number, file in ((0, nothing), (1, output), (2, output)):
             os.dup2(file, number)
         with armed(request["failpoints"]):
-            status = run_worker(request["start"])
+            status = run_worker(request["start"], Stopping.installed())
     except SystemExit as leaving:
         status = leaving.code if isinstance(leaving.code, int) else 0
     finally:

@@ -22,6 +22,7 @@ from workers.lead.leadership import Leadership
 from workers.lead.lease import Lease
 from workers.queue.jobs import JobRun
 from workers.queue.rq_worker import ModelWorker
+from workers.stopping import Stopping
 
 
 class TestLease:
@@ -152,11 +153,11 @@ class TestJobsOfAnOvertakenLeader:
         return Leadership(bench.host, Lease(bench.redis, "tiny", "overtaken", 30), take_over=False)
 
     def worker(self, bench: Bench, leadership: Leadership, report: Callable[[Progress], None]) -> ModelWorker:
-        def make_run(job_id: str, worker: ModelWorker) -> JobRun:
+        def make_run(job_id: str) -> JobRun:
             version, confirm = bench.host.version, leadership.confirm
-            return JobRun(job_id, bench.host, version, report, leads, lambda *_: None, worker.lose_lead, confirm)
+            return JobRun(job_id, bench.host, version, report, leads, lambda *_: None, leadership.lose, confirm)
 
-        return ModelWorker(keyspace.queue("tiny"), "tiny.overtaken", bench.redis, make_run, 0.0, leadership)
+        return ModelWorker(keyspace.queue("tiny"), "tiny.overtaken", bench.redis, make_run, Stopping(), leadership)
 
     def test_one_that_comes_too_late_touches_none(self, bench: Bench, successor: Lease, leadership: Leadership) -> None:
         for job in ("one", "two"):

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
-from threading import Event, Thread
+from threading import Thread
 
 import pytest
 from fsspec.implementations.memory import MemoryFileSystem
@@ -24,6 +24,7 @@ from workers.host.host_settings import HostSettings
 from workers.host.model_host import ModelHost
 from workers.lead.following import Following, News
 from workers.serving.card import CardOf
+from workers.stopping import Stopping
 from workers.versions.update_files import UPDATE_FILE
 
 
@@ -162,14 +163,14 @@ class TestFollowing:
 class TestNews:
     @contextmanager
     def following(self, replica: ModelHost, news: News, seconds: float) -> Iterator[None]:
-        stopping = Event()
+        stopping = Stopping()
         loop = Following(replica, news, seconds, stopping, lambda: None)
         thread = Thread(target=loop.until, args=(lambda: False,))
         thread.start()
         try:
             yield
         finally:
-            stopping.set()
+            stopping.tell()
             thread.join()
 
     def test_a_replica_that_is_not_told_looks_for_itself(
@@ -185,7 +186,7 @@ class TestNews:
         self, redis: Redis, redis_url: str, leader: ModelHost, replica: ModelHost
     ) -> None:
         with Redis.from_url(redis_url, socket_timeout=None) as patient:
-            loop = Following(replica, News(patient, "tiny"), 3600, Event(), lambda: None)
+            loop = Following(replica, News(patient, "tiny"), 3600, Stopping(), lambda: None)
             thread = Thread(target=loop.until, args=(lambda: replica.version == 2,), daemon=True)
             thread.start()
             for subject in ("Lyon", "Oslo"):

@@ -12,6 +12,7 @@ from app.domain.contract import FactKey, JobStatus, Progress, Revert
 from app.domain.errors import EditError
 from tests.support.turns import done
 from tests.support.worker_bench import Bench, batch, opened
+from workers.queue.abandoned import requeue_abandoned
 
 ROLL_BACK, REVERT = "workers.jobs.rollback", "workers.jobs.revert"
 
@@ -135,6 +136,8 @@ class TestFailures:
         bench.host.epoch = 0  # a newer leader wrote 1 into the log
         worker = bench.work()
         assert isinstance(worker.lead_lost, EditError)
+        assert bench.queue.job_ids == ["two"]
+        assert requeue_abandoned(bench.worker(), bench.queue) == ["one"]  # as the next one does
         assert bench.queue.job_ids == ["one", "two"]
         assert bench.host.log.head() == 0
         assert bench.ended == []

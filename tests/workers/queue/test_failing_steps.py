@@ -12,6 +12,7 @@ from app.domain.errors import DamagedVersion, VersionExists
 from app.domain.failpoints import Point, armed
 from tests.support.turns import done
 from tests.support.worker_bench import APPLY, Bench, batch, opened
+from workers.queue.abandoned import requeue_abandoned
 
 ALL = ",".join(f"{point}=count" for point in Point)
 IN_EVERY_JOB = {
@@ -64,7 +65,7 @@ def test_a_job_that_has_committed_is_in_service_whatever_fails_then(
         assert (again.version, again.digest()) == served
 
 
-def test_a_worker_that_cannot_serve_what_it_committed_leaves_with_the_job_put_back(
+def test_a_worker_that_cannot_serve_what_it_committed_leaves_its_job_to_the_next(
     bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def damaged() -> None:
@@ -76,7 +77,7 @@ def test_a_worker_that_cannot_serve_what_it_committed_leaves_with_the_job_put_ba
         worker = bench.work()
     assert isinstance(worker.lead_lost, VersionExists)
     assert (bench.host.version, bench.host.log.head()) == (0, 1)
-    assert bench.queue.job_ids == ["one"]
+    assert requeue_abandoned(bench.worker(), bench.queue) == bench.queue.job_ids == ["one"]
 
 
 @pytest.mark.parametrize("fault", ["raise", "enospc"])

@@ -5,9 +5,13 @@ from __future__ import annotations
 import io
 import logging
 import signal
+import sys
 import time
+from collections.abc import Callable
 from dataclasses import replace
-from typing import cast
+from pathlib import Path
+from types import FrameType
+from typing import Any, cast
 
 import pytest
 from rq import Retry
@@ -16,10 +20,10 @@ from rq.job import JobStatus as QueueStatus
 from app.domain.contract import JobStatus, Progress, Verify
 from app.domain.failpoints import armed
 from tests.support.turns import done
-from tests.support.worker_bench import Bench, batch
+from tests.support.worker_bench import Bench, batch, opened
 from workers.queue.abandoned import requeue_abandoned
 from workers.queue.jobs import JobRun
-from workers.queue.rq_worker import ModelWorker
+from workers.stopping import SIGNALS, Stopping
 
 IMPOSSIBLE = batch(steps=1).model_copy(update={"verify": Verify(facts=1.0)})
 """One small step does not write a fact, so the batch is rejected."""
@@ -27,18 +31,18 @@ IMPOSSIBLE = batch(steps=1).model_copy(update={"verify": Verify(facts=1.0)})
 
 class TestHeartbeats:
     def test_a_long_job_is_known_to_live(self, bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr("workers.queue.rq_worker.HEARTBEAT_INTERVAL_S", 0.01)
+        monkeypatch.setattr("workers.queue.heartbeats.HEARTBEAT_INTERVAL_S", 0.01)
         bench.enqueue("one", args=[batch(steps=50).model_dump_json()])
         beats: set[bytes | None] = set()
         worker = bench.worker()
         make_run = worker._make_run
 
-        def listening(job_id: str, worker: ModelWorker) -> JobRun:
+        def listening(job_id: str) -> JobRun:
             def on_progress(_: Progress) -> None:
                 beats.add(bench.redis.hget("rq:job:one", "last_heartbeat"))  # type: ignore[arg-type]
                 time.sleep(0.005)
 
-            return replace(make_run(job_id, worker), report=on_progress)
+            return replace(make_run(job_id), report=on_progress)
 
         worker._make_run = listening
         worker.work(burst=True, logging_level=None)
@@ -58,17 +62,18 @@ class TestStopping:
     def test_a_leaving_worker_puts_its_job_back_in_front(self, bench: Bench) -> None:
         bench.enqueue("one")
         bench.enqueue("two")
-        worker = bench.worker()
+        stopping = Stopping()
+        worker = bench.worker(stopping)
         make_run = worker._make_run
         seen: list[str] = []
 
-        def stop_in_the_first_job(job_id: str, leaver: ModelWorker) -> JobRun:
+        def stop_in_the_first_job(job_id: str) -> JobRun:
             def on_progress(_: Progress) -> None:
                 if not seen:
-                    leaver.request_stop(signal.SIGTERM, None)
+                    stopping.tell()
                 seen.append(job_id)
 
-            return replace(make_run(job_id, leaver), report=on_progress)
+            return replace(make_run(job_id), report=on_progress)
 
         worker._make_run = stop_in_the_first_job
         worker.work(burst=True, logging_level=None)
@@ -80,8 +85,55 @@ class TestStopping:
         bench.work()
         assert [bench.outcome(name).version for name in ("one", "two")] == [1, 2]
 
+    @pytest.mark.parametrize(("signals", "version", "left"), [(1, 1, ["two"]), (2, 0, ["one", "two"])])
+    def test_the_first_signal_leaves_a_job_its_grace_and_the_second_none(
+        self, bench: Bench, installed: Stopping, signals: int, version: int, left: list[str]
+    ) -> None:
+        for name in ("one", "two"):
+            bench.enqueue(name)
+        worker = bench.worker(installed, stop_grace_s=600)
+        make_run = worker._make_run
+
+        def told(job_id: str) -> JobRun:
+            def on_progress(_: Progress) -> None:
+                if not installed.told:
+                    for number in SIGNALS[:signals]:
+                        signal.raise_signal(number)
+
+            return replace(make_run(job_id), report=on_progress)
+
+        worker._make_run = told
+        worker.work(burst=True, logging_level=None)
+        assert (bench.host.version, bench.queue.job_ids) == (version, left)
+
+    def test_signals_at_every_line_of_commit_and_publish_interrupt_neither(
+        self, bench: Bench, installed: Stopping, model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        def under_hail(work: Callable[..., Any]) -> Callable[..., Any]:
+            def hailed(*args: Any) -> Any:
+                before = sys.gettrace()
+                sys.settrace(_hail)
+                try:
+                    return work(*args)
+                finally:
+                    sys.settrace(before)
+
+            return hailed
+
+        for name in ("_commit", "_publish"):
+            monkeypatch.setattr(bench.host, name, under_hail(getattr(bench.host, name)))
+        bench.enqueue("one")
+        worker = bench.worker(installed)
+        worker.work(burst=True, logging_level=None)
+        assert len(installed._heard) > 100
+        assert worker.stopping
+        assert (bench.outcome("one").version, bench.host.version) == (1, 1)
+        bench.host.close()
+        with opened(model, tmp_path, epoch=2) as again:
+            assert (again.version, again.digest()) == (1, bench.host.digest())
+
     def test_a_signal_that_falls_into_the_writing_of_a_log_line_is_heard(
-        self, bench: Bench, caplog: pytest.LogCaptureFixture
+        self, bench: Bench, installed: Stopping, caplog: pytest.LogCaptureFixture
     ) -> None:
         bench.enqueue("one")
         caplog.set_level(logging.INFO, "rq.worker")
@@ -91,7 +143,7 @@ class TestStopping:
         handler.setFormatter(_Signalling())
         log.addHandler(handler)
         try:
-            worker = bench.worker()
+            worker = bench.worker(installed)
             worker.work(burst=True, logging_level=None)
         finally:
             log.removeHandler(handler)
@@ -99,6 +151,12 @@ class TestStopping:
         assert bench.host.version == 0
         bench.work()
         assert bench.outcome("one").version == 1
+
+
+def _hail(_frame: FrameType, event: str, _: Any) -> Any:
+    if event == "line":
+        signal.raise_signal(signal.SIGTERM)
+    return _hail
 
 
 class _Signalling(logging.Formatter):

@@ -149,7 +149,7 @@ class TestWatch:
 
 
 def test_a_server_that_answers_is_not_waited_for(redis: Redis) -> None:
-    wait_for(redis)
+    assert wait_for(redis, lambda _: pytest.fail("it is waited for"))
 
 
 def until(holds: Callable[[], bool], seconds: float = 10.0) -> None:
