@@ -12,7 +12,6 @@ from datetime import datetime
 from rq.job import Job as QueuedJob
 
 from app.domain.contract import Job, JobOutcome, JobStatus
-from app.domain.manifest import Manifest
 from app.edit_logs import EditLogs
 from app.jobs.journal import AcceptedEdit, AcceptedJournal
 from app.jobs.queue.job_queue import JobQueue, model_of
@@ -51,7 +50,7 @@ class JobViews:
         if (found := self._logs.find_job(job_id)) is None:
             return None
         model, manifest = found
-        told, facts = dict(_committed(manifest)), len(manifest.facts or manifest.reverted)
+        told, facts = dict(manifest.outcome), len(manifest.facts or manifest.reverted)
         return self._noted(Job(id=job_id, model=model, facts=facts, ended=manifest.created, **told))
 
     def accepted(self, edit: AcceptedEdit, position: int | None = None) -> Job:
@@ -69,7 +68,7 @@ class JobViews:
         """What the log says, else what the queue says; and since when."""
         outcome = believed(queued)
         if outcome.version is None and (manifest := self._logs.of(model_of(queued)).find_job(queued.id)):
-            return _committed(manifest), manifest.created
+            return manifest.outcome, manifest.created
         return outcome, queued.ended_at
 
     def _noted(self, job: Job) -> Job:
@@ -78,9 +77,3 @@ class JobViews:
         except OSError as error:
             logger.error("its end could not be written down: %s", error, extra={"job_id": job.id})  # noqa: TRY400
         return job
-
-
-def _committed(manifest: Manifest) -> JobOutcome:
-    return JobOutcome(
-        status=JobStatus.SUCCEEDED, version=manifest.version, report=manifest.report, in_force=manifest.in_force
-    )

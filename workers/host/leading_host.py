@@ -6,7 +6,7 @@ import logging
 from collections.abc import Mapping
 from contextlib import ExitStack
 
-from app.domain.contract import JobOutcome, JobStatus
+from app.domain.contract import JobOutcome
 from app.domain.errors import PreconditionFailed, StaleEpoch, VersionExists
 from app.domain.failpoints import Point, failpoint
 from app.domain.log.edit_log import EditLog
@@ -73,7 +73,7 @@ class LeadingHost(LiveHost):
         if (done := self.log.find_job(job_id)) is not None:
             if done.version > self.version:
                 raise VersionExists(f"an earlier leader committed job {job_id}", value=done.version)
-            return outcome_of(done)
+            return done.outcome
         if expected_version not in (None, self.version):
             detail = f"{self.name} was at version {self.version} when the job's turn came"
             raise PreconditionFailed(detail, field="If-Match", value=expected_version)
@@ -82,7 +82,7 @@ class LeadingHost(LiveHost):
     def _committed(self, job_id: str, manifest: Manifest) -> JobOutcome:
         """The outcome of a job whose version is in service."""
         log.info("published", extra={"job_id": job_id, "model": self.name, "version": self.version})
-        return outcome_of(manifest)
+        return manifest.outcome
 
     def _put_in_service(
         self, draft: Draft, files: Mapping[str, bytes], edited: EditableModel, knowledge: KnowledgeBase
@@ -139,10 +139,3 @@ class LeadingHost(LiveHost):
         self.follow()
         self._trail.forget()
         self._snapshots.jumped(self.live, self.version)
-
-
-def outcome_of(manifest: Manifest) -> JobOutcome:
-    """The outcome of the job that committed this version."""
-    return JobOutcome(
-        status=JobStatus.SUCCEEDED, version=manifest.version, report=manifest.report, in_force=manifest.in_force
-    )
