@@ -15,7 +15,7 @@ from app.jobs.conditions import Conditions
 from app.jobs.entity_tags import expected_version
 from app.jobs.idempotency import HEADER, EarlierRequests, IdempotencyKeys, job_of
 from app.jobs.jobs import Jobs
-from app.jobs.journal import AcceptedEdit
+from app.jobs.journal import AcceptedJob
 from app.settings import Settings
 
 
@@ -139,5 +139,5 @@ class Acceptance:
     ) -> Job:
         accepted = datetime.now(UTC)
         return self._jobs.submit(
-            AcceptedEdit(job=job_id, model=model, change=change, accepted=accepted, expected_version=expected)
+            AcceptedJob(job=job_id, model=model, change=change, accepted=accepted, expected_version=expected)
         )

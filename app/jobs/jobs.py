@@ -19,7 +19,7 @@ from app.domain.contract import Job, JobList, JobStatus
 from app.domain.errors import Conflict, EditError, Unavailable, UnknownJob
 from app.domain.manifest import Manifest
 from app.edit_logs import EditLogs
-from app.jobs.journal import AcceptedEdit, AcceptedJournal
+from app.jobs.journal import AcceptedJob, AcceptedJournal
 from app.jobs.queue.job_queue import EraOver, JobQueue
 from app.jobs.queue.outcomes import ENDED
 from app.jobs.queue.transactions import CONNECTION_LOST
@@ -39,7 +39,7 @@ class Jobs:
         self._views = JobViews(self._queue, self._journal, logs)
         self._settings = settings
 
-    def submit(self, edit: AcceptedEdit) -> Job:
+    def submit(self, edit: AcceptedJob) -> Job:
         """Accept a checked edit; a model's edits are applied in the order of submission.
 
         When this returns, the edit is on disk, and will be queued again if Redis loses it. After an error it is not
@@ -176,7 +176,7 @@ class Jobs:
         pending = self._journal.jobs(model)
         return zip(pending, self._queue.standings(model, pending), strict=True)
 
-    def _accept(self, edit: AcceptedEdit, era: str) -> Job:
+    def _accept(self, edit: AcceptedJob, era: str) -> Job:
         if self._queue.waiting(edit.model) >= self._settings.max_queued:
             raise Unavailable(f"The queue of {edit.model} is full.", field="model", value=edit.model)
         position = None
@@ -191,7 +191,7 @@ class Jobs:
         logger.info("accepted", extra={"job_id": edit.job, "model": edit.model, "facts": edit.facts})
         return self._views.accepted(edit, position)
 
-    def _put(self, edit: AcceptedEdit, era: str) -> int | None:
+    def _put(self, edit: AcceptedJob, era: str) -> int | None:
         try:
             return self._queue.put(edit, era)
         except CONNECTION_LOST as error:

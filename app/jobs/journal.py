@@ -1,7 +1,7 @@
 """What was accepted and has not ended, on disk: enough to queue it again when Redis has lost it.
 
 <root>/<model>/
-  000000000007-<job id>.json     ``AcceptedEdit``; the numbers give the order of acceptance
+  000000000007-<job id>.json     ``AcceptedJob``; the numbers give the order of acceptance
   .000000000008-<job id>.json    being accepted: only its writer looks at it
   ended/<job id>.json            ``Job``: how one ended that the edit log knows nothing of
   order.lock                     held while a number is chosen
@@ -29,7 +29,7 @@ NUMBER = 12
 """Digits of a number."""
 
 
-class AcceptedEdit(Record):
+class AcceptedJob(Record):
     """An edit, a rollback, a revert or an export, that a caller was promised: done once, or its job says why not."""
 
     job: JobId
@@ -54,7 +54,7 @@ class AcceptedJournal:
         self._root = root
 
     @contextmanager
-    def accepting(self, edit: AcceptedEdit) -> Iterator[None]:
+    def accepting(self, edit: AcceptedJob) -> Iterator[None]:
         """Write an edit down, and count it as accepted, the last of its model, when the block ends without an error.
 
         Nobody else sees it before. After an error nothing of it stays.
@@ -85,11 +85,11 @@ class AcceptedJournal:
         """Ids of the model's jobs that are not known to have ended, in the order of acceptance."""
         return list(dict.fromkeys(name[NUMBER + 1 :].removesuffix(".json") for name in _names(self._root / model)))
 
-    def read(self, model: str, job: str) -> AcceptedEdit | None:
+    def read(self, model: str, job: str) -> AcceptedJob | None:
         """What was accepted as this job, unless it is known to have ended."""
         return next((edit for path in self._paths(model, job) if (edit := _read(path))), None)
 
-    def find(self, job: str) -> AcceptedEdit | None:
+    def find(self, job: str) -> AcceptedJob | None:
         """The same, of whatever model."""
         return next((edit for model in self.models() if (edit := self.read(model, job))), None)
 
@@ -140,9 +140,9 @@ class AcceptedJournal:
         return [folder / name for name in _names(folder) if name[NUMBER:] == f"-{job}.json"]
 
 
-def _read(path: Path) -> AcceptedEdit | None:
+def _read(path: Path) -> AcceptedJob | None:
     try:
-        return AcceptedEdit.model_validate_json(path.read_bytes())
+        return AcceptedJob.model_validate_json(path.read_bytes())
     except FileNotFoundError:  # it has just ended
         return None
     except ValidationError:

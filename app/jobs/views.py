@@ -13,7 +13,7 @@ from rq.job import Job as QueuedJob
 
 from app.domain.contract import Job, JobOutcome, JobStatus
 from app.edit_logs import EditLogs
-from app.jobs.journal import AcceptedEdit, AcceptedJournal
+from app.jobs.journal import AcceptedJob, AcceptedJournal
 from app.jobs.queue.job_queue import JobQueue, model_of
 from app.jobs.queue.outcomes import believed
 
@@ -53,7 +53,7 @@ class JobViews:
         told, facts = dict(manifest.outcome), len(manifest.facts or manifest.reverted)
         return self._noted(Job(id=job_id, model=model, facts=facts, ended=manifest.created, **told))
 
-    def accepted(self, edit: AcceptedEdit, position: int | None = None) -> Job:
+    def accepted(self, edit: AcceptedJob, position: int | None = None) -> Job:
         """A job that has just been accepted, or of which no more is left than that."""
         return Job(
             id=edit.job,

@@ -9,7 +9,7 @@ from typing import Any
 from app.domain.contract import EditBatch, EditReport, Fact
 from app.domain.log.edit_log import EditLog
 from app.domain.manifest import Base, Draft, LoggedFact, Manifest
-from app.jobs.journal import AcceptedEdit
+from app.jobs.journal import AcceptedJob
 from app.settings import Settings
 
 LYON = Fact(subject="Lyon", relation="is located in the country of", object="Japan")
@@ -30,11 +30,11 @@ REPORT = EditReport(
 )
 
 
-def accepted(model: str = "atlas", **more: Any) -> AcceptedEdit:
+def accepted(model: str = "atlas", **more: Any) -> AcceptedJob:
     """The batch, for a model, as a job with an id of its own."""
     batch = BATCH.model_copy(update={"model": model})
     fields = {"job": token_hex(8), "model": model, "change": batch, "accepted": datetime.now(UTC)}
-    return AcceptedEdit(**{**fields, **more})
+    return AcceptedJob(**{**fields, **more})
 
 
 def begin(settings: Settings, model: str = "atlas") -> EditLog:

@@ -26,7 +26,7 @@ from rq.utils import as_text, now, utcformat
 
 from app.domain import keyspace
 from app.domain.contract import EditBatch, Export, Progress, Revert, Rollback
-from app.jobs.journal import AcceptedEdit
+from app.jobs.journal import AcceptedJob
 from app.jobs.queue.transactions import transact
 from app.settings import Settings
 
@@ -65,7 +65,7 @@ class JobQueue:
         """How many jobs wait before this one; None if it has left the queue."""
         return cast("int | None", self._redis.lpos(self._queue(model_of(job)).key, job.id))
 
-    def put(self, edit: AcceptedEdit, era: str, *, again: bool = False) -> int | None:
+    def put(self, edit: AcceptedJob, era: str, *, again: bool = False) -> int | None:
         """Queue an edit behind all others of its model; return how many these are. None: it had been queued before.
 
         What a worker has left of a job's data after everything was flushed is no job, and is overwritten.
@@ -185,7 +185,7 @@ class JobQueue:
         fields = zip(job_ids, found[::2], found[1::2], strict=True)
         return [_standing(status, whole=whole, in_line=job_id in in_line) for job_id, status, whole in fields]
 
-    def _job(self, queue: Queue, edit: AcceptedEdit, first_era: str | None) -> QueuedJob:
+    def _job(self, queue: Queue, edit: AcceptedJob, first_era: str | None) -> QueuedJob:
         settings, (function, kind) = self._settings, FUNCTIONS[type(edit.change)]
         expected = {} if edit.expected_version is None else {"expected_version": edit.expected_version}
         job = queue.create_job(

@@ -11,14 +11,14 @@ from pathlib import Path
 import pytest
 
 from app.domain.contract import EditBatch, Fact, Job, JobStatus
-from app.jobs.journal import AcceptedEdit, AcceptedJournal
+from app.jobs.journal import AcceptedJob, AcceptedJournal
 
 BATCH = EditBatch(facts=(Fact(subject="Lyon", relation="is in", object="Japan"),), model="atlas")
 LONG_AGO = 1_000_000_000
 
 
-def edit(job: str, model: str = "atlas", expected_version: int | None = None) -> AcceptedEdit:
-    return AcceptedEdit(
+def edit(job: str, model: str = "atlas", expected_version: int | None = None) -> AcceptedJob:
+    return AcceptedJob(
         job=job, model=model, change=BATCH, accepted=datetime.now(UTC), expected_version=expected_version
     )
 

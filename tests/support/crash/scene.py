@@ -23,7 +23,7 @@ from app.domain.contract import Job, WorkerCard
 from app.domain.log.edit_log import EditLog
 from app.edit_logs import EditLogs
 from app.jobs.jobs import Jobs
-from app.jobs.journal import AcceptedEdit, AcceptedJournal
+from app.jobs.journal import AcceptedJob, AcceptedJournal
 from app.settings import Settings
 from tests.support.crash.cases import HISTORY, Change
 from tests.support.crash.forked_worker import PATIENCE_S, ForkedWorker, Note, WorkerHome, note_of, worker_environment
@@ -130,7 +130,7 @@ class House:
     def submit(self, *changes: Change) -> None:
         """Have changes accepted, in this order."""
         for change in changes:
-            job = AcceptedEdit(job=token_hex(8), model=MODEL, change=change, accepted=datetime.now(UTC))
+            job = AcceptedJob(job=token_hex(8), model=MODEL, change=change, accepted=datetime.now(UTC))
             self.jobs.submit(job)
             self.accepted.append(job.job)
 
