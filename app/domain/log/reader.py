@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from pathlib import Path
 
 from pydantic import TypeAdapter, ValidationError
 
@@ -16,7 +15,6 @@ from app.domain.log.chain import Chain
 from app.domain.log.replays import Replay, Replays, Snapshot
 from app.domain.log.root import LogRoot, open_storage, stored_models
 from app.domain.manifest import Base, Manifest
-from app.domain.storage.local_storage import LocalStorage
 
 
 class LogReader:
@@ -161,16 +159,6 @@ class LogReader:
         if version < self.compacted_before():
             raise CompactedVersion(f"the log was compacted: the files of version {version} are gone", value=version)
         return self._storage.read_file(version_entry(version), name, record)
-
-    def file(self, version: int, name: str) -> Path:
-        """Where a version's file stands in a log that is a directory, after a check of all its bytes.
-
-        Raises:
-            As ``read`` does.
-        """
-        self.read(version, name)
-        assert isinstance(self._storage, LocalStorage), "an object has no path: use read"
-        return self._storage.path(version_entry(version), name)
 
     def compacted_before(self) -> int:
         """The first version whose tensor files were not removed; 1 if the log was never compacted."""

@@ -63,10 +63,6 @@ class LocalStorage(Storage):
             raise self.lost(relative, error) from error
         return digests.check_bytes(data, record.sha256, record.size, self.shown(relative))
 
-    def path(self, entry: Entry, name: str) -> Path:
-        """Where a file stands."""
-        return self._dir / entry.folder / name
-
     def numbers(self, shelf: Shelf) -> list[int]:
         """Every folder with a final name counts, whole or not."""
         folder = self._dir / shelf
