@@ -17,7 +17,7 @@ from workers.host.host_settings import HostSettings
 from workers.host.live_host import LiveHost
 from workers.versions.snapshots import Snapshots
 
-log = logging.getLogger(__name__)
+logger = logging.getLogger(__name__)
 
 
 class LeadingHost(LiveHost):
@@ -81,7 +81,7 @@ class LeadingHost(LiveHost):
 
     def _committed(self, job_id: str, manifest: Manifest) -> JobOutcome:
         """The outcome of a job whose version is in service."""
-        log.info("published", extra={"job_id": job_id, "model": self.name, "version": self.version})
+        logger.info("published", extra={"job_id": job_id, "model": self.name, "version": self.version})
         return manifest.outcome
 
     def _put_in_service(
@@ -104,7 +104,7 @@ class LeadingHost(LiveHost):
             committed = self._committed_all_the_same(draft)
             if committed is None:
                 raise
-            log.warning("read from the log, since publishing failed: %r", error, extra={"job_id": draft.job})
+            logger.warning("read from the log, since publishing failed: %r", error, extra={"job_id": draft.job})
             return committed
         return manifest
 

@@ -21,7 +21,7 @@ from workers.host.earlier_versions import EarlierVersions
 from workers.host.live_lock import LiveLock
 from workers.versions.trail import Trail
 
-log = logging.getLogger(__name__)
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,15 +95,15 @@ class LiveHost:
         Raises:
             DamagedVersion: a version does not have the bytes that were committed. CompactedVersion: nor has it any.
         """
-        head = self.log.head()
-        if (found := (head, self.log.digest(head))) == self._followed:
+        head, _ = found = self.log.tip()
+        if found == self._followed:
             return False
         state = self._trail.to(head)
         shadow = self.live.shadow(self.live.masters.keys() | state.masters.keys())
         state.put_on(shadow)
         self._publish(shadow, state.knowledge, head)
         self._followed = found
-        log.info("replayed", extra={"model": self.name, "version": self.version})
+        logger.info("replayed", extra={"model": self.name, "version": self.version})
         return True
 
     def _publish(self, edited: EditableModel, knowledge: KnowledgeBase, version: int) -> None:
