@@ -9,6 +9,10 @@ BASE = "base.json"
 """Name of version 0's page."""
 
 
+DIGITS = 8
+"""Of an entry's number, as its folder is named."""
+
+
 class Shelf(StrEnum):
     """Where entries stand that are published once, under a version's number."""
 
@@ -34,7 +38,7 @@ class Entry(NamedTuple):
     @property
     def folder(self) -> str:
         """``versions/00000001``."""
-        return f"{self.shelf}/{self.number:08d}"
+        return f"{self.shelf}/{self.number:0{DIGITS}d}"
 
     @property
     def page(self) -> str:

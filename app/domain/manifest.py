@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import AfterValidator, AwareDatetime, Field, StringConstraints, model_validator
 
-from app.domain.contract import EditReport, FactKey, InForceReport, JobId, Name, Record
+from app.domain.contract import EditReport, FactKey, InForceReport, JobId, JobOutcome, JobStatus, Name, Record
 from app.domain.digests import sha256
 from app.domain.entries import PAGES
 from app.domain.places import Place
@@ -141,6 +141,11 @@ class Manifest(Draft):
     created: AwareDatetime
     parent: Digest
     files: dict[FileName, FileRecord]
+
+    @property
+    def outcome(self) -> JobOutcome:
+        """What became of the job that committed it."""
+        return JobOutcome(status=JobStatus.SUCCEEDED, version=self.version, report=self.report, in_force=self.in_force)
 
     @classmethod
     def of(cls, draft: Draft, **rest: Any) -> Self:

@@ -99,9 +99,9 @@ class Acceptance:
     def _submit_out(self, job_id: str, edit: str, if_match: str | None) -> Job:
         model, manifest = self._jobs.committed(edit)
         log = self._logs.of(model)
-        head = log.head()
-        expected_version(if_match, model, head)
-        left = log.history(head).consists_of(head)
+        head = log.at()
+        expected_version(if_match, model, head.version)
+        left = head.history.consists_of(head.version)
         written = (FactKey(version=manifest.version, index=index) for index in range(len(manifest.facts)))
         facts = tuple(key for key in written if key in left)
         if not facts:

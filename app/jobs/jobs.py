@@ -153,15 +153,12 @@ class Jobs:
                 return era
 
     def _queue_again(self, model: str, era: str) -> None:
-        lost = 0
-        for job_id, standing in self._standings(model):
-            if standing is not None or self._logs.of(model).find_job(job_id):
-                continue
-            if accepted := self._journal.read(model, job_id):
-                self._queue.put(accepted, era, again=True)
-                lost += 1
-        if lost:
-            logger.warning("Redis had lost %d jobs, which are queued again", lost, extra={"model": model})
+        log = self._logs.of(model)
+        missing = [job_id for job_id, standing in self._standings(model) if standing is None]
+        lost = self._journal.read_all(model, [job_id for job_id in missing if not log.find_job(job_id)])
+        again = [self._queue.put(accepted, era, again=True) for accepted in lost]
+        if again:
+            logger.warning("Redis had lost %d jobs, which are queued again", len(again), extra={"model": model})
 
     def _note_ends(self, model: str) -> None:
         for job_id, standing in self._standings(model):

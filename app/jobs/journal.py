@@ -11,8 +11,9 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
+from itertools import islice
 from pathlib import Path
 from typing import Annotated
 
@@ -54,24 +55,24 @@ class AcceptedJournal:
         self._root = root
 
     @contextmanager
-    def accepting(self, edit: AcceptedJob) -> Iterator[None]:
-        """Write an edit down, and count it as accepted, the last of its model, when the block ends without an error.
+    def accepting(self, accepted: AcceptedJob) -> Iterator[None]:
+        """Write a job down, and count it as accepted, the last of its model, when the block ends without an error.
 
         Nobody else sees it before. After an error nothing of it stays.
 
         Raises:
             OSError: it could not be written down.
         """
-        folder = self._root / edit.model
+        folder = self._root / accepted.model
         durable_files.make_dir(folder)
         with durable_files.exclusive(folder / LOCK, wait=True):
-            name = f"{_next_number(folder):0{NUMBER}d}-{edit.job}.json"
+            name = f"{_next_number(folder):0{NUMBER}d}-{accepted.job}.json"
             unseen = folder / f"{durable_files.HIDDEN}{name}"
-            durable_files.replace_file(unseen, edit.model_dump_json().encode())
+            durable_files.replace_file(unseen, accepted.model_dump_json().encode())
         try:
             yield
             durable_files.rename(unseen, name)
-        except BaseException:
+        except BaseException:  # whatever it is: clean up, and raise it again
             unseen.with_name(name).unlink(missing_ok=True)  # there if only its name is not known to be on disk
             raise
         finally:
@@ -83,21 +84,29 @@ class AcceptedJournal:
 
     def jobs(self, model: str) -> list[str]:
         """Ids of the model's jobs that are not known to have ended, in the order of acceptance."""
-        return list(dict.fromkeys(name[NUMBER + 1 :].removesuffix(".json") for name in _names(self._root / model)))
+        return list(_names(self._root / model))
 
     def read(self, model: str, job: str) -> AcceptedJob | None:
         """What was accepted as this job, unless it is known to have ended."""
-        return next((edit for path in self._paths(model, job) if (edit := _read(path))), None)
+        return next(self.read_all(model, [job]), None)
+
+    def read_all(self, model: str, jobs: Iterable[str]) -> Iterator[AcceptedJob]:
+        """What was accepted as these jobs, less those known to have ended; the model's folder is listed once."""
+        folder = self._root / model
+        names = _names(folder)
+        for job in jobs:
+            written = (_read(folder / name) for name in names.get(job, ()))
+            yield from islice(filter(None, written), 1)
 
     def find(self, job: str) -> AcceptedJob | None:
         """The same, of whatever model."""
-        return next((edit for model in self.models() if (edit := self.read(model, job))), None)
+        return next((accepted for model in self.models() if (accepted := self.read(model, job))), None)
 
     def cancel(self, model: str, job: str) -> None:
         """Note that the job was asked to stop, if it has not ended."""
         for path in self._paths(model, job):
-            if edit := _read(path):
-                cancelled = edit.model_copy(update={"cancelled": True})
+            if accepted := _read(path):
+                cancelled = accepted.model_copy(update={"cancelled": True})
                 durable_files.replace_file(path, cancelled.model_dump_json().encode())
 
     def end(self, job: Job) -> None:
@@ -116,9 +125,9 @@ class AcceptedJournal:
 
     def ended(self, job: str) -> Job | None:
         """How a job ended without a version, if that was noted."""
-        for path in self._root.glob(f"*/{ENDED}/*.json"):
-            if path.stem == job:
-                return Job.model_validate_json(path.read_bytes())
+        for model in self.models():
+            with suppress(FileNotFoundError):
+                return Job.model_validate_json((self._root / model / ENDED / f"{job}.json").read_bytes())
         return None
 
     def any_of(self, begins: str, since: float) -> bool:
@@ -137,7 +146,7 @@ class AcceptedJournal:
 
     def _paths(self, model: str, job: str) -> list[Path]:
         folder = self._root / model
-        return [folder / name for name in _names(folder) if name[NUMBER:] == f"-{job}.json"]
+        return [folder / name for name in _names(folder).get(job, ())]
 
 
 def _read(path: Path) -> AcceptedJob | None:
@@ -158,11 +167,13 @@ def _changed(path: Path) -> float:
         return float("-inf")
 
 
-def _names(folder: Path) -> list[str]:
-    """Of the files of what counts as accepted, in order."""
-    if not folder.is_dir():
-        return []
-    return sorted(name for name in os.listdir(folder) if name[:NUMBER].isdecimal())  # noqa: PTH208 - names suffice
+def _names(folder: Path) -> dict[str, list[str]]:
+    """The files of each job that counts as accepted, in the order of acceptance."""
+    names: dict[str, list[str]] = {}
+    for name in sorted(os.listdir(folder)) if folder.is_dir() else ():  # noqa: PTH208 - names suffice
+        if name[:NUMBER].isdecimal():
+            names.setdefault(name[NUMBER + 1 :].removesuffix(".json"), []).append(name)
+    return names
 
 
 def _next_number(folder: Path) -> int:

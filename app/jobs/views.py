@@ -10,7 +10,6 @@ import logging
 from datetime import datetime
 
 from app.domain.contract import Job, JobKind, JobOutcome, JobStatus
-from app.domain.manifest import Manifest
 from app.edit_logs import EditLogs
 from app.jobs.journal import AcceptedJob, AcceptedJournal
 from app.jobs.queue.job_queue import JobQueue
@@ -50,7 +49,7 @@ class JobViews:
         if (found := self._logs.find_job(job_id)) is None:
             return None
         model, manifest = found
-        told, facts = dict(_committed(manifest)), len(manifest.facts or manifest.reverted)
+        told, facts = dict(manifest.outcome), len(manifest.facts or manifest.reverted)
         kind = JobKind(manifest.kind)
         return self._noted(Job(id=job_id, kind=kind, model=model, facts=facts, ended=manifest.created, **told))
 
@@ -69,7 +68,7 @@ class JobViews:
     def _outcome(self, queued: Queued) -> tuple[JobOutcome, datetime | None]:
         """What the log says, else what the queue says; and since when."""
         if queued.outcome.version is None and (manifest := self._logs.of(queued.model).find_job(queued.id)):
-            return _committed(manifest), manifest.created
+            return manifest.outcome, manifest.created
         return queued.outcome, queued.ended
 
     def _noted(self, job: Job) -> Job:
@@ -78,9 +77,3 @@ class JobViews:
         except OSError as error:
             logger.error("its end could not be written down: %s", error, extra={"job_id": job.id})  # noqa: TRY400
         return job
-
-
-def _committed(manifest: Manifest) -> JobOutcome:
-    return JobOutcome(
-        status=JobStatus.SUCCEEDED, version=manifest.version, report=manifest.report, in_force=manifest.in_force
-    )

@@ -71,9 +71,9 @@ def list_facts(log: LogDep, response: Response, version: Annotated[int | None, Q
 
     ``ETag`` is the version.
     """
-    at = log.head() if version is None else version
-    response.headers[ETAG] = entity_tag(at)
-    return FactList(model=log.model, version=at, facts=log.facts_in_force(at))
+    at = log.at(version)
+    response.headers[ETAG] = entity_tag(at.version)
+    return FactList(model=log.model, version=at.version, facts=at.facts_in_force())
 
 
 def _base(log: LogReader) -> Version:

@@ -77,6 +77,11 @@ def key(version: int, index: int) -> FactKey:
     return FactKey(version=version, index=index)
 
 
+def version_dir(root: Path, version: int) -> Path:
+    """Where a version stands in a log that is a directory."""
+    return root / MODEL / "versions" / f"{version:08d}"
+
+
 def contents(version: int) -> bytes:
     return f"factors of version {version}".encode()
 

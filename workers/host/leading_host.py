@@ -6,7 +6,7 @@ import logging
 from collections.abc import Mapping
 from contextlib import ExitStack
 
-from app.domain.contract import JobOutcome, JobStatus, Progress
+from app.domain.contract import JobOutcome, Progress
 from app.domain.errors import VersionExists
 from app.domain.failpoints import Point, failpoint
 from app.domain.log.edit_log import EditLog
@@ -76,7 +76,7 @@ class LeadingHost(LiveHost):
             return None
         if done.version > self.version:
             raise VersionExists(f"an earlier leader committed job {job_id}", value=done.version)
-        return outcome_of(done)
+        return done.outcome
 
     def next_version(self, job_id: str) -> NextVersion:
         """What the job becomes if it is committed now."""
@@ -102,7 +102,7 @@ class LeadingHost(LiveHost):
         else:
             self._snapshots.jumped(self.live, self.version)
         logger.info("published", extra={"job_id": manifest.job, "model": self.name, "version": self.version})
-        return outcome_of(manifest)
+        return manifest.outcome
 
     def committed_after_all(self, job_id: str) -> JobOutcome | None:
         """What became of a job that something went wrong with, if it was committed all the same; None if it was not.
@@ -119,7 +119,7 @@ class LeadingHost(LiveHost):
         except Exception as error:  # the job's edge, still: whatever it is, nobody knows what this worker serves
             detail = f"job {job_id} may be committed, and its version cannot be put in service: {described(error)}"
             raise VersionExists(detail, value=job_id) from error
-        return outcome_of(committed)
+        return committed.outcome
 
     def _commit(self, draft: Draft, files: Mapping[str, bytes]) -> Manifest:
         """The version, committed.
@@ -138,10 +138,3 @@ class LeadingHost(LiveHost):
         self.follow()
         self._trail.forget()
         self._snapshots.jumped(self.live, self.version)
-
-
-def outcome_of(manifest: Manifest) -> JobOutcome:
-    """The outcome of the job that committed this version."""
-    return JobOutcome(
-        status=JobStatus.SUCCEEDED, version=manifest.version, report=manifest.report, in_force=manifest.in_force
-    )

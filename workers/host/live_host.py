@@ -95,8 +95,8 @@ class LiveHost:
         Raises:
             DamagedVersion: a version does not have the bytes that were committed. CompactedVersion: nor has it any.
         """
-        head = self.log.head()
-        if (found := (head, self.log.digest(head))) == self._followed:
+        head, _ = found = self.log.tip()
+        if found == self._followed:
             return False
         state = self._trail.to(head)
         shadow = self.live.shadow(self.live.masters.keys() | state.masters.keys())

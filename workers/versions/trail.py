@@ -43,7 +43,7 @@ class Trail:
             UnknownVersion: there is no such version. CompactedVersion: it needs tensors that were removed.
             DamagedVersion: a version does not have the bytes that were committed.
         """
-        terms = self._log.history(version).terms(version)
+        terms = self._log.at(version).terms
         state = self._onward(version, terms)
         if state is None:
             state = state_at(self._editable, self._log, self._log.replay(version))

@@ -1,8 +1,16 @@
-"""The chain of manifests: each names its parent's digest, and is verified against it before it is used."""
+"""The chain of manifests: each names its parent's digest, and is verified against it before it is used.
+
+A commit that fails in its last step takes its version back. So what was listed a moment ago and cannot be read is
+looked for again: if it is not listed any more, it was never committed, and there is no such version.
+"""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from dataclasses import dataclass, field
+from functools import partial
+from itertools import chain
 from typing import TypeVar
 
 from pydantic import ValidationError
@@ -12,7 +20,7 @@ from app.domain.digests import sha256
 from app.domain.entries import BASE, Shelf, version_entry
 from app.domain.errors import DamagedVersion, UnknownModel, UnknownVersion
 from app.domain.manifest import Base, Manifest
-from app.domain.storage.storage import Stamp, Storage
+from app.domain.storage.storage import FoundT, Stamp, Storage
 
 RecordT = TypeVar("RecordT", bound=Record)
 
@@ -26,17 +34,37 @@ class _Page:
     manifest: Manifest
 
 
+@dataclass(frozen=True, slots=True)
+class _Known:
+    """What was read of the log with this base. ``jobs`` says where to look for a job first, if it was read of."""
+
+    base: Stamp | None = None
+    pages: dict[int, _Page] = field(default_factory=dict)
+    jobs: dict[str, int] = field(default_factory=dict)
+
+    def keep(self, page: _Page) -> None:
+        version = page.manifest.version
+        before = self.pages.get(version - 1)
+        if (
+            before is not None and before.sha256 != page.manifest.parent
+        ):  # withdrawn, and another committed in its place
+            self.pages.pop(version - 1, None)
+        self.pages[version] = page
+        if page.manifest.job is not None:
+            self.jobs[page.manifest.job] = version
+
+
 class Chain:
     """The base and the manifests of one log. Safe in several threads; remembers what it has verified.
 
     Raises:
-        DamagedVersion: wherever a page is read that does not have the bytes that were written.
+        DamagedVersion: wherever a page is read that does not have the bytes that were written, and is still there.
+        UnknownVersion: wherever a version is read that has been withdrawn.
     """
 
     def __init__(self, storage: Storage) -> None:
         self._storage = storage
-        self._base_stamp: Stamp | None = None
-        self._pages: dict[int, _Page] = {}
+        self._known = _Known()
 
     def base(self) -> Base:
         """Version 0.
@@ -44,17 +72,20 @@ class Chain:
         Raises:
             UnknownModel: there is no log.
         """
-        model = self._storage.model
-        if self._storage.stamp(BASE) is None:
-            raise UnknownModel(f"there is no edit log of {model}", value=model)
-        return self.parsed(Base, BASE, self._storage.read_page(BASE))
+        try:
+            data = self._bytes(BASE)
+        except DamagedVersion:
+            model = self._storage.model
+            if self._storage.stamp(BASE) is None:
+                raise UnknownModel(f"there is no edit log of {model}", value=model) from None
+            raise
+        return self.parsed(Base, BASE, data)
 
     def head(self) -> int:
         """The newest version; 0 is the base model."""
         stamp = self._storage.stamp(BASE)
-        if stamp != self._base_stamp:  # a log was put here, or in another's place
-            self._pages.clear()
-            self._base_stamp = stamp
+        if stamp != self._known.base:  # a log was put here, or in another's place
+            self._known = _Known(stamp)
         return max(self._storage.numbers(Shelf.VERSIONS), default=0)
 
     def at_most(self, version: int | None) -> int:
@@ -67,27 +98,61 @@ class Chain:
         if version is None:
             return head
         if not 0 <= version <= head:
-            raise UnknownVersion(f"{self._storage.model} has no version {version}", value=version)
+            raise self._unknown(version)
         return version
+
+    def told(self, version: int | None, read: Callable[[int], FoundT]) -> FoundT:
+        """What ``read`` makes of a version; if None, of the head, which is looked for again if it was withdrawn.
+
+        Raises:
+            UnknownVersion: there is no such version.
+        """
+        while True:
+            last = self.at_most(version)
+            try:
+                return read(last)
+            except UnknownVersion:
+                if version is not None or last <= self.head():
+                    raise
 
     def verified(self, version: int) -> Manifest:
         """The manifest, whose parent's digest is the one that it names."""
-        page = self._page(version)
-        if page.manifest.parent != self.digest(version - 1):
-            shown = self._storage.shown(version_entry(version).page)
-            raise DamagedVersion(f"{shown} does not follow from version {version - 1} as it is", value=shown)
-        return page.manifest
+        return self._following(self._page(version), self.digest(version - 1))
+
+    def manifests(self, last: int) -> list[Manifest]:
+        """The manifests up to that of ``last``, oldest first."""
+        found: list[Manifest] = []
+        parent = self.digest(0) if last > 0 else ""
+        for version in range(1, last + 1):
+            page = self._page(version)
+            found.append(self._following(page, parent))
+            parent = page.sha256
+        return found
+
+    def newest_first(self) -> Iterator[Manifest]:
+        """The manifests from the head on down, each read when it is asked for."""
+        for version in range(self.head(), 0, -1):
+            with suppress(UnknownVersion):
+                yield self.verified(version)
 
     def digest(self, version: int) -> str:
         """What a child of ``version`` names as its parent."""
-        return sha256(self._storage.read_page(BASE)) if version == 0 else self._page(version).sha256
+        return sha256(self._bytes(BASE)) if version == 0 else self._page(version).sha256
 
-    def find_job(self, job_id: str) -> int | None:
-        """The version that this job committed, if it did."""
-        for version in range(self.head(), 0, -1):
-            page = self._pages.get(version) or self._page(version)
-            if page.manifest.job == job_id:
-                return version
+    def find_job(self, job_id: str) -> Manifest | None:
+        """The version that this job committed, if it did.
+
+        The head is looked at each time, since it alone may have been withdrawn and replaced; what is before it is read
+        once.
+        """
+        head, known = self.head(), self._known
+        told = [known.jobs[job_id]] if job_id in known.jobs else []
+        unread = (version for version in range(head, 0, -1) if version == head or version not in known.pages)
+        for version in chain(told, unread):
+            with suppress(UnknownVersion):
+                page = self._page(version)
+                if page.manifest.job == job_id:
+                    return self._following(page, self.digest(version - 1))
         return None
 
     def parsed(self, kind: type[RecordT], name: str, data: bytes) -> RecordT:
@@ -99,16 +164,38 @@ class Chain:
             noun = kind.__name__.removesuffix("Page").lower()
             raise DamagedVersion(f"{shown} is no {noun} that this release knows", value=shown) from error
 
+    def _following(self, page: _Page, parent: str) -> Manifest:
+        manifest = page.manifest
+        if manifest.parent != parent:
+            shown = self._storage.shown(version_entry(manifest.version).page)
+            detail = f"{shown} does not follow from version {manifest.version - 1} as it is"
+            raise DamagedVersion(detail, value=shown)
+        return manifest
+
     def _page(self, version: int) -> _Page:
-        name = version_entry(version).page
-        known, stamp = self._pages.get(version), self._storage.stamp(name)
-        if known is not None and known.stamp == stamp:
-            return known
-        data = self._storage.read_page(name)
+        known, name = self._known, version_entry(version).page
+        page = known.pages.get(version)
+        if page is not None and page.stamp == self._storage.stamp(name):
+            return page
+        try:
+            page = self._storage.settled(name, partial(self._read, version, name))
+        except DamagedVersion:
+            if version > self.head():
+                raise self._unknown(version) from None
+            raise
+        known.keep(page)
+        return page
+
+    def _read(self, version: int, name: str) -> _Page:
+        stamp, data = self._storage.stamp(name), self._storage.read_page(name)
         manifest = self.parsed(Manifest, name, data)
         if manifest.version != version:
             shown = self._storage.shown(name)
             raise DamagedVersion(f"{shown} is that of version {manifest.version}", value=shown)
-        page = _Page(stamp, sha256(data), manifest)
-        self._pages[version] = page
-        return page
+        return _Page(stamp, sha256(data), manifest)
+
+    def _bytes(self, name: str) -> bytes:
+        return self._storage.settled(name, partial(self._storage.read_page, name))
+
+    def _unknown(self, version: int) -> UnknownVersion:
+        return UnknownVersion(f"{self._storage.model} has no version {version}", value=version)

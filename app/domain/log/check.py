@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 
 from app.domain.entries import BASE, Entry, Shelf, snapshot_entry, version_entry
-from app.domain.errors import DamagedVersion
+from app.domain.errors import CompactedVersion, DamagedVersion, NotFound
 from app.domain.log.reader import LogReader
-from app.domain.manifest import FileRecord
+from app.domain.manifest import FileRecord, Manifest
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,21 +43,26 @@ class LogCheck(LogReader):
         damaged: set[int] = set()
         versions = []
         for version in range(1, self.head() + 1):
-            if broken is None and (damage := self._page_damage(version)):
-                broken = version
-                yield Checked(f"version {version}", 0, (damage,), (self._page_remedy(version),))
-            elif broken is not None:
+            if broken is not None:
                 yield _unchecked(f"version {version}", broken)
-            else:
-                versions.append(version)
-                checked = self._version(version)
-                damaged |= {version} if checked.damage else set()
-                yield checked
+                continue
+            try:
+                checked = self._version(self.manifest(version))
+            except NotFound:  # it was withdrawn since it was listed, and never committed
+                continue
+            except DamagedVersion as error:
+                broken = version
+                yield Checked(f"version {version}", 0, (error.detail,), (self._page_remedy(version),))
+                continue
+            versions.append(version)
+            damaged |= {version} if checked.damage else set()
+            yield checked
         rotten = set()
         for number in self.snapshots():
-            checked = self._snapshot(number, broken)
-            rotten |= {number} if checked.damage else set()
-            yield checked
+            with suppress(NotFound):  # discarded since it was listed
+                checked = self._snapshot(number, broken)
+                rotten |= {number} if checked.damage else set()
+                yield checked
         yield from self._epoch()
         if damaged or rotten:
             yield self._outlook(len(versions), damaged, rotten)
@@ -68,13 +75,6 @@ class LogCheck(LogReader):
             return Checked("base", 0, (error.detail,), (remedy,))
         return Checked("base")
 
-    def _page_damage(self, version: int) -> str | None:
-        try:
-            self.manifest(version)
-        except DamagedVersion as error:
-            return error.detail
-        return None
-
     def _page_remedy(self, version: int) -> str:
         entry, shown = version_entry(version), self._storage.shown
         return (
@@ -83,12 +83,16 @@ class LogCheck(LogReader):
             f"{shown(Shelf.SNAPSHOTS)} out of the log, and start it again at version {version - 1}."
         )
 
-    def _version(self, version: int) -> Checked:
-        manifest = self.manifest(version)
+    def _version(self, manifest: Manifest) -> Checked:
+        version = manifest.version
         title, size = f"version {version}", sum(record.size for record in manifest.files.values())
+        stripped = Checked(title, 0, note="its files were removed by compact")
         if version < self.compacted_before():
-            return Checked(title, 0, note="its files were removed by compact")
-        damage = self._file_damage(version_entry(version), manifest.files)
+            return stripped
+        try:
+            damage = self._file_damage(version_entry(version), manifest.files, partial(self.read, version))
+        except CompactedVersion:  # they are being removed now
+            return stripped
         remedies = (f"Restore {name}: {record.size} bytes, sha256 {record.sha256}." for name, record in damage.values())
         return Checked(title, size, tuple(damage), tuple(remedies))
 
@@ -100,15 +104,22 @@ class LogCheck(LogReader):
             page = self._replays.page(number)
         except DamagedVersion as error:
             return Checked(title, 0, (error.detail,))
-        size = sum(record.size for record in page.files.values())
-        return Checked(title, size, tuple(self._file_damage(snapshot_entry(number), page.files)))
+        size, entry = sum(record.size for record in page.files.values()), snapshot_entry(number)
+        damage = self._file_damage(
+            entry, page.files, lambda name: self._storage.read_file(entry, name, page.files[name])
+        )
+        if damage:
+            self._replays.page(number)  # is still there
+        return Checked(title, size, tuple(damage))
 
-    def _file_damage(self, entry: Entry, files: dict[str, FileRecord]) -> dict[str, tuple[str, FileRecord]]:
+    def _file_damage(
+        self, entry: Entry, files: dict[str, FileRecord], read: Callable[[str], bytes]
+    ) -> dict[str, tuple[str, FileRecord]]:
         """What is wrong, with the file's name and what it should be."""
         found = {}
         for name, record in files.items():
             try:
-                self._storage.read_file(entry, name, record)
+                read(name)
             except DamagedVersion as error:
                 found[error.detail] = self._storage.shown(f"{entry.folder}/{name}"), record
         return found
@@ -135,12 +146,9 @@ class LogCheck(LogReader):
 
     def _works(self, version: int, damaged: set[int], rotten: set[int]) -> bool:
         """Whether a version can be reached over whole files alone."""
-        history = self.history(version)
-        terms = history.terms(version)
-        starts = self._replays.starts(terms, version, history)
-        covered = next((covered for covered, number in starts if number not in rotten), 0)
-        first = self.compacted_before()
-        return all(term.version >= first and term.version not in damaged for term in terms[covered:])
+        at, first = self.at(version), self.compacted_before()
+        covered = next((covered for covered, number in self._replays.starts(at) if number not in rotten), 0)
+        return all(term.version >= first and term.version not in damaged for term in at.terms[covered:])
 
 
 def _unchecked(title: str, broken: int) -> Checked:

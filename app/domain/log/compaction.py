@@ -5,9 +5,9 @@ from __future__ import annotations
 from datetime import UTC, datetime
 
 from app.domain.entries import Entry, Shelf, snapshot_entry, version_entry
-from app.domain.errors import Conflict, DamagedVersion
+from app.domain.errors import Conflict, DamagedVersion, NotFound
 from app.domain.history.history import History
-from app.domain.history.terms import Term
+from app.domain.history.logged_version import LoggedVersion
 from app.domain.log.chain import Chain
 from app.domain.log.pages import CompactionPage
 from app.domain.log.replays import Replays
@@ -28,7 +28,7 @@ class Compaction:
     def __init__(self, storage: Storage, chain: Chain, replays: Replays, before: int | None) -> None:
         self._storage, self._replays = storage, replays
         self._head = chain.head()
-        self._manifests = [chain.verified(version) for version in range(1, self._head + 1)]
+        self._manifests = chain.manifests(self._head)
         self._history = History(self._manifests)
         self._done = replays.compacted_before()
         self._first = max(1 if before is None else chain.at_most(before), self._done)
@@ -54,16 +54,16 @@ class Compaction:
 
     def _needed(self) -> set[int]:
         """The snapshots to keep: where the head starts, and where each version does that needs what is removed."""
-        best = self._start(self._history.terms(self._head), self._head, 1)
+        best = self._start(self._at(self._head), 1)
         needed = set() if best is None else {best}
         for version in range(self._first, self._head + 1):
             goes_on = version > self._first and self._manifests[version - 1].kind == "edit"
             if goes_on:  # its own term on top of those of the version before it
                 continue
-            terms = self._history.terms(version)
-            if all(term.version >= self._first for term in terms):
+            reached = self._at(version)
+            if all(term.version >= self._first for term in reached.terms):
                 continue
-            start = self._start(terms, version, self._first)
+            start = self._start(reached, self._first)
             if start is None:
                 detail = (
                     f"version {version} needs tensors from before version {self._first}, and no snapshot holds them"
@@ -72,10 +72,13 @@ class Compaction:
             needed.add(start)
         return needed
 
-    def _start(self, terms: tuple[Term, ...], version: int, first: int) -> int | None:
+    def _at(self, version: int) -> LoggedVersion:
+        return LoggedVersion(self._history, version)
+
+    def _start(self, at: LoggedVersion, first: int) -> int | None:
         """The whole snapshot that covers most of the terms, and all from before ``first``."""
-        for covered, number in self._replays.starts(terms, version, self._history):
-            if self._is_whole(number) and all(term.version >= first for term in terms[covered:]):
+        for covered, number in self._replays.starts(at):
+            if self._is_whole(number) and all(term.version >= first for term in at.terms[covered:]):
                 return number
         return None
 
@@ -83,7 +86,7 @@ class Compaction:
         if number not in self._whole:
             try:
                 self._replays.read(number)
-            except DamagedVersion:
+            except (DamagedVersion, NotFound):
                 self._whole[number] = False
             else:
                 self._whole[number] = True

@@ -26,6 +26,7 @@ from app.domain.errors import (
     DamagedVersion,
     EditFailed,
     ModelMismatch,
+    NotFound,
     StaleEpoch,
     VersionExists,
 )
@@ -148,13 +149,14 @@ class EditLog(LogReader):
             created=datetime.now(UTC),
             files={name: FileRecord.of(data) for name, data in files.items()},
         )
-        if version in self.snapshots():
-            try:
-                self.read_snapshot(version)
-            except DamagedVersion:
-                self._storage.discard(entry)
-            else:
-                return
+        try:
+            self.read_snapshot(version)
+        except DamagedVersion:
+            self._storage.discard(entry)
+        except NotFound:
+            pass
+        else:
+            return
         with suppress(FileExistsError):  # another writer's, of the same version
             self._publish(entry, page.model_dump_json(indent=2).encode(), files)
 
@@ -212,9 +214,8 @@ class EditLog(LogReader):
 
     def _last_epoch(self) -> int:
         """The newest epoch of any leader, 0 if there was none. The newest manifest vouches for it too."""
-        head = self.head()
-        in_manifest = 0 if head == 0 else self.manifest(head).epoch
-        return max(in_manifest, self._storage.last_epoch())
+        newest = next(self.newest_first(), None)
+        return max(newest.epoch if newest else 0, self._storage.last_epoch())
 
 
 def _document(manifest: Manifest) -> bytes:

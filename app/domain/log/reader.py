@@ -1,26 +1,32 @@
-"""Reading an edit log: every manifest is verified, and the chain of digests with it, before it is used."""
+"""Reading an edit log: every manifest is verified, and the chain of digests with it, before it is used.
+
+What cannot be read is looked for again: only what is still listed is damaged. A version or snapshot that was withdrawn
+meanwhile is not there, and what is asked of the head is told of the head before.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from pathlib import Path
 
 from pydantic import TypeAdapter, ValidationError
 
 from app.domain.contract import FactInForce, FactKey, Name
 from app.domain.entries import BASE, version_entry
-from app.domain.errors import CompactedVersion, NotFound, UnknownModel, UnknownVersion
+from app.domain.errors import CompactedVersion, DamagedVersion, NotFound, UnknownModel, UnknownVersion
 from app.domain.history.history import History
 from app.domain.history.lineage import HeldFact
+from app.domain.history.logged_version import LoggedVersion
 from app.domain.log.chain import Chain
+from app.domain.log.recent_versions import RecentVersions
 from app.domain.log.replays import Replay, Replays, Snapshot
 from app.domain.log.root import LogRoot, open_storage, stored_models
-from app.domain.manifest import Base, Manifest
-from app.domain.storage.local_storage import LocalStorage
+from app.domain.manifest import Base, FileRecord, Manifest
 
 
 class LogReader:
     """What an edit log tells. Takes no lock; safe in several threads; remembers what it has verified.
+
+    Every method that reads a manifest raises DamagedVersion if one does not have the bytes that were committed.
 
     Raises:
         UnknownModel: ``model`` is not a name that a model can have; it is never taken for a path.
@@ -33,6 +39,7 @@ class LogReader:
         self.model = model
         self._storage = open_storage(root, model)
         self._chain = Chain(self._storage)
+        self._recent = RecentVersions(self._chain)
         self._replays = Replays(self._storage, self._chain)
 
     @staticmethod
@@ -59,12 +66,15 @@ class LogReader:
         """The newest version; 0 is the base model."""
         return self._chain.head()
 
+    def tip(self) -> tuple[int, str]:
+        """The newest version, and its digest."""
+        return self._chain.told(None, lambda head: (head, self._chain.digest(head)))
+
     def manifest(self, version: int) -> Manifest:
         """One committed version; the base, 0, has no manifest.
 
         Raises:
             UnknownVersion: there is none of that number.
-            DamagedVersion: its manifest, or its parent's, does not have the bytes that were committed.
         """
         if version == 0:
             raise UnknownVersion(f"version 0 of {self.model} is its base", value=version)
@@ -75,52 +85,48 @@ class LogReader:
 
         Raises:
             UnknownVersion: there is no version ``last``.
-            DamagedVersion: a manifest does not have the bytes that were committed.
         """
-        return [self._chain.verified(version) for version in range(1, self._chain.at_most(last) + 1)]
+        return self._chain.told(last, self._chain.manifests)
 
     def newest_first(self) -> Iterator[Manifest]:
-        """The committed versions from the head on down, each read when it is asked for.
+        """The committed versions from the head on down, each read when it is asked for."""
+        return self._chain.newest_first()
+
+    def at(self, version: int | None = None) -> LoggedVersion:
+        """A version (the head if None) with all that it consists of; remembered, so that it is worked out once.
 
         Raises:
-            DamagedVersion: a manifest does not have the bytes that were committed.
+            UnknownVersion: there is no such version.
         """
-        return (self._chain.verified(version) for version in range(self.head(), 0, -1))
+        return self._chain.told(version, self._recent.at)
 
     def history(self, last: int | None = None) -> History:
         """What the versions up to ``last`` (the head if None) consist of.
 
         Raises:
-            UnknownVersion, DamagedVersion: as ``manifests`` does.
+            UnknownVersion: there is no version ``last``.
         """
-        return History(self.manifests(last))
+        return self.at(last).history
 
     def digest(self, version: int) -> str:
         """SHA-256 of a version's manifest, or of ``base.json`` for 0: it vouches for all versions before.
 
         Raises:
-            UnknownVersion, DamagedVersion: as ``manifests`` does.
+            UnknownVersion: there is no such version.
         """
         return self._chain.digest(self._chain.at_most(version))
 
     def find_job(self, job_id: str) -> Manifest | None:
-        """The version that this job committed, if it did.
-
-        Raises:
-            DamagedVersion: a manifest does not have the bytes that were committed.
-        """
-        version = self._chain.find_job(job_id)
-        return None if version is None else self._chain.verified(version)
+        """The version that this job committed, if it did."""
+        return self._chain.find_job(job_id)
 
     def facts_in_force(self, version: int | None = None) -> tuple[FactInForce, ...]:
         """The facts that hold at ``version`` (the head if None), in the order in which they were written.
 
         Raises:
             UnknownVersion: there is no such version.
-            DamagedVersion: a manifest does not have the bytes that were committed.
         """
-        last = self.head() if version is None else version
-        return tuple(held.view() for held in self.history(last).facts(last))
+        return self.at(version).facts_in_force()
 
     def check_rollback(self, to: int) -> None:
         """Return if the log can go back to a version.
@@ -129,8 +135,7 @@ class LogReader:
             UnknownVersion: there is no such version.
             CompactedVersion: it would need tensors that were removed.
         """
-        history = self.history(to)
-        self._replays.check(history.terms(to), to, history)
+        self._replays.check(self.at(to))
 
     def check_revert(self, facts: Sequence[FactKey]) -> None:
         """Return if these facts can be taken out of the head.
@@ -140,9 +145,7 @@ class LogReader:
             InseparableFacts: they share a key with facts that would stay; the value names those.
             CompactedVersion: what is left would need tensors that were removed.
         """
-        head = self.head()
-        history = self.history(head)
-        self._replays.check(history.terms_without(head, facts), head, history)
+        self._replays.check(self.at().without(facts))
 
     # --- tensors -----------------------------------------------------------------------------
 
@@ -155,22 +158,13 @@ class LogReader:
             CompactedVersion: the log was compacted, and the file with it.
             DamagedVersion: the file, which is named, does not have the bytes that were committed.
         """
-        record = self.manifest(version).files.get(name)
-        if record is None:
-            raise NotFound(f"version {version} of {self.model} has no such file", value=name)
-        if version < self.compacted_before():
-            raise CompactedVersion(f"the log was compacted: the files of version {version} are gone", value=version)
-        return self._storage.read_file(version_entry(version), name, record)
-
-    def file(self, version: int, name: str) -> Path:
-        """Where a version's file stands in a log that is a directory, after a check of all its bytes.
-
-        Raises:
-            As ``read`` does.
-        """
-        self.read(version, name)
-        assert isinstance(self._storage, LocalStorage), "an object has no path: use read"
-        return self._storage.path(version_entry(version), name)
+        record = self._record(version, name)
+        try:
+            return self._storage.read_file(version_entry(version), name, record)
+        except DamagedVersion:
+            if self._record(version, name) == record:  # else it was withdrawn or compacted in the meantime
+                raise
+        return self.read(version, name)
 
     def compacted_before(self) -> int:
         """The first version whose tensor files were not removed; 1 if the log was never compacted."""
@@ -186,6 +180,7 @@ class LogReader:
         """A snapshot, checked byte by byte.
 
         Raises:
+            NotFound: there is no snapshot of this version.
             DamagedVersion: it is damaged, or belongs to another history than this log's.
         """
         return self._replays.read(version)
@@ -196,21 +191,17 @@ class LogReader:
         Raises:
             UnknownVersion: there is no such version.
             CompactedVersion: it needs tensors that were removed.
-            DamagedVersion: a manifest does not have the bytes that were committed, or nor does the only fit snapshot.
+            DamagedVersion: a manifest is damaged, or it is the only fit snapshot.
         """
-        last = self._chain.at_most(version)
-        history = self.history(last)
-        return self._replays.shortest(history.terms(last), last, history)
+        return self._replays.shortest(self.at(version))
 
     def steps_to(self, version: int) -> int:
         """How many terms a replay to a version would have to read, by the snapshots that are listed.
 
         Raises:
-            UnknownVersion, DamagedVersion: as ``history`` does.
+            UnknownVersion: there is no such version.
         """
-        history = self.history(version)
-        terms = history.terms(version)
-        return len(terms) - max((covered for covered, _ in self._replays.starts(terms, version, history)), default=0)
+        return self._replays.steps(self.at(version))
 
     def replay_without(self, facts: Sequence[FactKey]) -> Replay:
         """The shortest way to what the head would be after a revert of these facts.
@@ -219,14 +210,21 @@ class LogReader:
             UnknownFact, InseparableFacts, CompactedVersion: as ``check_revert`` does.
             DamagedVersion: as ``replay`` does.
         """
-        head = self.head()
-        history = self.history(head)
-        return self._replays.shortest(history.terms_without(head, facts), head, history)
+        return self._replays.shortest(self.at().without(facts))
 
     def facts_without(self, facts: Sequence[FactKey]) -> tuple[HeldFact, ...]:
         """The facts that would be in force after a revert of these."""
-        head = self.head()
-        return self.history(head).facts_without(head, facts)
+        head = self.at()
+        return head.history.facts_without(head.version, facts)
+
+    def _record(self, version: int, name: str) -> FileRecord:
+        """What a version's file has to be, as long as it is there."""
+        record = self.manifest(version).files.get(name)
+        if record is None:
+            raise NotFound(f"version {version} of {self.model} has no such file", value=name)
+        if version < self.compacted_before():
+            raise CompactedVersion(f"the log was compacted: the files of version {version} are gone", value=version)
+        return record
 
 
 def _is_name(text: str) -> bool:

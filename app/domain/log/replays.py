@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 from app.domain.entries import Shelf, snapshot_entry
-from app.domain.errors import CompactedVersion, DamagedVersion
-from app.domain.history.history import History
+from app.domain.errors import CompactedVersion, DamagedVersion, NotFound, UnknownVersion
+from app.domain.history.logged_version import LoggedVersion
 from app.domain.history.terms import Term
 from app.domain.log.chain import Chain
 from app.domain.log.pages import SnapshotPage
-from app.domain.storage.storage import Storage
+from app.domain.storage.storage import FoundT, Storage
 
 logger = logging.getLogger(__name__)
 
@@ -60,27 +61,22 @@ class Replays:
         """What a snapshot says of itself.
 
         Raises:
+            NotFound: there is no snapshot of this version.
             DamagedVersion: it is damaged, or belongs to another history than this log's.
         """
-        name = snapshot_entry(version).page
-        page = self._chain.parsed(SnapshotPage, name, self._storage.read_page(name))
-        if (page.version, page.manifest) != (version, self._chain.digest(version)):
-            shown = self._storage.shown(name)
-            raise DamagedVersion(f"{shown} is not of this log's version {version}", value=shown)
-        return page
+        return self._listed(version, partial(self._page, version))
 
     def read(self, version: int) -> Snapshot:
         """A snapshot, all of it.
 
         Raises:
+            NotFound: there is no snapshot of this version.
             DamagedVersion: as ``page`` does, or one of its files is damaged.
         """
-        entry, page = snapshot_entry(version), self.page(version)
-        files = {name: self._storage.read_file(entry, name, record) for name, record in page.files.items()}
-        return Snapshot(version, files)
+        return self._listed(version, partial(self._read, version))
 
-    def shortest(self, terms: Sequence[Term], version: int, history: History) -> Replay:
-        """The shortest way to the sum of the terms, by snapshots up to ``version``.
+    def shortest(self, at: LoggedVersion) -> Replay:
+        """The shortest way to a version, by snapshots up to it.
 
         A damaged snapshot is named in the program's log, and passed over.
 
@@ -89,45 +85,85 @@ class Replays:
             DamagedVersion: it needs tensors that were removed, and the snapshot that holds them is damaged.
         """
         damage: DamagedVersion | None = None
-        for covered, number in self.starts(terms, version, history):
+        first = self.compacted_before()  # before the snapshots are listed: those that it rests on are there by then
+        for covered, number in self.starts(at):
             try:
-                return Replay(self.read(number), tuple(terms[:covered]), self.kept(terms[covered:]))
+                return Replay(self.read(number), at.terms[:covered], _kept(at.terms[covered:], first))
+            except NotFound:  # discarded since: another one is there in its place
+                return self.shortest(at)
             except DamagedVersion as error:
                 logger.warning("snapshot passed over: %s", error.detail, extra={"model": self._storage.model})
                 damage = damage or error
             except CompactedVersion:
                 break
         try:
-            return Replay(None, (), self.kept(terms))
+            return Replay(None, (), _kept(at.terms, first))
         except CompactedVersion:
             if damage is not None:
                 raise damage from None
             raise
 
-    def starts(self, terms: Sequence[Term], version: int, history: History) -> list[tuple[int, int]]:
-        """How many of the terms each fit snapshot up to ``version`` covers, and that snapshot; most first."""
-        made_of = {number: history.terms(number) for number in self.snapshots() if number <= version}
-        fit = [(len(held), number) for number, held in made_of.items() if tuple(terms[: len(held)]) == held]
-        return sorted(fit, reverse=True)
+    def starts(self, at: LoggedVersion) -> list[tuple[int, int]]:
+        """How many of a version's terms each fit snapshot up to it covers, and that snapshot; most first."""
+        found = ((at.covered_at(number), number) for number in self.snapshots() if number <= at.version)
+        return sorted(((covered, number) for covered, number in found if covered is not None), reverse=True)
 
-    def check(self, terms: Sequence[Term], version: int, history: History) -> None:
-        """Return if the tensors that the terms need are there, in files or in a snapshot up to ``version``.
+    def steps(self, at: LoggedVersion) -> int:
+        """How many terms a replay would have to read, by the snapshots that are listed."""
+        return len(at.terms) - self._most_covered(at)
+
+    def check(self, at: LoggedVersion) -> None:
+        """Return if the tensors that a version needs are there, in files or in a snapshot up to it.
 
         Raises:
             CompactedVersion: they are not.
         """
-        [covered, *_] = [covered for covered, _ in self.starts(terms, version, history)] or [0]
-        self.kept(terms[covered:])
+        first = self.compacted_before()  # before the snapshots, as in ``shortest``
+        _kept(at.terms[self._most_covered(at) :], first)
 
-    def kept(self, terms: Sequence[Term]) -> tuple[Term, ...]:
-        """The terms, whose tensor files are all there.
+    def _most_covered(self, at: LoggedVersion) -> int:
+        return max((covered for covered, _ in self.starts(at)), default=0)
+
+    def _listed(self, version: int, read: Callable[[], FoundT]) -> FoundT:
+        """What ``read`` makes of a snapshot, which is there.
 
         Raises:
-            CompactedVersion: some were removed when the log was compacted.
+            NotFound: it is not. DamagedVersion: it is, and ``read`` finds it damaged.
         """
-        first = self.compacted_before()
-        for term in terms:
-            if term.version < first:
-                detail = f"the log was compacted: the tensors of version {term.version}, which this needs, are gone"
-                raise CompactedVersion(detail, value=term.version)
-        return tuple(terms)
+        try:
+            return self._storage.settled(snapshot_entry(version).page, read)
+        except DamagedVersion:
+            if version not in self.snapshots():
+                detail = f"{self._storage.model} has no snapshot of version {version}"
+                raise NotFound(detail, value=version) from None
+            raise
+
+    def _page(self, version: int) -> SnapshotPage:
+        name = snapshot_entry(version).page
+        page = self._chain.parsed(SnapshotPage, name, self._storage.read_page(name))
+        try:
+            fits = (page.version, page.manifest) == (version, self._chain.digest(version))
+        except UnknownVersion:
+            fits = False
+        if not fits:
+            shown = self._storage.shown(name)
+            raise DamagedVersion(f"{shown} is not of this log's version {version}", value=shown)
+        return page
+
+    def _read(self, version: int) -> Snapshot:
+        entry, page = snapshot_entry(version), self._page(version)
+        files = {name: self._storage.read_file(entry, name, record) for name, record in page.files.items()}
+        return Snapshot(version, files)
+
+
+def _kept(terms: Sequence[Term], first: int) -> tuple[Term, ...]:
+    """The terms, none of which is from before the version ``first``.
+
+    Raises:
+        CompactedVersion: one is, and its tensor files were removed when the log was compacted.
+    """
+    for term in terms:
+        if term.version < first:
+            detail = f"the log was compacted: the tensors of version {term.version}, which this needs, are gone"
+            raise CompactedVersion(detail, value=term.version)
+    return tuple(terms)

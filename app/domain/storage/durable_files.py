@@ -205,7 +205,7 @@ def _put_in_place(unfinished: Path, path: Path, permitted: Callable[[], None]) -
         failpoint(Point.LOG_PARENT_FSYNC_BEFORE)
         sync_dir(path.parent)
         failpoint(Point.LOG_PARENT_FSYNC_AFTER)
-    except BaseException:  # a deadline or Ctrl-C too
+    except BaseException:  # a deadline or Ctrl-C too: clean up, and raise it again
         permitted()  # whoever has taken over since may rest on it
         path.rename(unfinished)  # not known to be on disk: take it back
         raise

@@ -6,7 +6,6 @@ Beside every page stands its digest, as ``sha256sum`` writes it.
 from __future__ import annotations
 
 import os
-import re
 import socket
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
@@ -14,7 +13,7 @@ from pathlib import Path
 from typing import TextIO
 
 from app.domain import digests
-from app.domain.entries import BASE, PAGES, Entry, Shelf
+from app.domain.entries import BASE, DIGITS, PAGES, Entry, Shelf
 from app.domain.errors import DamagedVersion, LogLocked
 from app.domain.manifest import FileRecord
 from app.domain.storage import durable_files
@@ -63,15 +62,13 @@ class LocalStorage(Storage):
             raise self.lost(relative, error) from error
         return digests.check_bytes(data, record.sha256, record.size, self.shown(relative))
 
-    def path(self, entry: Entry, name: str) -> Path:
-        """Where a file stands."""
-        return self._dir / entry.folder / name
-
     def numbers(self, shelf: Shelf) -> list[int]:
         """Every folder with a final name counts, whole or not."""
-        folder = self._dir / shelf
-        names = os.listdir(folder) if folder.is_dir() else ()  # noqa: PTH208 - names are all we need
-        return sorted(int(name) for name in names if re.fullmatch(r"[0-9]{8}", name))
+        try:
+            names = os.listdir(self._dir / shelf)  # noqa: PTH208 - names are all we need
+        except (FileNotFoundError, NotADirectoryError):
+            return []
+        return sorted(int(name) for name in names if len(name) == DIGITS and name.isascii() and name.isdecimal())
 
     # --- writing -----------------------------------------------------------------------------
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
 
 from app.domain.digests import check_bytes, sha256
@@ -119,14 +119,16 @@ class ObjectStorage(Storage):
         for name in self._names(entry.folder):
             if name not in kept:
                 failpoint(Point.COMPACT_REMOVE_BEFORE)
-                self._fs.rm_file(name)
+                with suppress(FileNotFoundError):  # nobody holds a lock: another compaction was quicker
+                    self._fs.rm_file(name)
                 failpoint(Point.COMPACT_REMOVE_AFTER)
 
     def discard(self, entry: Entry) -> None:
         """Without its page, an entry is not there."""
         names = self._names(entry.folder)
         for name in sorted(names, key=lambda name: name != self._key(entry.page)):
-            self._fs.rm_file(name)
+            with suppress(FileNotFoundError):  # another compaction was quicker
+                self._fs.rm_file(name)
 
     # --- leading -----------------------------------------------------------------------------
 

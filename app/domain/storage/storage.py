@@ -9,10 +9,13 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Hashable, Mapping
 from contextlib import AbstractContextManager
+from typing import TypeVar
 
 from app.domain.entries import Entry, Shelf
 from app.domain.errors import DamagedVersion
 from app.domain.manifest import FileRecord
+
+FoundT = TypeVar("FoundT")
 
 Stamp = Hashable
 """Of a page: changes when the page does."""
@@ -53,6 +56,20 @@ class Storage(ABC):
     @abstractmethod
     def numbers(self, shelf: Shelf) -> list[int]:
         """The numbers of a shelf's entries, rising."""
+
+    def settled(self, page: str, read: Callable[[], FoundT]) -> FoundT:
+        """What ``read`` makes of a page; once more, if the page was withdrawn or replaced in the meantime.
+
+        Raises:
+            DamagedVersion: ``read`` finds damage, and the page is as it was before; it may be that it is not there.
+        """
+        while True:
+            stamp = self.stamp(page)
+            try:
+                return read()
+            except DamagedVersion:
+                if self.stamp(page) == stamp:
+                    raise
 
     def lost(self, name: str, error: Exception) -> DamagedVersion:
         """What to raise when a page or file cannot be read."""

@@ -93,6 +93,22 @@ class TestAccepting:
         accept(journal, "a-one")
         assert journal.find("one") is None
 
+    def test_many_are_read_by_one_look_at_their_folder(
+        self, journal: AcceptedJournal, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        names = [f"job-{number}" for number in range(5)]
+        accept(journal, *names)
+        journal.end(ended("job-1"))
+        real, listed = os.listdir, list[Path]()
+
+        def listing(folder: Path) -> list[str]:
+            listed.append(folder)
+            return real(folder)
+
+        monkeypatch.setattr(os, "listdir", listing)
+        assert [accepted.job for accepted in journal.read_all("atlas", names)] == ["job-0", "job-2", "job-3", "job-4"]
+        assert len(listed) == 1
+
     def test_a_place_that_cannot_be_written_to_accepts_nothing(self, tmp_path: Path) -> None:
         (tmp_path / "file").touch()
         with pytest.raises(OSError), AcceptedJournal(tmp_path / "file").accepting(edit("one")):  # noqa: PT011
@@ -111,6 +127,17 @@ class TestEnding:
         journal.end(ended("one"))
         assert (journal.jobs("atlas"), journal.find("one")) == ([], None)
         assert journal.ended("one") == ended("one")
+
+    def test_how_is_found_by_its_name_alone_whatever_its_model(
+        self, journal: AcceptedJournal, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        for model in ("atlas", "globe"):
+            with journal.accepting(edit(f"of-{model}", model)):
+                pass
+            journal.end(ended(f"of-{model}").model_copy(update={"model": model}))
+        monkeypatch.delattr(Path, "glob")  # 30 days of files are not looked through
+        assert [job.model for name in ("of-atlas", "of-globe") if (job := journal.ended(name))] == ["atlas", "globe"]
+        assert journal.ended("of-nobody") is None
 
     def test_what_was_not_accepted_here_does_not_end_here(self, journal: AcceptedJournal, tmp_path: Path) -> None:
         journal.end(ended("one"))

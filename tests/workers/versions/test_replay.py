@@ -74,7 +74,7 @@ class TestRestart:
         first = host.log.manifest(1)
         stranger = Companion(version=1, index=7, column=0)
         draft = {name: getattr(first, name) for name in Draft.model_fields} | {"version": 2, "job": "two"}
-        data = host.log.file(1, UPDATE_FILE).read_bytes()
+        data = host.log.read(1, UPDATE_FILE)
         host.log.commit(Draft.model_validate(draft | {"companions": (stranger,)}), {UPDATE_FILE: data})
         host.close()
         with pytest.raises(DamagedVersion, match="version 2 names a companion"), opened(model, tmp_path, epoch=2):

@@ -57,7 +57,7 @@ def test_what_was_committed_reads_back(batches: list[tuple[list[LoggedFact], dic
                 assert manifest.facts == tuple(facts)
                 assert set(manifest.files) == set(files)
                 for name, data in files.items():
-                    assert reader.file(manifest.version, name).read_bytes() == data
+                    assert reader.read(manifest.version, name) == data
 
 
 def test_a_log_begins_at_the_base(tmp_path: Path) -> None:
@@ -103,7 +103,7 @@ def test_a_version_that_is_not_there_is_unknown(tmp_path: Path, version: int) ->
     with pytest.raises(UnknownVersion):
         log.manifest(version)
     with pytest.raises(UnknownVersion):
-        log.file(version, UPDATE)
+        log.read(version, UPDATE)
     if version != 0:
         with pytest.raises(UnknownVersion):
             log.facts_in_force(version)

@@ -14,7 +14,7 @@ import pytest
 from app.domain.digests import with_digest
 from app.domain.errors import DamagedVersion, UnknownModel
 from app.domain.log.edit_log import EditLog
-from tests.support.logs import MODEL, UPDATE, base, commit, contents, log_with
+from tests.support.logs import MODEL, UPDATE, base, commit, contents, log_with, version_dir
 
 Damage = Callable[[Path], None]
 
@@ -44,10 +44,6 @@ def remove(path: Path) -> None:
 DAMAGES = pytest.mark.parametrize("damage", [cut, flip_a_bit, lengthen, empty, remove])
 
 
-def version_dir(root: Path, version: int) -> Path:
-    return root / MODEL / "versions" / f"{version:08d}"
-
-
 def readers(root: Path, warm: EditLog) -> list[EditLog]:
     """One that has read the log before the damage, and one that has not."""
     return [warm, EditLog(root, MODEL)]
@@ -62,13 +58,13 @@ def named(error: pytest.ExceptionInfo[DamagedVersion], root: Path) -> Path:
 @DAMAGES
 def test_of_a_tensor_file(tmp_path: Path, damage: Damage) -> None:
     log = log_with(tmp_path, versions=2)
-    path = log.file(1, UPDATE)
+    path = version_dir(tmp_path, 1) / UPDATE
     damage(path)
     for reader in readers(tmp_path, log):
         with pytest.raises(DamagedVersion) as caught:
-            reader.file(1, UPDATE)
+            reader.read(1, UPDATE)
         assert named(caught, tmp_path) == path
-        assert reader.file(2, UPDATE).read_bytes() == contents(2)
+        assert reader.read(2, UPDATE) == contents(2)
 
 
 @DAMAGES
@@ -81,7 +77,7 @@ def test_of_a_manifest(tmp_path: Path, damage: Damage, version: int) -> None:
     for reader in readers(tmp_path, log):
         uses: tuple[Callable[[], object], ...] = (
             partial(reader.manifest, version),
-            partial(reader.file, version, UPDATE),
+            partial(reader.read, version, UPDATE),
             reader.manifests,
             reader.facts_in_force,
         )

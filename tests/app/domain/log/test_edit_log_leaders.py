@@ -201,7 +201,7 @@ def test_a_reader_beside_a_writer_sees_whole_versions_only(tmp_path: Path) -> No
         while not done.is_set():
             reader = EditLog(tmp_path, MODEL)
             for version in range(1, reader.head() + 1):
-                assert reader.file(version, UPDATE).read_bytes() == contents(version)
+                assert reader.read(version, UPDATE) == contents(version)
             looks += 1
         return looks
 

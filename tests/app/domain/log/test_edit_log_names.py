@@ -44,6 +44,6 @@ def test_a_files_name_is_never_a_path_nor_the_logs_own(tmp_path: Path, name: str
 def test_a_file_that_was_not_committed_is_not_found_though_it_lies_there(tmp_path: Path) -> None:
     log = log_with(tmp_path, versions=1)
     with pytest.raises(NotFound):
-        log.file(1, "../../base.json")
+        log.read(1, "../../base.json")
     with pytest.raises(NotFound):
-        log.file(1, "manifest.json")
+        log.read(1, "manifest.json")
