@@ -116,5 +116,4 @@ def _host_settings(settings: WorkerSettings, redis: Redis) -> HostSettings:
         max_batch_tokens=settings.max_batch_tokens,
         snapshot_every=settings.snapshot_every,
         earlier_versions=settings.earlier_versions,
-        lead=False,  # with the role
     )

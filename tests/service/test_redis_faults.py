@@ -199,6 +199,8 @@ def test_two_leaders_that_run_the_same_job_at_the_same_time_commit_it_once(model
     It learns of it from the newer epoch as it commits, or from the committed job if it comes late.
     """
     hosts = [ModelHost.open(_on_a_store(model, tmp_path, epoch)) for epoch in (1, 2)]
+    for host in hosts:
+        host.lead()
 
     def run(host: ModelHost) -> JobOutcome | EditError:
         try:

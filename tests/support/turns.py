@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass
 
 from app.domain.contract import AnyJobRequest, JobOutcome, Progress
+from workers.editing.model.anatomy import bytes_of
 from workers.host.model_host import ModelHost
 from workers.host.turn import Turn
 from workers.host.work import carry_out
@@ -25,6 +27,14 @@ class Watched:
 
     tell: Callable[[Progress], None] = _unheard
     check: Callable[[], None] = _on
+
+
+def digest_of(host: ModelHost) -> str:
+    """sha256 over the float32 weights of all layers that were ever edited: the same log gives the same digest."""
+    digest = hashlib.sha256()
+    for layer in sorted(host.knowledge.layers):
+        digest.update(bytes_of(host.live.weights(layer).applied))
+    return digest.hexdigest()
 
 
 def done(

@@ -20,6 +20,7 @@ from workers.host.host_settings import HostSettings
 from workers.host.model_host import ModelHost
 from workers.lead.leadership import Leadership
 from workers.lead.lease import Lease
+from workers.queue.aside import Aside
 from workers.queue.jobs import JobRun
 from workers.queue.progress import ProgressStream
 from workers.queue.rq_worker import ModelWorker
@@ -48,6 +49,7 @@ class Bench:
     deadline_s: float = 60.0
     ended: list[JobStatus] = field(default_factory=list)
     made: int = 0
+    aside: Aside = field(default_factory=Aside)
 
     @property
     def queue(self) -> Queue:
@@ -76,14 +78,18 @@ class Bench:
                 leads,
             )
 
-        return ModelWorker(keyspace.queue(self.host.name), name, self.redis, make_run, stopping, leadership)
+        queue, aside = keyspace.queue(self.host.name), self.aside
+        return ModelWorker(queue, name, self.redis, make_run, stopping, leadership, aside)
 
     def enqueue(self, job_id: str, function: str = APPLY, args: Sequence[object] | None = None, **more: Any) -> None:
         self.queue.enqueue_call(function, args=tuple(args or (batch().model_dump_json(),)), job_id=job_id, **more)
 
     def work(self) -> ModelWorker:
+        """Take jobs until there are none, and wait for what runs aside."""
         worker = self.worker()
         worker.work(burst=True, logging_level=None)
+        self.aside.__exit__()
+        self.aside = Aside()
         return worker
 
     def job(self, job_id: str) -> QueuedJob:
@@ -106,7 +112,7 @@ class Bench:
 
 
 @contextmanager
-def opened(model: Path, data: Path, epoch: int = 1, **more: Any) -> Iterator[ModelHost]:
+def opened(model: Path, data: Path, epoch: int = 1, *, lead: bool = True, **more: Any) -> Iterator[ModelHost]:
     host = ModelHost.open(
         HostSettings(
             source=str(model),
@@ -118,5 +124,7 @@ def opened(model: Path, data: Path, epoch: int = 1, **more: Any) -> Iterator[Mod
             **more,
         )
     )
+    if lead:
+        host.lead()
     yield host
     host.close()

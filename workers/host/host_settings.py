@@ -17,7 +17,6 @@ class HostSettings:
     """What a host is opened with.
 
     epoch_hint: gives the least epoch to lead under (a counter in Redis).
-    lead: whether to lead at once; else the host follows until it is told to.
     """
 
     source: str
@@ -33,7 +32,6 @@ class HostSettings:
     max_batch_tokens: int = 16384
     snapshot_every: int = 64
     earlier_versions: int = 4
-    lead: bool = True
 
 
 def preset_of(

@@ -5,7 +5,6 @@ Questions read the live model and see one version each: it takes all edited laye
 
 from __future__ import annotations
 
-import hashlib
 import logging
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -15,7 +14,6 @@ from transformers import PreTrainedModel, PreTrainedTokenizerFast
 
 from app.domain.log.edit_log import EditLog
 from workers.editing.knowledge import KnowledgeBase
-from workers.editing.model.anatomy import bytes_of
 from workers.editing.model.editable_model import EditableModel
 from workers.host.earlier_versions import EarlierVersions
 from workers.host.live_lock import LiveLock
@@ -74,14 +72,6 @@ class LiveHost:
     def watch_publishes(self, watch: Callable[[float, float], None]) -> None:
         """Have every publish reported: seconds it waited for questions, and seconds it then held them up."""
         self._lock.on_written = watch
-
-    def digest(self) -> str:
-        """sha256 over the float32 weights of all layers that were ever edited: the same log gives the same digest."""
-        digest = hashlib.sha256()
-        with self._lock.reading():
-            for layer in sorted(self.knowledge.layers):
-                digest.update(bytes_of(self.live.weights(layer).applied))
-        return digest.hexdigest()
 
     def update_norms(self, old: int, new: int) -> dict[int, float]:
         """Frobenius norm of the difference between two versions' weights, of each layer that differs."""

@@ -46,10 +46,10 @@ class ModelHost(LeadingHost):
 
     @classmethod
     def open(cls, settings: HostSettings) -> ModelHost:
-        """Load the model, take the lead of its log if the settings say so, and replay what was committed.
+        """Load the model, and be where its log is, as one that follows it.
 
         Raises:
-            LogLocked: another leader has this log. ModelMismatch: the log is of other weights.
+            ModelMismatch: the log is of other weights.
             DamagedVersion: a version does not have the bytes that were committed.
             StatisticsMismatch: no statistics, or another model's.
         """
@@ -61,10 +61,7 @@ class ModelHost(LeadingHost):
         directory = settings.data_dir / "statistics"
         statistics = find_statistics(live, settings.source, preset.layers, directory, settings.statistics)
         host = cls(settings, live, statistics, edit_log, base.contexts)
-        if settings.lead:
-            host.lead()
-        else:
-            host.follow()
+        host.follow()
         return host
 
     def check(self, batch: EditBatch) -> None:

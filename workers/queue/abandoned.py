@@ -7,6 +7,7 @@ taken was taken by one that died, was cut off, or could not record the end; the 
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
 from typing import cast
 
 from rq.executions import Execution
@@ -21,8 +22,11 @@ DELIVERIES_AFTER_DEATHS = 3
 """How often a job may take its worker with it, where whoever queued it did not say."""
 
 
-def requeue_abandoned(worker: BaseWorker, queue: Queue) -> list[str]:
+def requeue_abandoned(worker: BaseWorker, queue: Queue, runs: Callable[[str], bool]) -> list[str]:
     """Put back what nobody runs any more; return the job ids, first to run first.
+
+    Args:
+        runs: whether this very worker has a job, aside.
 
     A job that was running uses up one retry, and fails when it has none left: it may be the cause of the deaths.
     """
@@ -33,7 +37,7 @@ def requeue_abandoned(worker: BaseWorker, queue: Queue) -> list[str]:
     taken = cast("list[bytes]", queue.connection.lrange(queue.intermediate_queue_key, 0, -1))
     # The intermediate list has the last one taken at its end, and none of it was begun before a started one.
     waiting = [job_id for job_id in map(as_text, taken) if job_id not in started]
-    last_first = reversed([*started, *waiting])
+    last_first = reversed([job_id for job_id in (*started, *waiting) if not runs(job_id)])
     put_back = [job_id for job_id in last_first if _put_back(worker, queue, job_id, started.get(job_id, []))]
     return put_back[::-1]
 

@@ -15,6 +15,7 @@ from app.domain.errors import EditError
 from workers.host.model_host import ModelHost
 from workers.lead.following import News
 from workers.lead.leadership import Leadership
+from workers.queue.aside import Aside
 from workers.queue.jobs import JobRun
 from workers.queue.progress import ProgressStream
 from workers.queue.rq_worker import ModelWorker
@@ -62,11 +63,11 @@ class JobTaking:
                 leadership.confirm,
             )
 
-        with queue_client(settings.redis_url) as redis:
+        with queue_client(settings.redis_url) as redis, Aside() as aside:
 
             def make_worker() -> ModelWorker:
                 queue, worker = keyspace.queue(name), worker_id(name)
-                return ModelWorker(queue, worker, redis, make_run, self.stopping, leadership)
+                return ModelWorker(queue, worker, redis, make_run, self.stopping, leadership, aside)
 
             return work_until_stopped(make_worker, partial(wait_for, self.side, self.stopping.wait), self.stopping)
 

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
-from typing import Any
+from typing import Any, Self
 
+from rq.exceptions import DeserializationError
 from rq.job import Job
 from rq.timeouts import BaseDeathPenalty
 
+from app.domain.queued_calls import KINDS
+from workers.host.work import WORK
 from workers.queue.jobs import FUNCTIONS, JobRun
 
 
@@ -30,6 +33,20 @@ class ListedJob(Job):
     """A job whose function is on the list of job functions. Names in its data are never imported."""
 
     run: JobRun | None = None
+
+    def bound_to(self, run: JobRun) -> Self:
+        """This delivery of the job."""
+        self.run = run
+        return self
+
+    @property
+    def aside(self) -> bool:
+        """Whether it need not hold up those that come after it."""
+        try:
+            kind = KINDS.get(self.func_name or "")
+        except DeserializationError:  # it is refused when it is performed
+            return False
+        return kind is not None and WORK[kind].aside
 
     @property
     def func(self) -> Callable[..., Any]:

@@ -26,6 +26,7 @@ from app.domain.errors import EditError
 from app.domain.failpoints import Point, failpoint
 from workers.lead.leadership import Leadership
 from workers.queue.abandoned import requeue_abandoned
+from workers.queue.aside import Aside
 from workers.queue.heartbeats import heartbeats
 from workers.queue.jobs import JobRun
 from workers.queue.lead_guard import LeadGuard
@@ -41,7 +42,7 @@ ENDED = (JobStatus.FINISHED, JobStatus.FAILED, JobStatus.CANCELED, JobStatus.STO
 
 
 class ModelWorker(QuietWorker):
-    """Takes the jobs of one model, one after another, on the main thread."""
+    """Takes the jobs of one model, one after another, on the main thread; some it hands to a thread beside it."""
 
     job_class = ListedJob
 
@@ -53,6 +54,7 @@ class ModelWorker(QuietWorker):
         make_run: Callable[[str], JobRun],
         stopping: Stopping,
         leadership: Leadership,
+        aside: Aside,
     ) -> None:
         """What it needs besides RQ's own.
 
@@ -60,8 +62,9 @@ class ModelWorker(QuietWorker):
             make_run: the delivery of a job by its id.
             stopping: says when to take no further job.
             leadership: without it no job is taken, nor its end recorded.
+            aside: does the jobs that need not hold the others up.
         """
-        self._make_run, self._stopping, self._lead = make_run, stopping, LeadGuard(leadership)
+        self._make_run, self._stopping, self._lead, self._aside = make_run, stopping, LeadGuard(leadership), aside
         super().__init__(queue, name, redis, leaders_queue(leadership, lambda: self.stopping))
 
     # --- stopping ----------------------------------------------------------------------------
@@ -83,7 +86,7 @@ class ModelWorker(QuietWorker):
         return HEARTBEAT_TTL_S
 
     def execute_job(self, job: Job, queue: Queue) -> None:
-        """Run the job in this process, with heartbeats from a thread; unless it has ended already.
+        """Run the job in this process; unless it has ended already, or runs aside.
 
         A job that was running when Redis lost its data is queued again by the front end, and may have come to its
         end since.
@@ -96,25 +99,26 @@ class ModelWorker(QuietWorker):
         if self._stopping.told:
             raise StopRequested
         try:
-            if job.get_status(refresh=False) in ENDED:
+            if self._aside.has(job.id) or job.get_status(refresh=False) in ENDED:
                 self.connection.lrem(queue.intermediate_queue_key, 0, job.id)
-                logger.info("job had ended already", extra={"job_id": job.id})
+                logger.info("job runs or had ended already", extra={"job_id": job.id})
                 return
             failpoint(Point.QUEUE_POPPED)
             self._lead.ask()
-            execution = self.prepare_execution(job)
-            with heartbeats(partial(self.maintain_heartbeats, job, execution), job.id):
-                self.perform_job(job, queue, execution)
+            run = partial(self._run, job, queue, self.prepare_execution(job))
+            if isinstance(job, ListedJob) and job.bound_to(self._make_run(job.id)).aside:
+                self._aside.put(job.id, run)
+            else:
+                run()
             self.set_state(WorkerStatus.IDLE)
         except RedisError as error:
             logger.warning("start or end not recorded: %s", error, extra={"job_id": job.id})
             raise StopRequested from error
 
-    def perform_job(self, job: Job, queue: Queue, execution: Execution) -> bool:
-        """Bind the delivery to the job, and run it."""
-        if isinstance(job, ListedJob):
-            job.run = self._make_run(job.id)
-        return super().perform_job(job, queue, execution)
+    def _run(self, job: Job, queue: Queue, execution: Execution) -> None:
+        """Run the job to its end, with heartbeats from a thread."""
+        with heartbeats(partial(self.maintain_heartbeats, job, execution), job.id):
+            self.perform_job(job, queue, execution)
 
     def handle_job_success(self, *args: Any, **more: Any) -> None:
         """Record the end, which is the leader's to do."""
@@ -153,7 +157,7 @@ class ModelWorker(QuietWorker):
         """
         self._lead.ask()
         for queue in self.queues:
-            requeue_abandoned(self, queue)
+            requeue_abandoned(self, queue, self._aside.has)
             queue.finished_job_registry.cleanup()
             queue.failed_job_registry.cleanup()
             clean_worker_registry(queue)

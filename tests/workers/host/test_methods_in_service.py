@@ -8,7 +8,7 @@ import torch
 
 from app.domain.contract import EditBatch, Fact, Hyperparameters, JobStatus, Progress
 from tests.support.tiny_models import LANDS, PLACES, save_tiny
-from tests.support.turns import Watched, done
+from tests.support.turns import Watched, digest_of, done
 from tests.support.worker_bench import opened
 from workers.editing.methods import METHODS
 
@@ -33,15 +33,15 @@ def test_a_log_of_every_method_comes_back_to_the_bit(tmp_path: Path) -> None:
 
     with opened(model, tmp_path / "data") as host:
         for index, method in enumerate((*METHODS, "prune")):
-            before = host.digest()
+            before = digest_of(host)
             made = done(host, f"job-{index}", batch(method, index), Watched(note))
             assert (made.status, made.version) == (JobStatus.SUCCEEDED, index + 1)
-            assert host.digest() != before
+            assert digest_of(host) != before
             assert shares[-1] == 1.0
             assert max(shares) <= 1.0
         assert any(correction.rank for correction in host.live.corrections.values())
-        digest, known = host.digest(), host.knowledge
+        digest, known = digest_of(host), host.knowledge
     with opened(model, tmp_path / "data", epoch=2) as again:
-        assert again.digest() == digest
+        assert digest_of(again) == digest
         assert again.knowledge.facts == known.facts
         assert all(torch.equal(again.knowledge.layers[at].keys, kept.keys) for at, kept in known.layers.items())

@@ -21,7 +21,7 @@ from app.domain.contract import (
     Rollback,
 )
 from app.domain.errors import InseparableFacts, JobCancelled, PreconditionFailed, UnknownFact, UnknownVersion
-from tests.support.turns import Watched, done
+from tests.support.turns import Watched, digest_of, done
 from tests.support.worker_bench import opened
 from workers.editing.methods import prune
 from workers.host.model_host import ModelHost
@@ -69,7 +69,7 @@ def standing(host: ModelHost) -> Mapping[str, object]:
     """All that belongs to a version, and could be told from that of another."""
     known = host.knowledge
     return {
-        "weights": host.digest(),
+        "weights": digest_of(host),
         "facts": list(known.facts.items()),
         "columns": {layer: kept.columns for layer, kept in known.layers.items()},
         "keys": {layer: kept.keys.numpy().tobytes() for layer, kept in known.layers.items()},

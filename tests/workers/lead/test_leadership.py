@@ -157,7 +157,9 @@ class TestJobsOfAnOvertakenLeader:
             version, confirm = bench.host.version, leadership.confirm
             return JobRun(job_id, bench.host, version, report, leads, lambda *_: None, leadership.lose, confirm)
 
-        return ModelWorker(keyspace.queue("tiny"), "tiny.overtaken", bench.redis, make_run, Stopping(), leadership)
+        return ModelWorker(
+            keyspace.queue("tiny"), "tiny.overtaken", bench.redis, make_run, Stopping(), leadership, bench.aside
+        )
 
     def test_one_that_comes_too_late_touches_none(self, bench: Bench, successor: Lease, leadership: Leadership) -> None:
         for job in ("one", "two"):

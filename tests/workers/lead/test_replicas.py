@@ -5,7 +5,6 @@ from __future__ import annotations
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from threading import Thread
@@ -143,7 +142,8 @@ class TestFollowing:
         )
         try:
             leader = ModelHost.open(settings)
-            replica = ModelHost.open(replace(settings, lead=False))
+            leader.lead()
+            replica = ModelHost.open(settings)
             edit(leader, "Lyon")
             edit(leader, "Oslo")
             go_back(leader, 1)

@@ -10,7 +10,7 @@ import pytest
 from app.domain import keyspace
 from app.domain.contract import FactKey, JobStatus, Progress, Revert
 from app.domain.errors import EditError
-from tests.support.turns import done
+from tests.support.turns import digest_of, done
 from tests.support.worker_bench import Bench, batch, opened
 from workers.queue.abandoned import requeue_abandoned
 
@@ -44,19 +44,19 @@ class TestEdits:
     def test_a_job_delivered_twice_is_applied_once(self, bench: Bench) -> None:
         bench.enqueue("one")
         bench.work()
-        digest = bench.host.digest()
+        digest = digest_of(bench.host)
         bench.queue.push_job_id("one")
         bench.work()
-        assert (bench.outcome("one").version, bench.host.version, bench.host.digest()) == (1, 1, digest)
+        assert (bench.outcome("one").version, bench.host.version, digest_of(bench.host)) == (1, 1, digest)
 
     def test_after_a_restart_version_and_bytes_are_the_same(self, bench: Bench, model: Path, tmp_path: Path) -> None:
         for name in ("one", "two"):
             bench.enqueue(name)
         bench.work()
-        digest = bench.host.digest()
+        digest = digest_of(bench.host)
         bench.host.close()
         with opened(model, tmp_path, epoch=2) as again:
-            assert (again.version, again.digest()) == (2, digest)
+            assert (again.version, digest_of(again)) == (2, digest)
 
 
 class TestExpectedVersion:
@@ -137,7 +137,7 @@ class TestFailures:
         worker = bench.work()
         assert isinstance(worker.lead_lost, EditError)
         assert bench.queue.job_ids == ["two"]
-        assert requeue_abandoned(bench.worker(), bench.queue) == ["one"]  # as the next one does
+        assert requeue_abandoned(bench.worker(), bench.queue, bench.aside.has) == ["one"]  # as the next one does
         assert bench.queue.job_ids == ["one", "two"]
         assert bench.host.log.head() == 0
         assert bench.ended == []
@@ -147,14 +147,14 @@ class TestTakingBack:
     def test_rollback_and_revert_are_jobs_like_edits(self, bench: Bench) -> None:
         bench.enqueue("one")
         bench.work()
-        digest = bench.host.digest()
+        digest = digest_of(bench.host)
         bench.enqueue("two", args=[batch("Oslo").model_dump_json()])
         bench.enqueue("out", REVERT, [Revert(facts=(FactKey(version=2, index=0),)).model_dump_json()])
         bench.enqueue("back", ROLL_BACK, ['{"to": 2}'], kwargs={"expected_version": 3})
         bench.enqueue("again", ROLL_BACK, ['{"to": 3}'])
         bench.work()
         assert [bench.outcome(name).version for name in ("two", "out", "back", "again")] == [2, 3, 4, 5]
-        assert bench.host.digest() == digest
+        assert digest_of(bench.host) == digest
         told = bench.outcome("again").in_force
         assert told is not None
         assert told.facts == 1

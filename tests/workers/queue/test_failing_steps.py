@@ -10,7 +10,7 @@ import pytest
 from app.domain.contract import JobStatus, Rollback
 from app.domain.errors import DamagedVersion, VersionExists
 from app.domain.failpoints import Point, armed
-from tests.support.turns import done
+from tests.support.turns import digest_of, done
 from tests.support.worker_bench import APPLY, Bench, batch, opened
 from workers.queue.abandoned import requeue_abandoned
 
@@ -59,10 +59,10 @@ def test_a_job_that_has_committed_is_in_service_whatever_fails_then(
         (JobStatus.SUCCEEDED, 1),
         (JobStatus.SUCCEEDED, 2),
     ]
-    served = bench.host.version, bench.host.digest()
+    served = bench.host.version, digest_of(bench.host)
     bench.host.close()
     with opened(model, tmp_path, epoch=2) as again:
-        assert (again.version, again.digest()) == served
+        assert (again.version, digest_of(again)) == served
 
 
 def test_a_worker_that_cannot_serve_what_it_committed_leaves_its_job_to_the_next(
@@ -77,7 +77,7 @@ def test_a_worker_that_cannot_serve_what_it_committed_leaves_its_job_to_the_next
         worker = bench.work()
     assert isinstance(worker.lead_lost, VersionExists)
     assert (bench.host.version, bench.host.log.head()) == (0, 1)
-    assert requeue_abandoned(bench.worker(), bench.queue) == bench.queue.job_ids == ["one"]
+    assert requeue_abandoned(bench.worker(), bench.queue, bench.aside.has) == bench.queue.job_ids == ["one"]
 
 
 @pytest.mark.parametrize("fault", ["raise", "enospc"])
@@ -90,7 +90,7 @@ def test_a_snapshot_that_cannot_be_written_is_no_failure_of_the_job(model: Path,
 
 
 def test_an_error_before_the_commit_leaves_no_trace(bench: Bench) -> None:
-    digest = bench.host.digest()
+    digest = digest_of(bench.host)
     with armed("commit.before=raise"), pytest.raises(Exception, match=r"commit\.before"):
         done(bench.host, "one", batch())
-    assert (bench.host.version, bench.host.log.head(), bench.host.digest()) == (0, 0, digest)
+    assert (bench.host.version, bench.host.log.head(), digest_of(bench.host)) == (0, 0, digest)

@@ -19,7 +19,7 @@ from rq.job import JobStatus as QueueStatus
 
 from app.domain.contract import JobStatus, Progress, Verify
 from app.domain.failpoints import armed
-from tests.support.turns import done
+from tests.support.turns import digest_of, done
 from tests.support.worker_bench import Bench, batch, opened
 from workers.queue.abandoned import requeue_abandoned
 from workers.queue.jobs import JobRun
@@ -130,7 +130,7 @@ class TestStopping:
         assert (bench.outcome("one").version, bench.host.version) == (1, 1)
         bench.host.close()
         with opened(model, tmp_path, epoch=2) as again:
-            assert (again.version, again.digest()) == (1, bench.host.digest())
+            assert (again.version, digest_of(again)) == (1, digest_of(bench.host))
 
     def test_a_signal_that_falls_into_the_writing_of_a_log_line_is_heard(
         self, bench: Bench, installed: Stopping, caplog: pytest.LogCaptureFixture
@@ -181,7 +181,7 @@ class TestAbandonedJobs:
         for name in ("one", "two"):
             bench.enqueue(name, retry=Retry(max=3, enqueue_at_front=True))
         bench.redis.lmove(bench.queue.key, bench.queue.intermediate_queue_key)
-        assert requeue_abandoned(bench.worker(), bench.queue) == ["one"]
+        assert requeue_abandoned(bench.worker(), bench.queue, bench.aside.has) == ["one"]
         assert bench.queue.job_ids == ["one", "two"]
         assert bench.job("one").retries_left == 3
 
@@ -204,7 +204,7 @@ class TestAbandonedJobs:
     def test_a_job_that_kills_its_worker_each_time_is_given_up(self, bench: Bench) -> None:
         bench.enqueue("one", retry=Retry(max=2, enqueue_at_front=True))
         for _ in range(3):
-            requeue_abandoned(bench.take("one"), bench.queue)
+            requeue_abandoned(bench.take("one"), bench.queue, bench.aside.has)
         assert bench.queue.job_ids == []
         assert bench.job("one").get_status() is QueueStatus.FAILED
         result = bench.job("one").latest_result()
@@ -230,5 +230,5 @@ class TestAbandonedJobs:
         bench.enqueue("one")
         bench.take("one")
         bench.redis.delete("rq:job:one")
-        assert requeue_abandoned(bench.worker(), bench.queue) == []
+        assert requeue_abandoned(bench.worker(), bench.queue, bench.aside.has) == []
         assert bench.queue.started_job_registry.get_job_ids(cleanup=False) == []

@@ -12,7 +12,7 @@ import torch
 from app.domain.contract import EditBatch, Fact, Hyperparameters, JobOutcome, JobStatus, Verify
 from app.domain.errors import ContradictoryFacts, DamagedVersion, JobCancelled
 from app.domain.manifest import Companion, Draft
-from tests.support.turns import Watched, done
+from tests.support.turns import Watched, digest_of, done
 from tests.support.worker_bench import opened
 from workers.editing.knowledge import KnowledgeBase
 from workers.host.model_host import ModelHost
@@ -54,14 +54,14 @@ def host(model: Path, tmp_path: Path) -> Iterator[ModelHost]:
 class TestRestart:
     def test_a_worker_knows_what_it_knew(self, host: ModelHost, model: Path, tmp_path: Path) -> None:
         live_through(host)
-        before, digest = host.knowledge, host.digest()
+        before, digest = host.knowledge, digest_of(host)
         host.close()
         with opened(model, tmp_path, epoch=2) as again:
             assert in_words(again.knowledge) == in_words(before)
             assert list(again.knowledge.facts) == list(before.facts)
             for layer, kept in before.layers.items():
                 assert torch.equal(again.knowledge.layers[layer].keys, kept.keys)
-            assert again.digest() == digest
+            assert digest_of(again) == digest
 
     def test_its_facts_in_force_are_the_logs(self, host: ModelHost) -> None:
         live_through(host)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from typing import ClassVar
 
 from app.domain.contract import JobOutcome
 from workers.host.model_host import ModelHost
@@ -11,7 +12,12 @@ from workers.steps import Steps
 
 
 class Work(ABC):
-    """One kind of job."""
+    """One kind of job.
+
+    aside: whether it leaves the live model, its knowledge and the log alone, so that later jobs need not wait for it.
+    """
+
+    aside: ClassVar[bool] = False
 
     def done(self, host: ModelHost, turn: Turn) -> JobOutcome | None:
         """What an earlier delivery of the job made, if it came to its end; by the log, unless a kind leaves no version.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import partial
+from typing import ClassVar
 
 from app.domain.contract import Export, JobOutcome
 from workers.exports.export_job import ExportJob
@@ -14,7 +15,9 @@ from workers.steps import Steps
 
 
 class WriteExport(Work):
-    """A folder of the data directory gets a version."""
+    """A folder of the data directory gets a version; edits go on meanwhile."""
+
+    aside: ClassVar[bool] = True
 
     def done(self, host: ModelHost, turn: Turn) -> JobOutcome | None:
         """A finished folder of this job's.

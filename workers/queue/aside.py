@@ -1,0 +1,48 @@
+"""Jobs that need not hold the others up: done by a thread of their own, one after another, beside the main thread's."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import Self
+
+from redis.exceptions import RedisError
+from rq.exceptions import StopRequested
+
+logger = logging.getLogger(__name__)
+
+
+class Aside:
+    """One lead's thread for such jobs. It outlives the turns at the queue; a job that it has is not abandoned."""
+
+    def __init__(self) -> None:
+        self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="aside")
+        self._jobs: dict[str, Future[None]] = {}
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Wait for what is there. Whoever watches over those jobs has told them to leave."""
+        self._thread.shutdown()
+
+    def put(self, job_id: str, work: Callable[[], None]) -> None:
+        """Have a job done, after those that are there."""
+        self._jobs = {known: ended for known, ended in self._jobs.items() if not ended.done()}
+        self._jobs[job_id] = self._thread.submit(_to_its_end, job_id, work)
+
+    def has(self, job_id: str) -> bool:
+        """Whether a job waits or runs here."""
+        return job_id in self._jobs and not self._jobs[job_id].done()
+
+
+def _to_its_end(job_id: str, work: Callable[[], None]) -> None:
+    try:
+        work()
+    except StopRequested:
+        logger.info("job left to the next leader", extra={"job_id": job_id})
+    except RedisError as error:
+        logger.warning("start or end not recorded: %s", error, extra={"job_id": job_id})
+    except Exception:  # the thread's edge: the next job's turn comes all the same
+        logger.exception("job ended in an error", extra={"job_id": job_id})
