@@ -1,28 +1,23 @@
 """RQ's in-process worker, made fit for a model that stays in memory and for jobs that take long.
 
-What differs from ``SimpleWorker``: heartbeats from a thread while a job runs; only our functions, which are never
-looked up by import; a job stops between steps or not at all; stops and cancel flags are polled, so neither signal
-handlers nor pub/sub nor alarms are needed; abandoned jobs come back at once; only a leader touches a job; a Redis
-outage ends the turn, not the process.
+What differs from RQ's besides what ``QuietWorker`` leaves out: heartbeats from a thread while a job runs; only our
+functions, which are never looked up by import; a job stops between steps or not at all; only a leader touches a job;
+abandoned jobs come back at once.
 """
 
 from __future__ import annotations
 
 import logging
 from collections.abc import Callable
-from contextlib import suppress
 from functools import partial
 from typing import Any
 
 from redis import Redis
-from redis.client import Pipeline
 from redis.exceptions import RedisError
-from rq import SimpleWorker
 from rq.exceptions import StopRequested
 from rq.executions import Execution
 from rq.job import Job, JobStatus
 from rq.queue import Queue
-from rq.serializers import JSONSerializer
 from rq.utils import now
 from rq.worker import WorkerStatus
 from rq.worker_registration import clean_worker_registry
@@ -35,25 +30,20 @@ from workers.queue.heartbeats import heartbeats
 from workers.queue.jobs import JobRun
 from workers.queue.lead_guard import LeadGuard
 from workers.queue.leaders_queue import leaders_queue
-from workers.queue.listed_job import ListedJob, NoAlarm
+from workers.queue.listed_job import ListedJob
+from workers.queue.quiet_worker import QuietWorker
 from workers.stopping import Stopping
 
 logger = logging.getLogger(__name__)
 
 HEARTBEAT_TTL_S = 90
-WORKER_TTL_S = 60
-MAINTENANCE_INTERVAL_S = 60
-RESULT_TTL_S = 30 * 24 * 3600
 ENDED = (JobStatus.FINISHED, JobStatus.FAILED, JobStatus.CANCELED, JobStatus.STOPPED)
 
 
-class ModelWorker(SimpleWorker):
+class ModelWorker(QuietWorker):
     """Takes the jobs of one model, one after another, on the main thread."""
 
     job_class = ListedJob
-    death_penalty_class = NoAlarm
-    log_result_lifespan = False
-    connection_timeout = 5  # RQ's is made for reads that block, of which there are none
 
     def __init__(
         self,
@@ -72,17 +62,7 @@ class ModelWorker(SimpleWorker):
             leadership: without it no job is taken, nor its end recorded.
         """
         self._make_run, self._stopping, self._lead = make_run, stopping, LeadGuard(leadership)
-        super().__init__(
-            [queue],
-            name=name,
-            connection=redis,
-            serializer=JSONSerializer,
-            worker_ttl=WORKER_TTL_S,
-            maintenance_interval=MAINTENANCE_INTERVAL_S,
-            default_result_ttl=RESULT_TTL_S,
-            queue_class=leaders_queue(leadership, lambda: self.stopping),
-            log_job_description=False,  # it holds the call's arguments, that is, the facts
-        )
+        super().__init__(queue, name, redis, leaders_queue(leadership, lambda: self.stopping))
 
     # --- stopping ----------------------------------------------------------------------------
 
@@ -95,18 +75,6 @@ class ModelWorker(SimpleWorker):
     def lead_lost(self) -> EditError | None:
         """How this worker lost the lead, if it did."""
         return self._lead.lost
-
-    @property
-    def _stop_requested(self) -> bool:
-        """What RQ looks at between two jobs, and while it is suspended."""
-        return self.stopping
-
-    @_stop_requested.setter
-    def _stop_requested(self, _: bool) -> None:
-        """RQ's own word for it counts for nothing."""
-
-    def _install_signal_handlers(self) -> None:
-        """None: signals are ``Stopping``'s."""
 
     # --- one job -----------------------------------------------------------------------------
 
@@ -190,23 +158,3 @@ class ModelWorker(SimpleWorker):
             queue.failed_job_registry.cleanup()
             clean_worker_registry(queue)
         self.last_cleaned_at = now()  # type: ignore[assignment]
-
-    def heartbeat(self, timeout: int | None = None, pipeline: Pipeline | None = None) -> None:
-        """Say that this worker lives. An outage ends the turn: RQ would wait for its end, and hear nothing meanwhile.
-
-        Raises:
-            StopRequested: Redis is away.
-        """
-        try:
-            super().heartbeat(timeout, pipeline)
-        except RedisError as error:
-            logger.warning("no heartbeat: %s", error)
-            raise StopRequested from error
-
-    def subscribe(self) -> None:
-        """No commands over pub/sub: they can be lost. Cancelling is a durable flag, stopping is a signal."""
-
-    def teardown(self) -> None:
-        """Register the death, if there is somebody to tell."""
-        with suppress(RedisError):
-            self.register_death()  # type: ignore[no-untyped-call]
