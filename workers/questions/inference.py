@@ -1,7 +1,8 @@
 """Probe and generate: pure functions over a model and its tokenizer, in micro-batches.
 
-Whichever side the tokenizer pads, the answers are the same. The same questions together, under the same weights, with
-as many threads, get the same bits; in other company their numbers differ by rounding.
+Whichever side the tokenizer pads, the answers are the same. The same questions together, under the same weights, on the
+same machine with as many threads, get the same bits. In other company or elsewhere their numbers differ by rounding,
+and so do their texts where two tokens are as good as equal.
 """
 
 from __future__ import annotations
@@ -52,7 +53,10 @@ def probe(live: Live, prompts: Sequence[Prompt], max_batch_tokens: int = MAX_BAT
 
 
 def generate(live: Live, request: Generate, max_batch_tokens: int = MAX_BATCH_TOKENS) -> tuple[Generation, ...]:
-    """Continue each prompt freely. With a seed, a prompt's texts depend on the seed and the prompt alone.
+    """Continue each prompt freely.
+
+    With a seed, a prompt's texts are drawn by the same numbers in any company. They are the same texts, unless a number
+    falls so near the border of two tokens that rounding decides.
 
     Raises:
         EmptyText, PromptTooLong: with the field ``prompts.{i}``.
