@@ -76,7 +76,10 @@ class LiveHost:
         self._lock.on_written = watch
 
     def digest(self) -> str:
-        """sha256 over the float32 weights of all layers that were ever edited: the same log gives the same digest."""
+        """sha256 over the float32 weights of all layers that were ever edited.
+
+        The same log gives the same digest on the same machine; another processor's products may round otherwise.
+        """
         digest = hashlib.sha256()
         with self._lock.reading():
             for layer in sorted(self.knowledge.layers):
