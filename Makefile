@@ -5,9 +5,16 @@ BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
 # Each alone, one after another: they want the machine for themselves. (benchmarks/gpu.py is for a machine with a GPU.)
 BENCHMARKS := edit_speed edit_cost solve_speed sequence_cost roofline query_latency sequential_editing
+# Whose tests compare numbers: whole folders, so that no new test in them is left out, and no file outside of them
+# (tests/workers/test_kernels.py). Left out are the same comparisons on whole models, which take minutes.
+NUMBERS := tests/benchmarks tests/workers/editing tests/workers/exports tests/workers/host tests/workers/models \
+	tests/workers/questions tests/workers/versions tests/workers/lead/test_replicas.py tests/workers/test_offline.py
+TOO_LONG := tests/workers/editing/test_golden.py tests/workers/editing/test_parity.py
+# How other processors compute: torch's own kernels without vectors, and those of MKL that round alike on all processors.
+KERNELS := ATEN_CPU_CAPABILITY=default MKL_CBWR=COMPATIBLE
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo serve test crashtest check format docs bench clean
+.PHONY: help install demo serve test kernels crashtest check format docs bench clean
 
 help:            ## what there is
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/'
@@ -33,6 +40,10 @@ test: $(STAMP)   ## all tests, against a real Redis and the real models; T=path:
 .PHONY: quick
 quick: $(STAMP)  ## the tests that take a minute: none that starts a process, needs Redis or a bundled model
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile -m "not processes and not bundled" $(T)
+
+kernels: $(STAMP) ## the tests that compare numbers, as other processors compute
+	@for kernel in $(KERNELS); do echo "$$kernel" && env $$kernel OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 \
+	--dist loadfile $(NUMBERS) $(addprefix --ignore=,$(TOO_LONG)) || exit 1; done
 
 crashtest: $(STAMP) ## faults at every step of every kind of job, as a table; exit status 1 if anything was lost
 	$(BIN)/python -m tests.support.crash

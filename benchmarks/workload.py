@@ -72,9 +72,10 @@ def random_statistics(live: EditableModel, layers: tuple[int, ...], seed: int) -
 
 
 def random_moment(width: int, generator: torch.Generator) -> Tensor:
-    """A positive definite matrix (width, width), float32, on the generator's device."""
+    """A positive definite matrix (width, width), symmetric to the bit, float32, on the generator's device."""
     rank = min(width, MOMENT_RANK)
     sample = torch.randn(width, rank, generator=generator, device=generator.device)
-    moment = (sample @ sample.T).mul_(MOMENT_SCALE / rank)
+    product = sample @ sample.T
+    moment = (product + product.T).mul_(MOMENT_SCALE / (2 * rank))
     moment.diagonal().add_(MOMENT_RIDGE)
     return moment

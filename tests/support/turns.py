@@ -30,7 +30,10 @@ class Watched:
 
 
 def digest_of(host: ModelHost) -> str:
-    """sha256 over the float32 weights of all layers that were ever edited: the same log gives the same digest."""
+    """sha256 over the float32 weights of all layers that were ever edited.
+
+    The same log gives the same digest on the same machine; another processor's products may round otherwise.
+    """
     digest = hashlib.sha256()
     for layer in sorted(host.knowledge.layers):
         digest.update(bytes_of(host.live.weights(layer).applied))

@@ -17,6 +17,13 @@ DTYPES = {
     "float16": torch.float16,
 }
 
+ALIGNMENT = 64
+"""Bytes. torch's own memory begins at multiples of it; a tensor of a mapped file begins anywhere.
+
+Where an operand begins may decide how a product rounds (MKL asks for 64 bytes to give the same bits again); then one
+and the same weight would answer differently as it was loaded and once an edit or a rollback has written it anew.
+"""
+
 
 def load(source: str, *, revision: str | None = None, device: str = "cpu", dtype: str = "float32") -> EditableModel:
     """Load a decoder-only model with its fast tokenizer.
@@ -33,9 +40,17 @@ def load(source: str, *, revision: str | None = None, device: str = "cpu", dtype
         source, revision=revision, dtype=DTYPES[dtype], use_safetensors=True, trust_remote_code=False
     )
     nn.Module.to(model, torch.device(device))
+    _align(model)
     editable = EditableModel.of(model, tokenizer)
     check_replay(editable)
     return editable
+
+
+def _align(model: nn.Module) -> None:
+    """Give each weight on the CPU that begins elsewhere memory of its own."""
+    for tensor in (*model.parameters(), *model.buffers()):
+        if tensor.device.type == "cpu" and tensor.data_ptr() % ALIGNMENT:
+            tensor.data = tensor.data.clone()
 
 
 def load_tokenizer(source: str, revision: str | None = None) -> PreTrainedTokenizerFast:

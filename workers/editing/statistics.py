@@ -69,7 +69,7 @@ def second_moments(
     max_batch_tokens: int = 4096,
     progress: Callable[[int], None] = lambda _tokens: None,
 ) -> Statistics:
-    """C = E[k kᵀ] (not centred) over all tokens of ``texts``, in one pass over the stream.
+    """C = E[k kᵀ] (not centred) over all tokens of ``texts``, in one pass over the stream; symmetric to the bit.
 
     Memory: one (d_in, d_in) float64 matrix a layer, and one micro-batch of at most ``max_batch_tokens``.
     Texts longer than the model's window are cut into windows. ``progress`` hears of tokens as they are done.
@@ -91,7 +91,9 @@ def second_moments(
             break
     if done == 0:
         raise StatisticsMismatch("the corpus holds no token")
-    moments = {layer: (total / done).float() for layer, total in sums.items()}
+    # Some processors' products are not symmetric in the last digit, and then solvers that read one half of C, or both,
+    # differ by more than rounding in float64.
+    moments = {layer: (total + total.T).div_(2 * done).float() for layer, total in sums.items()}
     return Statistics(moments, done, fingerprint(editable))
 
 

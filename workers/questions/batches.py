@@ -1,8 +1,9 @@
 """Questions of many callers, answered in batches: whatever waits when a lane is free is answered together.
 
-Nobody is made to wait for company. A batch is answered by one thread, from one version. Its answers are a function of
-that version's weights and of the batch: asked again in the same company, a question gets the same bits; in other
-company its numbers differ by rounding, and so its text where two tokens are as good as equal.
+Nobody is made to wait for company. A batch is answered by one thread, from one version. On one machine its answers are
+a function of that version's weights and of the batch: asked again in the same company, a question gets the same bits.
+In other company, or from a replica on another machine, its numbers differ by rounding, and so does its text where two
+tokens are as good as equal.
 
 There are two lanes, so that a question for one fact does not wait behind a long text. Questions hold the weights
 still, and a publish that waits for them holds up whoever comes after it; so a long batch gives way to a publish and

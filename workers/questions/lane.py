@@ -74,7 +74,7 @@ class Lane:
                 waiting.reply.set_exception(Unavailable("the worker is leaving"))
 
     def _run(self) -> None:
-        torch.set_num_threads(self._threads)  # of this thread alone
+        torch.set_num_threads(self._threads)  # of this thread, and of those that begin later; never of the main one
         while not self._closed:
             batch = self._take()
             try:

@@ -1,4 +1,8 @@
-"""How next tokens are chosen. A sample depends on the seed and the prompt alone: not on the batch, nor on threads."""
+"""How next tokens are chosen. The numbers that a sample is drawn with depend on the seed alone.
+
+Neither the other rows of a batch nor other threads move them. The scores that they fall on are the model's, which round
+by company, threads and processor: where a number falls as good as on the border of two tokens, the texts part there.
+"""
 
 from __future__ import annotations
 
@@ -79,6 +83,9 @@ class Draws(LogitsProcessor):
 
 
 def draws(seed: int | None, sequences: int, steps: int) -> Tensor:
-    """Numbers for one prompt, (sequences, steps): the same for every prompt of a request with a seed."""
+    """Numbers for one prompt, (sequences, steps): the same for every prompt of a request with a seed, on any machine.
+
+    Drawn on the CPU, by torch's own generator, and as float32.
+    """
     generator = torch.Generator().manual_seed(secrets.randbits(63) if seed is None else seed)
     return torch.rand((sequences, steps), generator=generator, dtype=torch.float32).double()

@@ -59,13 +59,19 @@ def standings_of_rows(
     max_batch_tokens: int = MAX_BATCH_TOKENS,
     before_pass: BeforePass = proceed,
 ) -> list[Standing]:
-    """``standings`` of what is already tokenised."""
-    whole = [prompt + wanted for prompt, wanted in rows]
-    spans = [(len(prompt) - 1, len(prompt) + len(wanted) - 1) for prompt, wanted in rows]
-    found: dict[int, Standing] = {}
+    """``standings`` of what is already tokenised.
+
+    Rows that are equal are scored once, and so have the same standing to the last digit: among the rows of one matrix
+    product, equal ones may still round differently.
+    """
+    asked = [(tuple(prompt), tuple(wanted)) for prompt, wanted in rows]
+    distinct = list(dict.fromkeys(asked))
+    whole = [[*prompt, *wanted] for prompt, wanted in distinct]
+    spans = [(len(prompt) - 1, len(prompt) + len(wanted) - 1) for prompt, wanted in distinct]
+    found: dict[tuple[tuple[int, ...], tuple[int, ...]], Standing] = {}
     for index, logits in _logits_of_spans(model, whole, spans, max_batch_tokens, before_pass):
-        found[index] = _standing(logits, torch.tensor(rows[index][1], device=logits.device))
-    return [found[index] for index in range(len(rows))]
+        found[distinct[index]] = _standing(logits, torch.tensor(distinct[index][1], device=logits.device))
+    return [found[row] for row in asked]
 
 
 def _standing(logits: Tensor, wanted: Tensor) -> Standing:

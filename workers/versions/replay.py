@@ -1,4 +1,7 @@
-"""From the edit log to what a version is: the same updates, in order, by the same additions."""
+"""From the edit log to what a version is: the same updates, in order, by the same additions.
+
+On one machine that gives the same bytes again. On another processor the products that are added may round otherwise.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""A version's state as a snapshot keeps it: masters, K_p and corrections, one safetensors file."""
+"""A version's state as a snapshot keeps it: masters, K_p and corrections, one safetensors file.
+
+They are taken as they are, bit for bit, on whatever processor.
+"""
 
 from __future__ import annotations
 

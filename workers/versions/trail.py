@@ -35,7 +35,7 @@ class Trail:
         self._kept = None
 
     def to(self, version: int) -> VersionState:
-        """The state of a version; the same, bit for bit, as that of a replay from the beginning.
+        """The state of a version; the same, bit for bit, as that of a replay from the beginning on this machine.
 
         A version that is not the last one with something added, a rollback for instance, is replayed.
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
+import pytest
 import torch
 from torch import Tensor
 
@@ -68,8 +69,11 @@ class Layer:
     def exact(self, method: str, keys: Tensor, preset: Preset) -> tuple[Any, float]:
         """The right factor (n, d_in) in extended precision: the dense solve, refined by residuals of 64 bits.
 
-        And the condition number of its matrix.
+        And the condition number of its matrix. Skips the test where long double is float64: there is no more exact
+        answer there to hold the solves against.
         """
+        if np.finfo(np.longdouble).eps >= np.finfo(np.float64).eps:
+            pytest.skip("long double is no wider than float64 on this platform")
         previous, fresh = wide(self.plain), wide(keys)
         if method == "memit":
             back, base = np.eye(len(keys)), preset.mom2_update_weight * wide(self.moment)

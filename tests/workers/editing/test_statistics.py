@@ -97,6 +97,27 @@ class TestStreaming:
         one, both = (second_moments(live, TEXTS, layers) for layers in ((2,), (2, 0)))
         assert torch.equal(one.second_moments[2], both.second_moments[2])
 
+    def test_it_is_symmetric_where_the_processors_products_are_not(
+        self, live: EditableModel, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Played: above the diagonal they come out one representable number higher."""
+        here = Tensor.__matmul__
+
+        def elsewhere(one: Tensor, other: Tensor) -> Tensor:
+            product = here(one, other)
+            higher = product.nextafter(torch.tensor(torch.inf))
+            return (
+                torch.where(torch.ones(INNER, INNER).triu(1) > 0, higher, product) if len(product) == INNER else product
+            )
+
+        expected = second_moments(live, TEXTS, LAYERS)
+        monkeypatch.setattr(Tensor, "__matmul__", elsewhere)
+        found = second_moments(live, TEXTS, LAYERS)
+        for layer in LAYERS:
+            moment = found.second_moments[layer]
+            assert torch.equal(moment, moment.T)
+            assert 0 < relative(moment, expected.second_moments[layer]) <= 1e-6
+
     def test_no_hook_stays(self, live: EditableModel) -> None:
         second_moments(live, TEXTS, LAYERS)
         assert not any(module._forward_pre_hooks for module in live.model.modules())

@@ -23,6 +23,8 @@ pytestmark = pytest.mark.filterwarnings(
 )
 
 TEXTS = ("Lyon is a city in", "The river runs through Oslo, in the country of", "People in Perth")
+ROUNDING = 1e-5
+"""Of float32 through four layers. Users' tools map the file, and products may round by where in it a weight begins."""
 VERSIONS = (0, MEMIT, REVERTED, TUNED_TOO, RESTRAINED, MASKED)
 
 
@@ -48,7 +50,8 @@ class TestOfEveryVersion:
         assert found.keys() == wanted.keys()
         assert all(torch.equal(found[name], tensor) for name, tensor in wanted.items())
         for text in TEXTS:
-            assert torch.equal(logits(model, folder, text), exported.logits(version, text))
+            in_service = exported.logits(version, text)
+            assert (logits(model, folder, text) - in_service).abs().max() <= ROUNDING * in_service.abs().max()
         assert (report.version, report.rank, report.error, report.max_logit_difference) == (version, None, None, 0)
 
     def test_an_adapter_gives_the_versions_logits_in_peft(self, exported: Exported, version: int) -> None:

@@ -36,8 +36,9 @@ def test_others_are_the_best_of_the_rank_that_is_allowed(most_rank: int) -> None
 
 
 def test_more_factors_than_the_matrix_needs_become_as_many_as_it_needs() -> None:
-    thin = LowRank(drawn(ROWS, 3), drawn(3, COLUMNS))
-    own = LowRank(thin.left.repeat(1, 10), thin.right.repeat(10, 1) / 10)
+    thin = LowRank((8 * drawn(ROWS, 3)).round(), (8 * drawn(3, COLUMNS)).round())
+    own = LowRank(thin.left.repeat(1, 8), thin.right.repeat(8, 1) / 8)  # no product of these is rounded, in any order
+    assert torch.equal(own.dense, thin.dense)
     found = factored(Change(own.dense, own), most_rank=512)
     assert (found.rank, found.cut) == (3, False)
     assert found.error < 1e-6

@@ -12,10 +12,13 @@ from app.domain.errors import EmptyText, PromptTooLong, RequestError
 from tests.support.answers import generate, probe
 from tests.support.tiny_models import LANDS, PLACES, WINDOW, Tiny, tiny
 from workers.questions.decoding import greedy
+from workers.questions.sampling import draws
 from workers.questions.scoring import standings
 
 PROMPTS = [f"{place} is a city in" for place in PLACES] + ["The river runs through Lyon, in the country of", "In"]
 PAIRS = list(itertools.product(PROMPTS, LANDS))
+DRAWN_BY_SEED_5 = [[13929315.0, 2115790.0, 15224815.0], [13756093.0, 15436774.0, 1956982.0]]
+"""In units of 2⁻²⁴: two sequences of three steps."""
 
 
 def ids_of(live: Tiny, text: str) -> list[int]:
@@ -61,6 +64,17 @@ class TestStandings:
         for one, other in zip(together, alone, strict=True):
             assert one.rank == other.rank
             assert one.probability == pytest.approx(other.probability, rel=1e-9)
+
+    def test_a_pair_asked_twice_is_scored_once_and_stands_once(self, live: Tiny) -> None:
+        """Two rows of one product may round differently, so that the same question had two answers."""
+        rows: list[int] = []
+        counting = live.model.register_forward_pre_hook(
+            lambda _module, _args, given: rows.append(len(given["input_ids"])), with_kwargs=True
+        )
+        found = standings(live.model, live.tokenizer, [*PAIRS, *reversed(PAIRS)])
+        counting.remove()
+        assert found[len(PAIRS) :] == found[: len(PAIRS)][::-1]
+        assert sum(rows) == len(PAIRS)
 
     def test_the_first_token_of_the_text_is_not_part_of_the_object(self) -> None:
         llama = tiny("llama")
@@ -162,6 +176,10 @@ class TestGenerate:
         for found in together:
             assert generate(live, asked(found.prompt), max_batch_tokens=1) == (found,)
             assert len(set(found.texts)) > 1
+
+    def test_a_seeds_numbers_are_the_same_on_any_processor(self) -> None:
+        """Where they fall on the model's scores may differ in the last digits, not the numbers."""
+        assert (draws(5, 2, 3) * 2**24).tolist() == DRAWN_BY_SEED_5
 
     def test_sampling_leaves_the_process_wide_random_state_alone(self, live: Tiny) -> None:
         before = torch.random.get_rng_state()
