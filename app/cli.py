@@ -12,7 +12,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from app.domain.errors import EditError
+from app.domain.errors import PalimpsestError
 from app.domain.logging_setup import set_up_logging
 from app.domain.settings import DATA_DIR
 from app.local.demo import Demo
@@ -58,7 +58,7 @@ def serve(
             started.supervise()
     except KeyboardInterrupt:
         console.print("Stopped.")
-    except EditError as error:
+    except PalimpsestError as error:
         _fail(console, error)
 
 
@@ -78,7 +78,7 @@ def demo(
     try:
         with running(stack) as started:
             good = _demo(started, model, console)
-    except EditError as error:
+    except PalimpsestError as error:
         _fail(console, error)
     if not good:
         console.print("Too few facts hold.", style="red")
@@ -89,7 +89,7 @@ def _demo(started: Stack, model: str, console: Console) -> bool:
     return Demo(started.url, model, console).run()
 
 
-def _fail(console: Console, error: EditError) -> None:
+def _fail(console: Console, error: PalimpsestError) -> None:
     console.print(f"{error.code}: {error.detail}", style="red", markup=False)
     raise typer.Exit(1)
 

@@ -14,7 +14,7 @@ from redis.exceptions import RedisError
 from starlette.exceptions import HTTPException
 
 from app.domain.contract import Problem
-from app.domain.errors import EditError, ModelUnavailable, RedisUnavailable, RequestError
+from app.domain.errors import ModelUnavailable, PalimpsestError, RedisUnavailable, RequestError
 from app.domain.problems import MEDIA_TYPE, headers_of, problem_of, problem_of_status, problem_of_validation
 
 logger = logging.getLogger(__name__)
@@ -22,14 +22,14 @@ logger = logging.getLogger(__name__)
 
 def install(app: FastAPI) -> None:
     """Answer every error of the application with problem details."""
-    for kind in (EditError, RequestValidationError, HTTPException, RedisError, httpx.HTTPError, Exception):
+    for kind in (PalimpsestError, RequestValidationError, HTTPException, RedisError, httpx.HTTPError, Exception):
         app.add_exception_handler(kind, _answer)
 
 
-def problems(*errors: type[EditError]) -> dict[int | str, dict[str, Any]]:
+def problems(*errors: type[PalimpsestError]) -> dict[int | str, dict[str, Any]]:
     """A route's ``responses=``: the errors that it can answer with, by status."""
-    by_status: dict[int, list[type[EditError]]] = {}
-    kinds: tuple[type[EditError], ...] = (RequestError, *errors, RedisUnavailable, EditError)
+    by_status: dict[int, list[type[PalimpsestError]]] = {}
+    kinds: tuple[type[PalimpsestError], ...] = (RequestError, *errors, RedisUnavailable, PalimpsestError)
     for error in dict.fromkeys(kinds):
         by_status.setdefault(error.status, []).append(error)
     schema = Problem.model_json_schema()
@@ -54,22 +54,22 @@ def _described(request: Request, error: Exception) -> tuple[Problem, Mapping[str
     match error:
         case RequestValidationError():
             return problem_of_validation(error.errors(), error.body), {}
-        case HTTPException() if not isinstance(error.__cause__, EditError):
+        case HTTPException() if not isinstance(error.__cause__, PalimpsestError):
             asked = f"{request.method} {request.url.path}"
             return problem_of_status(error.status_code, str(error.detail), asked), error.headers or {}
     known = _in_the_tree(error)
     return problem_of(known), headers_of(known)
 
 
-def _in_the_tree(error: Exception) -> EditError:
+def _in_the_tree(error: Exception) -> PalimpsestError:
     match error:
-        case EditError():
+        case PalimpsestError():
             return error
-        case HTTPException(__cause__=EditError() as cause):
+        case HTTPException(__cause__=PalimpsestError() as cause):
             return cause
         case RedisError():
             return RedisUnavailable("Redis does not answer, or refuses the command.")
         case httpx.HTTPError():
             return ModelUnavailable("A worker did not answer.")
         case _:
-            return EditError("An error of the service itself; its log has the details.")
+            return PalimpsestError("An error of the service itself; its log has the details.")

@@ -29,8 +29,8 @@ from app.domain.contract import (
 )
 from app.domain.errors import (
     CompactedVersion,
-    EditError,
     ModelUnavailable,
+    PalimpsestError,
     PromptTooLong,
     RequestError,
     Unavailable,
@@ -189,7 +189,7 @@ def _parsed(kind: type[AnswerT], body: bytes) -> AnswerT:
         raise ModelUnavailable("The worker's answer cannot be read; is it of another release?") from error
 
 
-def _raised(response: httpx.Response) -> EditError:
+def _raised(response: httpx.Response) -> PalimpsestError:
     try:
         return error_of(Problem.model_validate_json(response.content))
     except ValidationError:

@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from app.domain.errors import EditError
+from app.domain.errors import PalimpsestError
 from app.domain.history.history import History
 from app.domain.history.lineage import HeldFact
 from app.domain.log.check import LogCheck
@@ -99,7 +99,7 @@ def _told(console: Console) -> Iterator[None]:
     """Errors as one line, and exit status 1."""
     try:
         yield
-    except EditError as error:
+    except PalimpsestError as error:
         console.print(f"{error.code}: {error.detail}", style="red", markup=False)
         raise typer.Exit(1) from None
 

@@ -16,7 +16,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from app.domain.contract import ExportFormat
-from app.domain.errors import EditError, RequestError
+from app.domain.errors import PalimpsestError, RequestError
 from app.domain.settings import DATA_DIR, SharedSettings
 
 DEFAULT_SAMPLES = 10_000
@@ -28,10 +28,10 @@ Dtype = Annotated[str, typer.Option(help="float64, float32, bfloat16 or float16.
 
 @contextmanager
 def _telling_errors(console: Console) -> Iterator[None]:
-    """Show an EditError as one line and end with 1."""
+    """Show an PalimpsestError as one line and end with 1."""
     try:
         yield
-    except EditError as error:
+    except PalimpsestError as error:
         where = f" ({error.field}: {error.value!r})" if error.field else ""
         console.print(f"{error.code}: {error.detail}{where}", style="red", markup=False)
         raise typer.Exit(1) from None

@@ -16,7 +16,7 @@ import torch
 from redis import Redis
 
 from app.domain import keyspace
-from app.domain.errors import EditError
+from app.domain.errors import PalimpsestError
 from app.domain.settings import warn_of_unknown_variables
 from workers.host.host_settings import HostSettings
 from workers.host.model_host import ModelHost
@@ -50,8 +50,10 @@ def main(arguments: Sequence[str] | None, stopping: Stopping) -> int:
     sys.setswitchinterval(SWITCH_INTERVAL_S)
     try:
         return _run(settings, stopping)
-    except (EditError, OSError) as error:  # OSError: no such model, port taken, disk full
-        words = error if isinstance(error, EditError) else str(error)  # about a file or an address, never about a fact
+    except (PalimpsestError, OSError) as error:  # OSError: no such model, port taken, disk full
+        words = (
+            error if isinstance(error, PalimpsestError) else str(error)
+        )  # about a file or an address, never about a fact
         logger.error("not served: %s", words, extra={"model": settings.name})  # noqa: TRY400 - no traceback
         return 1
 

@@ -89,7 +89,7 @@ class OfflineModel:
         """Load a folder, a hub id or a bundled model; preset and contexts default to the model's own.
 
         Raises:
-            EditError: the preset, the contexts or the architecture is at fault.
+            PalimpsestError: the preset, the contexts or the architecture is at fault.
         """
         source = source_of(model)
         live = load(source, device=device, dtype=dtype)
@@ -105,7 +105,7 @@ class OfflineModel:
             strict: the published behaviour. Facts may contradict each other then.
 
         Raises:
-            EditError: a fact, a layer or the statistics are at fault.
+            PalimpsestError: a fact, a layer or the statistics are at fault.
         """
         layers = plan_layers(self.preset)
         found = find_statistics(self.live, self.source, self.preset.layers, data_dir / "statistics", statistics)

@@ -1,6 +1,6 @@
 """Every error a caller can meet, each with its HTTP status and a stable code.
 
-EditError                      500 internal
+PalimpsestError                500 internal
 ├── RequestError               422 invalid_request
 │   ├── SubjectNotInPrompt     422 subject_not_in_prompt
 │   ├── AmbiguousSubject       422 ambiguous_subject
@@ -33,7 +33,7 @@ EditError                      500 internal
 │   ├── ModelUnavailable       503 model_unavailable
 │   └── VersionNotReached      503 version_not_reached
 ├── JobCancelled               409 job_cancelled
-├── EditFailed                 500 edit_failed
+├── JobFailed                  500 edit_failed
 │   ├── NonFiniteUpdate        500 non_finite_update
 │   └── DeadlineExceeded       500 deadline_exceeded
 ├── ExportFailed               500 export_failed
@@ -46,10 +46,11 @@ EditError                      500 internal
 
 from __future__ import annotations
 
+import re
 from typing import ClassVar, Self
 
 
-class EditError(Exception):
+class PalimpsestError(Exception):
     """Base of the tree.
 
     Args:
@@ -63,6 +64,14 @@ class EditError(Exception):
     code: ClassVar[str] = "internal"
     retry_after: ClassVar[int | None] = None
 
+    def __init_subclass__(
+        cls, *, status: int | None = None, code: str | None = None, retry_after: int | None = None
+    ) -> None:
+        """``code``: callers rely on it; the class's name in small letters, unless it is said. The rest is inherited."""
+        cls.code = code or re.sub(r"(?<!^)(?=[A-Z])", "_", cls.__name__).lower()
+        cls.status = cls.status if status is None else status
+        cls.retry_after = cls.retry_after if retry_after is None else retry_after
+
     def __init__(self, detail: str, *, field: str | None = None, value: object = None) -> None:
         super().__init__(detail)
         self.detail = detail
@@ -75,256 +84,165 @@ class EditError(Exception):
         return self
 
 
-class RequestError(EditError):
+class RequestError(PalimpsestError, status=422, code="invalid_request"):
     """The request is at fault; sending it again will not help."""
-
-    status = 422
-    code = "invalid_request"
 
 
 class SubjectNotInPrompt(RequestError):
     """The prompt has neither a ``{}`` slot nor the subject's text."""
 
-    code = "subject_not_in_prompt"
-
 
 class AmbiguousSubject(RequestError):
     """The subject stands in the prompt more than once and no slot says which."""
-
-    code = "ambiguous_subject"
 
 
 class SlotCount(RequestError):
     """The prompt has more than one ``{}`` slot."""
 
-    code = "slot_count"
-
 
 class EmptyText(RequestError):
     """A subject, prompt or object is empty, or leaves no token after tokenising."""
-
-    code = "empty_text"
 
 
 class ContradictoryFacts(RequestError):
     """Two facts of one batch give the same subject and prompt different objects; the value has both indices."""
 
-    code = "contradictory_facts"
-
 
 class PromptTooLong(RequestError):
     """The prompt, with its contexts and object, is longer than the model's window."""
-
-    code = "prompt_too_long"
 
 
 class TooManyFacts(RequestError):
     """More facts in one batch than the service takes."""
 
-    code = "too_many_facts"
-
 
 class UnknownMethod(RequestError):
     """No such editing method."""
-
-    code = "unknown_method"
 
 
 class UnknownPlan(RequestError):
     """No such layer plan."""
 
-    code = "unknown_plan"
-
 
 class LayerOutOfRange(RequestError):
     """A layer that the model does not have."""
-
-    code = "layer_out_of_range"
 
 
 class InvalidHyperparameter(RequestError):
     """A hyperparameter that does not exist, is not finite, or is out of its range."""
 
-    code = "invalid_hyperparameter"
-
 
 class IdempotencyKeyReused(RequestError):
     """The ``Idempotency-Key`` came with another request before."""
 
-    code = "idempotency_key_reused"
 
-
-class BodyTooLarge(RequestError):
+class BodyTooLarge(RequestError, status=413):
     """The request body is larger than the service takes."""
 
-    status = 413
-    code = "body_too_large"
 
-
-class NotFound(EditError):
+class NotFound(PalimpsestError, status=404):
     """What was asked for is not there."""
-
-    status = 404
-    code = "not_found"
 
 
 class UnknownJob(NotFound):
     """No job of that id, or it was forgotten long after it ended."""
 
-    code = "unknown_job"
-
 
 class UnknownModel(NotFound):
     """No model of that name is known here."""
-
-    code = "unknown_model"
 
 
 class UnknownVersion(NotFound):
     """The model's edit log has no such version."""
 
-    code = "unknown_version"
-
 
 class UnknownFact(NotFound):
     """The version has no such fact: it was never written there, or has been taken out."""
 
-    code = "unknown_fact"
 
-
-class Conflict(EditError):
+class Conflict(PalimpsestError, status=409):
     """Somebody else changed, or holds, what this wanted to change."""
-
-    status = 409
-    code = "conflict"
 
 
 class RequestInFlight(Conflict):
     """The first request with this ``Idempotency-Key`` is not answered yet."""
 
-    code = "request_in_flight"
-
 
 class LogLocked(Conflict):
     """Another leader holds this model's edit log."""
-
-    code = "log_locked"
 
 
 class StaleEpoch(Conflict):
     """A newer leader has taken over; this one must not commit any more."""
 
-    code = "stale_epoch"
-
 
 class VersionExists(Conflict):
     """The version to be committed is already there."""
-
-    code = "version_exists"
 
 
 class CompactedVersion(Conflict):
     """The log was compacted: this version's tensors are no longer there."""
 
-    code = "compacted_version"
-
 
 class InseparableFacts(Conflict):
     """Facts to be taken out share a key with others that would stay; the value names those."""
 
-    code = "inseparable_facts"
 
-
-class PreconditionFailed(EditError):
+class PreconditionFailed(PalimpsestError, status=412):
     """The model is at another version than ``If-Match`` demands."""
 
-    status = 412
-    code = "precondition_failed"
 
-
-class Unavailable(EditError):
+class Unavailable(PalimpsestError, status=503, retry_after=5):
     """Something the service needs is away; the same request may succeed later."""
-
-    status = 503
-    code = "unavailable"
-    retry_after = 5
 
 
 class RedisUnavailable(Unavailable):
     """Redis does not answer, or refuses writes."""
 
-    code = "redis_unavailable"
-
 
 class ModelUnavailable(Unavailable):
     """No live worker serves this model."""
 
-    code = "model_unavailable"
 
-
-class VersionNotReached(Unavailable):
+class VersionNotReached(Unavailable, retry_after=1):
     """The model was not at the least version asked for within the time that the request would wait."""
 
-    code = "version_not_reached"
-    retry_after = 1
 
-
-class JobCancelled(EditError):
+class JobCancelled(PalimpsestError, status=409):
     """The job was cancelled before it committed; nothing of it stays."""
 
-    status = 409
-    code = "job_cancelled"
+
+class JobFailed(PalimpsestError, code="edit_failed"):
+    """The job could not be done; weights, previous keys and log are untouched."""
 
 
-class EditFailed(EditError):
-    """The edit could not be computed; weights, previous keys and log are untouched."""
-
-    code = "edit_failed"
-
-
-class NonFiniteUpdate(EditFailed):
+class NonFiniteUpdate(JobFailed):
     """The update, or a loss on the way to it, was NaN or infinite."""
 
-    code = "non_finite_update"
 
-
-class DeadlineExceeded(EditFailed):
+class DeadlineExceeded(JobFailed):
     """The edit took longer than the worker's deadline."""
 
-    code = "deadline_exceeded"
 
-
-class ExportFailed(EditError):
+class ExportFailed(PalimpsestError):
     """The export could not be written, or does not read back as the version; nothing of it stays."""
 
-    code = "export_failed"
 
-
-class DamagedVersion(EditError):
+class DamagedVersion(PalimpsestError):
     """A file of the edit log does not have the bytes that were committed."""
 
-    code = "damaged_version"
 
-
-class ModelMismatch(EditError):
+class ModelMismatch(PalimpsestError):
     """The edit log was written for another model, or other weights."""
 
-    code = "model_mismatch"
 
-
-class UnsupportedStorage(EditError):
+class UnsupportedStorage(PalimpsestError):
     """The place given for the edit logs cannot keep them safely, or the package that reaches it is missing."""
 
-    code = "unsupported_storage"
 
-
-class StatisticsMismatch(EditError):
+class StatisticsMismatch(PalimpsestError):
     """The statistics were taken on another model, or lack a layer that is needed."""
 
-    code = "statistics_mismatch"
 
-
-class UnsupportedArchitecture(EditError):
+class UnsupportedArchitecture(PalimpsestError):
     """The model's blocks have no single MLP down-projection that can be found by structure."""
-
-    code = "unsupported_architecture"

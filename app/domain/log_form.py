@@ -2,8 +2,9 @@
 
 What a caller wrote gets into a log by an exception's words (its message, a validation error that quotes the input) or
 by an object's repr. So every line, whoever logs it, shows of an exception only its type, the places in the code, what
-the operating system says, and the sentence of an error of ours, which has no fact's text (see ``EditError``); of any
-other object, only the type. A text that is handed over as a text is shown: never hand a logger an error's ``str``.
+the operating system says, and the sentence of an error of ours, which has no fact's text (see ``PalimpsestError``);
+of any other object, only the type. A text that is handed over as a text is shown: never hand a logger an error's
+``str``.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from numbers import Number
 from pathlib import PurePath
 from types import TracebackType
 
-from app.domain.errors import EditError
+from app.domain.errors import PalimpsestError
 
 FORMAT = "%(asctime)s %(levelname)s %(name)s: %(message)s"
 FIELDS = ("job_id", "model", "version", "method", "layer", "facts", "seconds")
@@ -64,7 +65,7 @@ def described(error: BaseException) -> str:
     type, the place in our code, and what caused it.
     """
     own = _own_words(error)
-    if isinstance(error, EditError):
+    if isinstance(error, PalimpsestError):
         return own
     causes = [f"{_kind(each)}{_own_words(each, ': ')}" for each in _chain(error)]
     frames = [(frame.f_globals.get("__name__", "?"), line) for frame, line in traceback.walk_tb(error.__traceback__)]
@@ -182,7 +183,7 @@ def _kind(error: BaseException) -> str:
 def _own_words(error: BaseException, before: str = "") -> str:
     """What may be said of an exception's message, if anything."""
     match error:
-        case EditError():
+        case PalimpsestError():
             return f"{before}{error.detail}"
         case OSError(errno=int() as number):
             file = f": {error.filename!r}" if isinstance(error.filename, str | PurePath) else ""

@@ -9,7 +9,7 @@ from itertools import islice
 from typing import Any
 
 from app.domain.contract import Problem, Reply
-from app.domain.errors import Conflict, EditError, NotFound, RequestError, Unavailable
+from app.domain.errors import Conflict, NotFound, PalimpsestError, RequestError, Unavailable
 
 MEDIA_TYPE = "application/problem+json"
 LONGEST_TEXT = 200
@@ -36,7 +36,7 @@ class ValidationProblem(Problem):
     errors: tuple[FieldError, ...]
 
 
-def problem_of(error: EditError) -> Problem:
+def problem_of(error: PalimpsestError) -> Problem:
     """The error as a caller sees it; its value shortened and fit for JSON."""
     return Problem(
         title=HTTPStatus(error.status).phrase,
@@ -48,7 +48,7 @@ def problem_of(error: EditError) -> Problem:
     )
 
 
-def headers_of(error: EditError) -> dict[str, str]:
+def headers_of(error: PalimpsestError) -> dict[str, str]:
     """The headers that go with an error's problem: when to come back, if that helps."""
     return {} if error.retry_after is None else {"Retry-After": str(error.retry_after)}
 
@@ -107,17 +107,17 @@ def _field_error(error: Mapping[str, Any], body: object) -> FieldError:
     )
 
 
-def error_of(problem: Problem) -> EditError:
+def error_of(problem: Problem) -> PalimpsestError:
     """The error that a worker reported, rebuilt by its code; a strange one joins the nearest branch."""
     for kind in error_classes():
         if (kind.code, kind.status) == (problem.code, problem.status):
             break
     else:
-        kind = _BRANCHES.get(problem.status, EditError)
+        kind = _BRANCHES.get(problem.status, PalimpsestError)
     return kind(problem.detail, field=problem.field, value=problem.value)
 
 
-def error_classes(root: type[EditError] = EditError) -> Iterator[type[EditError]]:
+def error_classes(root: type[PalimpsestError] = PalimpsestError) -> Iterator[type[PalimpsestError]]:
     """Every class of the error tree, the root first."""
     yield root
     for child in root.__subclasses__():
@@ -167,7 +167,7 @@ def printable(text: str) -> str:
     return text.encode(errors="backslashreplace").decode()
 
 
-_BRANCHES: Mapping[int, type[EditError]] = {
+_BRANCHES: Mapping[int, type[PalimpsestError]] = {
     404: NotFound,
     409: Conflict,
     422: RequestError,

@@ -15,7 +15,7 @@ from itertools import islice
 from redis import Redis
 
 from app.domain.contract import Job, JobList, JobStatus
-from app.domain.errors import Conflict, EditError, Unavailable, UnknownJob
+from app.domain.errors import Conflict, PalimpsestError, Unavailable, UnknownJob
 from app.domain.manifest import Manifest
 from app.edit_logs import EditLogs
 from app.jobs.journal import AcceptedJob, AcceptedJournal
@@ -133,7 +133,7 @@ class Jobs:
             try:
                 self.recover(model)
                 self._note_ends(model)
-            except (EditError, OSError) as error:  # the others are looked after all the same
+            except (PalimpsestError, OSError) as error:  # the others are looked after all the same
                 logger.warning("accepted jobs not looked after: %s", error, extra={"model": model})
         self._journal.forget(time.time() - self._settings.result_ttl_s)
 

@@ -12,7 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from app.domain.contract import EditBatch, Fact, Job, JobStatus, Prompt, Query, QueryReply
-from app.domain.errors import EditFailed
+from app.domain.errors import JobFailed
 from app.domain.prompts import filled, first_sentence
 
 MUST_HOLD = 0.9
@@ -43,7 +43,7 @@ class Demo:
             after = self._ask()
         if job.report is None:
             detail = job.error.detail if job.error else f"the job ended as {job.status}"
-            raise EditFailed(detail)
+            raise JobFailed(detail)
         self._console.print(self._table(before, after))
         report = job.report
         held = sum(fact.holds for fact in report.facts)
@@ -86,7 +86,7 @@ class Demo:
                     bar.update(task, completed=done, description=job.status.value)
                     return job
                 time.sleep(0.1)
-        raise EditFailed(f"the job did not end within {JOB_TIMEOUT_S:.0f} s")
+        raise JobFailed(f"the job did not end within {JOB_TIMEOUT_S:.0f} s")
 
     def _table(self, before: QueryReply, after: QueryReply) -> Table:
         """One row a fact: what the model said before and says after to the fact, its paraphrase, its neighbour."""
@@ -121,5 +121,5 @@ def _stage(job: Job) -> str:
 
 def _checked(reply: httpx.Response) -> httpx.Response:
     if reply.is_error:
-        raise EditFailed(f"{reply.request.method} {reply.request.url.path}: {reply.status_code} {reply.text}")
+        raise JobFailed(f"{reply.request.method} {reply.request.url.path}: {reply.status_code} {reply.text}")
     return reply

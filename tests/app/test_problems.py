@@ -18,7 +18,7 @@ from redis.exceptions import ResponseError
 from app import error_handlers
 from app.domain import errors
 from app.domain.contract import Problem
-from app.domain.errors import EditError, EditFailed, RequestError, SubjectNotInPrompt
+from app.domain.errors import JobFailed, PalimpsestError, RequestError, SubjectNotInPrompt
 from app.domain.problems import error_classes, error_of, json_safe, problem_of
 
 TREE = tuple(error_classes())
@@ -40,7 +40,7 @@ def answer(error: Exception) -> httpx.Response:
 
 @pytest.mark.parametrize("kind", TREE, ids=lambda kind: kind.__name__)
 class TestEveryErrorOfTheTree:
-    def test_is_answered_with_its_own_status_code_and_value(self, kind: type[EditError]) -> None:
+    def test_is_answered_with_its_own_status_code_and_value(self, kind: type[PalimpsestError]) -> None:
         response = answer(kind("So it is.", field="facts.3.prompt", value="Lyon"))
         problem = Problem.model_validate_json(response.content)
         assert response.headers["content-type"] == "application/problem+json"
@@ -48,16 +48,16 @@ class TestEveryErrorOfTheTree:
         assert (problem.code, problem.detail) == (kind.code, "So it is.")
         assert (problem.field, problem.value) == ("facts.3.prompt", "Lyon")
 
-    def test_says_when_to_come_back_if_that_helps(self, kind: type[EditError]) -> None:
+    def test_says_when_to_come_back_if_that_helps(self, kind: type[PalimpsestError]) -> None:
         wait = answer(kind("So it is.")).headers.get("retry-after")
         assert wait == (str(kind.retry_after) if kind.status == 503 else None)
 
-    def test_comes_back_from_a_worker_as_itself(self, kind: type[EditError]) -> None:
+    def test_comes_back_from_a_worker_as_itself(self, kind: type[PalimpsestError]) -> None:
         error = error_of(problem_of(kind("So it is.", field="facts.3", value=7)))
         assert type(error) is kind
         assert (error.detail, error.field, error.value) == ("So it is.", "facts.3", 7)
 
-    def test_is_drawn_with_its_status_and_code(self, kind: type[EditError]) -> None:
+    def test_is_drawn_with_its_status_and_code(self, kind: type[PalimpsestError]) -> None:
         drawn = (errors.__doc__ or "").split()
         at = drawn.index(kind.__name__)
         assert drawn[at + 1 : at + 3] == [str(kind.status), kind.code]
@@ -120,7 +120,7 @@ class TestOffendingValues:
         assert json_safe([[[["deep"]]]]) == [[["…"]]]
 
     def test_nothing_is_lost_on_the_way_to_a_job_and_back(self) -> None:
-        problem = problem_of(EditFailed("Too bad.", value={"layer": 3}))
+        problem = problem_of(JobFailed("Too bad.", value={"layer": 3}))
         assert Problem.model_validate_json(problem.model_dump_json()) == problem
 
 

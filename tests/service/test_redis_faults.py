@@ -17,7 +17,7 @@ import pytest
 
 from app.domain import keyspace
 from app.domain.contract import JobOutcome, JobStatus
-from app.domain.errors import EditError, StaleEpoch, VersionExists
+from app.domain.errors import PalimpsestError, StaleEpoch, VersionExists
 from app.domain.failpoints import Point
 from app.domain.log.edit_log import EditLog
 from tests.support.service.service import MODEL, Nursery, RunningService
@@ -202,7 +202,7 @@ def test_two_leaders_that_run_the_same_job_at_the_same_time_commit_it_once(model
     for host in hosts:
         host.lead()
 
-    def run(host: ModelHost) -> JobOutcome | EditError:
+    def run(host: ModelHost) -> JobOutcome | PalimpsestError:
         try:
             return done(host, "one", batch())
         except (StaleEpoch, VersionExists) as error:

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from app.domain.errors import EditError
+from app.domain.errors import PalimpsestError
 
 Read = Callable[[], object]
 Step = Callable[[], object]
@@ -42,7 +42,7 @@ def outcome(read: Read) -> object:
     """What a read gives: its value, or the kind of error that it ends with."""
     try:
         return read()
-    except EditError as error:
+    except PalimpsestError as error:
         return type(error)
 
 

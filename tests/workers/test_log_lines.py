@@ -20,7 +20,7 @@ from rq.job import JobStatus as QueueStatus
 
 from app.domain import keyspace
 from app.domain.contract import EditBatch, JobStatus, WorkerCard
-from app.domain.errors import EditFailed, StaleEpoch
+from app.domain.errors import JobFailed, StaleEpoch
 from tests.support.log_lines import SECRET, log_lines, said_in
 from tests.support.worker_bench import APPLY, Bench, batch
 from workers.host.model_host import ModelHost
@@ -65,7 +65,7 @@ class TestJobs:
 
     def test_one_whose_cause_is_named(self, bench: Bench, lines: io.StringIO, monkeypatch: pytest.MonkeyPatch) -> None:
         def failed(*_: object) -> NoReturn:
-            raise EditFailed("the system has no solution", field="facts.0", value=SECRET) from ValueError(SECRET)
+            raise JobFailed("the system has no solution", field="facts.0", value=SECRET) from ValueError(SECRET)
 
         monkeypatch.setattr("workers.host.work.edit.propose", failed)
         bench.enqueue("one", args=[JOB])

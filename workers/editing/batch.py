@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import TypeVar
 
-from app.domain.errors import ContradictoryFacts, EditError
+from app.domain.errors import ContradictoryFacts, PalimpsestError
 from app.domain.places import Place
 from workers.editing.lookup import TokenisedFact, tokenise, with_slot
 from workers.editing.model.editable_model import EditableModel
@@ -49,6 +49,6 @@ def _of_each(facts: Sequence[Fact], make: Callable[[Fact], MadeT]) -> list[MadeT
     for index, fact in enumerate(facts):
         try:
             found.append(make(fact))
-        except EditError as error:
+        except PalimpsestError as error:
             raise error.at(f"facts.{index}") from None
     return found

@@ -42,7 +42,7 @@ def edit(
 
     Raises:
         RequestError: a fact, layer, method or plan is at fault. NonFiniteUpdate: NaN or infinity on the way.
-        EditFailed: a solve has no answer (second moment and keys leave a direction empty).
+        JobFailed: a solve has no answer (second moment and keys leave a direction empty).
         Whatever the observer raises, between two steps.
     """
     watch = observer or Silent()

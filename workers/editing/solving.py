@@ -8,7 +8,7 @@ from contextlib import contextmanager
 import torch
 from torch import Tensor
 
-from app.domain.errors import EditFailed, NonFiniteUpdate
+from app.domain.errors import JobFailed, NonFiniteUpdate
 from workers.editing.descent.targets import targets_at
 from workers.editing.keys import keys_at, outputs_at
 from workers.editing.lookup import TokenisedFact
@@ -32,7 +32,7 @@ def solve(
     """The update of every layer of the plan, for the round's groups; each is put into the shadow before the next step.
 
     Raises:
-        NonFiniteUpdate: NaN or infinity on the way. EditFailed: a solve has no answer.
+        NonFiniteUpdate: NaN or infinity on the way. JobFailed: a solve has no answer.
         Whatever the observer raises, between two steps.
     """
     leaders = [tokenised[group.members[0]] for group in members.groups]  # its members' keys are the same: one column
@@ -74,9 +74,9 @@ def _update(
 
 @contextmanager
 def answers(layer: int) -> Iterator[None]:
-    """Raise EditFailed where linear algebra has no answer."""
+    """Raise JobFailed where linear algebra has no answer."""
     try:
         yield
     except torch.linalg.LinAlgError as error:  # type: ignore[attr-defined]
         detail = f"the solve at layer {layer} has no answer: {error}"
-        raise EditFailed(detail, field="layers", value=layer) from None
+        raise JobFailed(detail, field="layers", value=layer) from None

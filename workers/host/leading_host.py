@@ -86,7 +86,7 @@ class LeadingHost(LiveHost):
         """Commit a version and put it in service; the outcome of its job.
 
         Raises:
-            EditError: it was not committed; or VersionExists: an earlier leader was quicker, with the same job.
+            PalimpsestError: it was not committed; or VersionExists: an earlier leader was quicker, with the same job.
             Whatever ``steps`` raises before the commit. ``committed_after_all`` says what became of it then.
         """
         steps.check()
@@ -126,7 +126,7 @@ class LeadingHost(LiveHost):
 
         Raises:
             VersionExists: an earlier leader was quicker, with the same job; what is here is not what it committed.
-            EditError: as ``EditLog.commit`` says.
+            PalimpsestError: as ``EditLog.commit`` says.
         """
         manifest = self.log.commit(draft, files)
         if manifest.epoch != draft.epoch:

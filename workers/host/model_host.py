@@ -7,8 +7,8 @@ from __future__ import annotations
 
 from app.domain.contract import EditBatch
 from app.domain.errors import (
-    EditError,
     LayerOutOfRange,
+    PalimpsestError,
     RequestError,
     StatisticsMismatch,
 )
@@ -73,7 +73,7 @@ class ModelHost(LeadingHost):
         self.preset_for(batch)
         try:
             tokenise_batch(self.live, as_facts(logged_facts(batch)), self.contexts)
-        except EditError as error:
+        except PalimpsestError as error:
             raise as_sent(error, batch) from None
 
     def preset_for(self, batch: EditBatch) -> Preset:

@@ -86,7 +86,7 @@ def propose(
     """Edit a batch on a shadow of the live model, and measure it, before and after.
 
     Raises:
-        EditError: as ``editing.editor.edit`` says. Whatever ``steps`` raises.
+        PalimpsestError: as ``editing.editor.edit`` says. Whatever ``steps`` raises.
     """
     start = time.monotonic()
     facts, layers = logged_facts(batch), plan_layers(preset)

@@ -11,7 +11,7 @@ from typing import Literal
 
 from redis.exceptions import RedisError
 
-from app.domain.errors import EditError, LogLocked
+from app.domain.errors import LogLocked, PalimpsestError
 from workers.host.model_host import ModelHost
 from workers.lead.following import Following, News
 from workers.lead.leadership import Leadership
@@ -36,7 +36,7 @@ class Duty:
     lease: Lease
     news: News
     follow_s: float
-    take_jobs: Callable[[Leadership], EditError | None]
+    take_jobs: Callable[[Leadership], PalimpsestError | None]
     changed: Callable[[], None]
     stopping: Stopping
 
@@ -63,11 +63,11 @@ class Duty:
                 if self._lead(Leadership(self.host, self.lease, take_over=True), self.changed) is None:
                     return 0
                 self.changed()
-            except (EditError, OSError, RedisError) as error:
+            except (PalimpsestError, OSError, RedisError) as error:
                 logger.error("cannot lead: %s", error, extra={"model": self.host.name})  # noqa: TRY400 - it says all
                 self.stopping.wait(PAUSE_S)
 
-    def _lead(self, leadership: Leadership, begun: Callable[[], None]) -> EditError | None:
+    def _lead(self, leadership: Leadership, begun: Callable[[], None]) -> PalimpsestError | None:
         """Lead until told to stop, or until the lead is lost; says how that was. ``begun``: called as leader."""
         with leadership:
             begun()

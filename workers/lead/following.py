@@ -11,7 +11,7 @@ from redis.exceptions import RedisError
 
 from app.domain import keyspace
 from app.domain.contract import Progress
-from app.domain.errors import EditError
+from app.domain.errors import PalimpsestError
 from workers.stopping import Stopping
 
 logger = logging.getLogger(__name__)
@@ -94,7 +94,7 @@ class Following:
             if self._follower.follow():
                 self._followed()
             self._trouble = ""
-        except (EditError, OSError) as error:
+        except (PalimpsestError, OSError) as error:
             if self._trouble != str(error):
                 fields = {"model": self._follower.name, "version": self._follower.version}
                 logger.error("behind, and cannot follow: %s", error, extra=fields)  # noqa: TRY400 - no traceback

@@ -8,7 +8,7 @@ from typing import Protocol, Self
 
 from redis.exceptions import RedisError
 
-from app.domain.errors import EditError, StaleEpoch
+from app.domain.errors import PalimpsestError, StaleEpoch
 from workers.lead.lease import Lease
 
 logger = logging.getLogger(__name__)
@@ -48,7 +48,7 @@ class Leadership:
         """
         self.lease = lease
         self._leader, self._take_over = leader, take_over
-        self._lost: EditError | None = None
+        self._lost: PalimpsestError | None = None
         self._closed = threading.Event()
         self._thread = threading.Thread(target=self._renew, name="lease", daemon=True)
 
@@ -78,11 +78,11 @@ class Leadership:
         except RedisError as error:
             logger.warning("lease not given back, it will end: %s", error, extra={"model": self._leader.name})
 
-    def lost(self) -> EditError | None:
+    def lost(self) -> PalimpsestError | None:
         """How the lead was lost, as far as this worker has heard."""
         return self._lost
 
-    def lose(self, error: EditError) -> None:
+    def lose(self, error: PalimpsestError) -> None:
         """Hear that the lead is lost: from a lease that another holds, or from a log that another writes."""
         self._lost = self._lost or error
 
@@ -90,7 +90,7 @@ class Leadership:
         """Return if this worker leads, as far as it has heard.
 
         Raises:
-            EditError: how the lead was lost; StaleEpoch: another has the lease.
+            PalimpsestError: how the lead was lost; StaleEpoch: another has the lease.
         """
         if self._lost is not None:
             raise self._lost
@@ -106,7 +106,7 @@ class Leadership:
             self._leader.check_lead()
         except StaleEpoch:
             raise
-        except (EditError, OSError) as error:  # a damaged log says nothing about who leads
+        except (PalimpsestError, OSError) as error:  # a damaged log says nothing about who leads
             logger.warning("lead not confirmed: %s", error, extra={"model": self._leader.name})
 
     def renew(self) -> None:

@@ -21,7 +21,7 @@ from typing import Protocol
 from transformers import LogitsProcessorList
 
 from app.domain.contract import Generate, Query
-from app.domain.errors import EditError
+from app.domain.errors import PalimpsestError
 from workers.questions.decoding import BeforePass, continuations, proceed
 from workers.questions.lane import Lane, QuestionReply, Request, Waiting
 from workers.questions.rows import Found, Live, Question, question_of
@@ -122,7 +122,7 @@ def _questions(live: Live, batch: Sequence[Waiting]) -> list[tuple[Waiting, Ques
     for waiting in batch:
         try:
             found.append((waiting, question_of(live, waiting.request)))
-        except EditError as error:
+        except PalimpsestError as error:
             waiting.reply.set_exception(error)
     return found
 

@@ -11,7 +11,7 @@ from redis import Redis
 
 from app.domain import keyspace
 from app.domain.contract import JobKind, JobOutcome
-from app.domain.errors import EditError
+from app.domain.errors import PalimpsestError
 from workers.host.model_host import ModelHost
 from workers.lead.following import News
 from workers.lead.leadership import Leadership
@@ -44,7 +44,7 @@ class JobTaking:
         """Tells followers of versions."""
         return News(self.side, self.host.name)
 
-    def take(self, leadership: Leadership) -> EditError | None:
+    def take(self, leadership: Leadership) -> PalimpsestError | None:
         """Edit, job after job, until told to stop, or until the lead is lost; says how that was."""
         settings, name, news = self.settings, self.host.name, self.news
 

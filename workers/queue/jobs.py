@@ -20,7 +20,7 @@ from rq import Retry
 
 from app.domain import queued_calls
 from app.domain.contract import REQUESTS, AnyJobRequest, JobKind, JobOutcome, JobStatus, Progress
-from app.domain.errors import EditError, EditFailed, JobCancelled, RequestError, StaleEpoch, VersionExists
+from app.domain.errors import JobCancelled, JobFailed, PalimpsestError, RequestError, StaleEpoch, VersionExists
 from app.domain.failpoints import Point, failpoint
 from app.domain.problems import problem_of
 from workers.host.model_host import ModelHost
@@ -51,7 +51,7 @@ class JobRun:
     report: Callable[[Progress], None]
     may_go_on: Callable[[], None]
     on_end: Callable[[JobKind, JobOutcome, float], None]
-    lead_lost: Callable[[EditError], None]
+    lead_lost: Callable[[PalimpsestError], None]
     confirm_lead: Callable[[], None]
 
     def tell(self, progress: Progress) -> None:
@@ -111,7 +111,7 @@ def _outcome(kind: JobKind, job_id: str, work: Callable[[], JobOutcome]) -> JobO
         raise
     except JobCancelled as error:
         return JobOutcome(status=JobStatus.CANCELLED, error=problem_of(error))
-    except EditError as error:
+    except PalimpsestError as error:
         return JobOutcome(status=JobStatus.FAILED, error=problem_of(error))
     except Exception as error:  # the job's edge: whatever went wrong, the queue goes on
         return JobOutcome(status=JobStatus.FAILED, error=problem_of(_unforeseen(kind, job_id, error)))
@@ -126,13 +126,13 @@ def _parse(kind: JobKind, request_json: str) -> AnyJobRequest:
         raise RequestError(f"the queued request is not valid: {place['msg']}", field=field) from None
 
 
-def _unforeseen(kind: JobKind, job_id: str, error: Exception) -> EditError:
+def _unforeseen(kind: JobKind, job_id: str, error: Exception) -> PalimpsestError:
     """What the caller hears of an error that nobody raised on purpose; the log has the rest."""
     logger.error("%s failed", kind, exc_info=error, extra={"job_id": job_id})
     if isinstance(error, torch.OutOfMemoryError):
         advice = ": send fewer facts in one batch" if kind is JobKind.EDIT else ""
-        return EditFailed(f"the worker's device ran out of memory{advice}")
-    return EditError(f"the {kind} failed for a reason that only the worker's own log tells")
+        return JobFailed(f"the worker's device ran out of memory{advice}")
+    return PalimpsestError(f"the {kind} failed for a reason that only the worker's own log tells")
 
 
 def _ended(kind: JobKind, run: JobRun, outcome: JobOutcome, seconds: float) -> None:

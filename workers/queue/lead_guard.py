@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from rq.exceptions import StopRequested
 
-from app.domain.errors import EditError
+from app.domain.errors import PalimpsestError
 from workers.lead.leadership import Leadership
 
 
@@ -17,7 +17,7 @@ class LeadGuard:
     leadership: Leadership
 
     @property
-    def lost(self) -> EditError | None:
+    def lost(self) -> PalimpsestError | None:
         """How the lead was lost, if it was."""
         return self.leadership.lost()
 

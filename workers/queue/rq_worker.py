@@ -22,7 +22,7 @@ from rq.utils import now
 from rq.worker import WorkerStatus
 from rq.worker_registration import clean_worker_registry
 
-from app.domain.errors import EditError
+from app.domain.errors import PalimpsestError
 from app.domain.failpoints import Point, failpoint
 from workers.lead.leadership import Leadership
 from workers.queue.abandoned import requeue_abandoned
@@ -75,7 +75,7 @@ class ModelWorker(QuietWorker):
         return self._stopping.told or self.lead_lost is not None
 
     @property
-    def lead_lost(self) -> EditError | None:
+    def lead_lost(self) -> PalimpsestError | None:
         """How this worker lost the lead, if it did."""
         return self._lead.lost
 

@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 from redis.exceptions import RedisError
 
-from app.domain.errors import EditError
+from app.domain.errors import PalimpsestError
 from workers.queue.rq_worker import ModelWorker
 from workers.stopping import Stopping
 
@@ -18,7 +18,7 @@ PAUSE_BETWEEN_TURNS_S = 0.5
 
 def work_until_stopped(
     make_worker: Callable[[], ModelWorker], wait: Callable[[], bool], stopping: Stopping
-) -> EditError | None:
+) -> PalimpsestError | None:
     """Take jobs until told to stop, or until the lead is lost; return how it was lost.
 
     A turn that an outage ends is followed by another one, under a new worker.

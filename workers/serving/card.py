@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from app.domain.contract import WorkerCard
-from app.domain.errors import EditError
+from app.domain.errors import PalimpsestError
 from workers.editing.layer_plans import PLANS
 from workers.editing.methods import METHODS
 from workers.host.host_settings import preset_of
@@ -52,5 +52,5 @@ def _behind(host: ModelHost) -> int | None:
     version = host.version
     try:
         return max(0, host.log.head() - version)
-    except (EditError, OSError):
+    except (PalimpsestError, OSError):
         return None

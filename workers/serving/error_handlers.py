@@ -9,13 +9,13 @@ from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 
 from app.domain.contract import Problem
-from app.domain.errors import EditError
+from app.domain.errors import PalimpsestError
 from app.domain.problems import MEDIA_TYPE, headers_of, problem_of, problem_of_status, problem_of_validation
 
 
 def install(server: FastAPI) -> None:
     """Answer every error of the application with problem details."""
-    for kind in (EditError, RequestValidationError, HTTPException, Exception):
+    for kind in (PalimpsestError, RequestValidationError, HTTPException, Exception):
         server.add_exception_handler(kind, _answer)
 
 
@@ -32,7 +32,7 @@ def _described(request: Request, error: Exception) -> tuple[Problem, Mapping[str
         case HTTPException():
             asked = f"{request.method} {request.url.path}"
             return problem_of_status(error.status_code, str(error.detail), asked), error.headers or {}
-        case EditError():
+        case PalimpsestError():
             return problem_of(error), headers_of(error)
         case _:  # the traceback goes to the worker's log: uvicorn writes it
-            return problem_of(EditError("the worker failed for a reason that only its own log tells")), {}
+            return problem_of(PalimpsestError("the worker failed for a reason that only its own log tells")), {}

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from app.domain.contract import EditBatch
-from app.domain.errors import EditError
+from app.domain.errors import PalimpsestError
 from app.domain.manifest import LoggedFact
 from workers.editing.batch import refuse_contradictions, slotted
 from workers.editing.types import Fact
@@ -35,7 +35,7 @@ def as_facts(facts: Sequence[LoggedFact]) -> list[Fact]:
     return [Fact(fact.subject, fact.prompt, fact.object) for fact in facts]
 
 
-def as_sent(error: EditError, batch: EditBatch) -> EditError:
+def as_sent(error: PalimpsestError, batch: EditBatch) -> PalimpsestError:
     """The error with its field as the caller named it: a prompt that was made of a relation is the relation."""
     parts = (error.field or "").split(".")
     if len(parts) == FACT_FIELD_PARTS and parts[2] == "prompt" and batch.facts[int(parts[1])].relation is not None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 
-from app.domain.errors import EditError
+from app.domain.errors import PalimpsestError
 from app.domain.log.edit_log import EditLog
 from workers.editing.model.editable_model import EditableModel
 from workers.versions.replay import state_at
@@ -36,7 +36,7 @@ class Snapshots:
             state = state_at(editable, self._log, self._log.replay(version))
             self._log.write_snapshot(version, {STATE_FILE: pack_state(state)})
             self._steps = 0
-        except (EditError, OSError) as error:
+        except (PalimpsestError, OSError) as error:
             logger.warning("no snapshot: %s", error, extra=self._named(version))
         except Exception:  # the job's edge, from behind: its version is in service, and must not be taken for failed
             logger.exception("no snapshot", extra=self._named(version))

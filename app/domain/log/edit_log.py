@@ -24,7 +24,7 @@ from app.domain.entries import BASE, Entry, snapshot_entry, version_entry
 from app.domain.errors import (
     Conflict,
     DamagedVersion,
-    EditFailed,
+    JobFailed,
     ModelMismatch,
     NotFound,
     StaleEpoch,
@@ -100,7 +100,7 @@ class EditLog(LogReader):
             Conflict: the version does not follow on the head.
             CompactedVersion: a rollback or revert to what would need tensors that were removed.
             UnknownFact, InseparableFacts: a revert of facts that cannot be taken out.
-            EditFailed: it could not be written, for instance for want of space.
+            JobFailed: it could not be written, for instance for want of space.
             DamagedVersion: the log that it would rest on is damaged.
             pydantic.ValidationError: a file's name is not fit for one.
         """
@@ -138,7 +138,7 @@ class EditLog(LogReader):
 
         Raises:
             UnknownVersion: there is no such version.
-            EditFailed: it could not be written, for instance for want of space; the log is as it was.
+            JobFailed: it could not be written, for instance for want of space; the log is as it was.
             pydantic.ValidationError: a file's name is not fit for one.
         """
         self.manifest(version)
@@ -181,7 +181,7 @@ class EditLog(LogReader):
 
         Raises:
             FileExistsError: it is there.
-            EditFailed: it could not be written.
+            JobFailed: it could not be written.
         """
 
         def permitted() -> None:
@@ -196,7 +196,7 @@ class EditLog(LogReader):
             permitted()  # the next leader took it away
             shown = self._storage.shown(entry.folder)
             reason = error.strerror or type(error).__name__
-            raise EditFailed(f"{shown} could not be written to the edit log: {reason}", value=shown) from error
+            raise JobFailed(f"{shown} could not be written to the edit log: {reason}", value=shown) from error
 
     def _refuse(self, draft: Draft) -> None:
         """Raise if this draft must not be committed now."""
@@ -222,11 +222,11 @@ def _document(manifest: Manifest) -> bytes:
     """The manifest as it stands on disk.
 
     Raises:
-        EditFailed: it would not read back, as a report with a NaN in it would not.
+        JobFailed: it would not read back, as a report with a NaN in it would not.
     """
     data = manifest.model_dump_json(indent=2).encode()
     try:
         Manifest.model_validate_json(data)
     except ValidationError as error:
-        raise EditFailed(f"the manifest of version {manifest.version} would not read back") from error
+        raise JobFailed(f"the manifest of version {manifest.version} would not read back") from error
     return data

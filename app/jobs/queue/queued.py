@@ -14,7 +14,7 @@ from rq.job import JobStatus as RQStatus
 
 from app.domain import keyspace
 from app.domain.contract import JobKind, JobOutcome, JobStatus
-from app.domain.errors import DeadlineExceeded, EditError, EditFailed, JobCancelled
+from app.domain.errors import DeadlineExceeded, JobCancelled, JobFailed, PalimpsestError
 from app.domain.problems import problem_of
 from app.domain.queued_calls import KINDS
 
@@ -86,13 +86,13 @@ def _believed(job: RQJob, kind: JobKind | None) -> JobOutcome:
     return JobOutcome(status=JobStatus.RUNNING if status is RQStatus.STARTED else JobStatus.QUEUED)
 
 
-def _failure(job: RQJob, noun: str) -> EditError:
+def _failure(job: RQJob, noun: str) -> PalimpsestError:
     """Why RQ gave a job up. Only the kind of error is told: its text and traceback are the worker's own."""
     result = job.latest_result()
     last_line = ((result.exc_string if result else None) or "").strip().rpartition("\n")[2]
     if "AbandonedJobError" in last_line:
-        return EditFailed("The worker died in this job again and again; nothing was changed.")
+        return JobFailed("The worker died in this job again and again; nothing was changed.")
     if "JobTimeoutException" in last_line:
         return DeadlineExceeded(f"The {noun} took longer than a job may; nothing was changed.")
     kind = last_line.partition(":")[0].rpartition(".")[2] or "no outcome"
-    return EditFailed(f"The job ended in an error in the worker ({kind}); nothing was changed.")
+    return JobFailed(f"The job ended in an error in the worker ({kind}); nothing was changed.")

@@ -7,18 +7,18 @@ import re
 from collections.abc import Iterator
 
 from app.domain import errors
-from app.domain.errors import EditError
+from app.domain.errors import PalimpsestError
 
 LINE = re.compile(r"^(?P<branch>[│├└─ ]*)(?P<name>[A-Z]\w+) +(?P<status>\d{3}) (?P<code>\w+)$", re.MULTILINE)
 
 
-def family(kind: type[EditError]) -> Iterator[type[EditError]]:
+def family(kind: type[PalimpsestError]) -> Iterator[type[PalimpsestError]]:
     yield kind
     for child in kind.__subclasses__():
         yield from family(child)
 
 
-OURS = [kind for kind in family(EditError) if kind.__module__ == errors.__name__]
+OURS = [kind for kind in family(PalimpsestError) if kind.__module__ == errors.__name__]
 
 
 def drawn() -> list[tuple[int, str, int, str]]:
@@ -34,8 +34,8 @@ def test_the_drawing_shows_every_error_with_its_status_and_code() -> None:
 
 
 def test_the_drawing_shows_who_descends_from_whom() -> None:
-    def depth(kind: type[EditError]) -> int:
-        return kind.__mro__.index(EditError)
+    def depth(kind: type[PalimpsestError]) -> int:
+        return kind.__mro__.index(PalimpsestError)
 
     assert [row[0] for row in drawn()] == [depth(kind) for kind in OURS]
 

@@ -15,7 +15,7 @@ import pytest
 from pydantic import ValidationError
 
 from app.domain.contract import EditBatch, Fact, JobStatus
-from app.domain.errors import EditFailed, RequestError
+from app.domain.errors import JobFailed, RequestError
 from app.domain.log_form import Formatter, described
 from tests.support.log_lines import SECRET, log_lines
 
@@ -62,7 +62,7 @@ ERRORS = [
     OSError(SECRET),
     OSError(errno.ENOSPC, SECRET),
     RequestError("the prompt has neither {} nor the subject", field="facts.0.prompt", value=SECRET),
-    raised(EditFailed("the edit failed"), Careless()),
+    raised(JobFailed("the edit failed"), Careless()),
     raised(Careless(), invalid()),
     ExceptionGroup(SECRET, [Careless(), ExceptionGroup(SECRET, [invalid()])]),
 ]
@@ -132,14 +132,14 @@ class TestWords:
 
 class TestPlaces:
     def test_an_exception_is_told_with_its_type_its_cause_and_every_place(self, lines: Callable[[], str]) -> None:
-        logger.error("missed", exc_info=raised(EditFailed("the edit failed"), Careless()))
+        logger.error("missed", exc_info=raised(JobFailed("the edit failed"), Careless()))
         assert re.search(
             r"missed\n"
             r'  File ".*test_log_form\.py", line \d+, in raised\n'
             r"tests\.app\.domain\.test_log_form\.Careless\n"
             r"which led to\n"
             r'  File ".*test_log_form\.py", line \d+, in raised\n'
-            r"app\.domain\.errors\.EditFailed: the edit failed\n$",
+            r"app\.domain\.errors\.JobFailed: the edit failed\n$",
             lines(),
         )
 
@@ -155,7 +155,7 @@ class TestPlaces:
         )
 
     def test_an_error_of_ours_is_told_in_its_own_sentence(self) -> None:
-        assert described(EditFailed("the edit failed", field="facts", value=SECRET)) == "the edit failed"
+        assert described(JobFailed("the edit failed", field="facts", value=SECRET)) == "the edit failed"
 
     def test_one_of_the_operating_system_in_the_systems_words_with_its_file(self) -> None:
         with pytest.raises(OSError, match="nowhere") as caught:

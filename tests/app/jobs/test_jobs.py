@@ -18,7 +18,7 @@ from rq.serializers import JSONSerializer
 
 from app.domain import keyspace
 from app.domain.contract import Job, JobOutcome, JobStatus, Progress
-from app.domain.errors import EditFailed
+from app.domain.errors import JobFailed
 from app.domain.problems import problem_of
 from app.jobs.jobs import Jobs
 from app.settings import Settings
@@ -81,7 +81,7 @@ class TestOneJob:
             JobOutcome(status=JobStatus.SUCCEEDED, version=7, report=REPORT),
             JobOutcome(status=JobStatus.REJECTED, report=REPORT),
             JobOutcome(status=JobStatus.CANCELLED),
-            JobOutcome(status=JobStatus.FAILED, error=problem_of(EditFailed("It diverged."))),
+            JobOutcome(status=JobStatus.FAILED, error=problem_of(JobFailed("It diverged."))),
         ],
         ids=lambda outcome: outcome.status,
     )
@@ -119,7 +119,7 @@ class TestTheLogDecides:
     def test_when_the_worker_stumbled_after_its_commit(
         self, client: TestClient, redis: Redis, settings: Settings
     ) -> None:
-        stumbled = JobOutcome(status=JobStatus.FAILED, error=problem_of(EditFailed("It could not publish.")))
+        stumbled = JobOutcome(status=JobStatus.FAILED, error=problem_of(JobFailed("It could not publish.")))
         job_id = run(redis, "hand_back", stumbled.model_dump_json())
         commit(begin(settings), job_id, LYON)
         assert (show(client, job_id).status, show(client, job_id).error) == (JobStatus.SUCCEEDED, None)

@@ -12,7 +12,7 @@ from rq import Queue
 
 from app.domain import keyspace
 from app.domain.contract import EditBatch, Job, JobKind, JobStatus
-from app.domain.errors import AmbiguousSubject, ContradictoryFacts, EditError, LayerOutOfRange
+from app.domain.errors import AmbiguousSubject, ContradictoryFacts, LayerOutOfRange, PalimpsestError
 from app.domain.problems import problem_of
 from app.domain.queued_calls import FUNCTIONS
 from app.main import create_app
@@ -171,7 +171,7 @@ class TestWorkersRefusal:
         ids=lambda error: error.code,
     )
     def test_reaches_the_caller_whole(
-        self, client: TestClient, worker: WorkerEnd, redis: Redis, error: EditError
+        self, client: TestClient, worker: WorkerEnd, redis: Redis, error: PalimpsestError
     ) -> None:
         worker.refuses("/check", problem_of(error))
         response = client.post("/edits", json=facts())

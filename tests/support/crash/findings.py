@@ -8,12 +8,12 @@ from dataclasses import dataclass, field
 from redis.exceptions import RedisError
 
 from app.domain.contract import Job, JobStatus
-from app.domain.errors import EditError
+from app.domain.errors import PalimpsestError
 from app.domain.log.check import LogCheck
 from tests.support.crash.forked_worker import Note
 from tests.support.crash.scene import MODEL, START, Scene, TookTooLong
 
-BROKEN_OFF = (TookTooLong, EditError, RedisError)
+BROKEN_OFF = (TookTooLong, PalimpsestError, RedisError)
 """What a trial may break off with, as a loss."""
 
 
@@ -50,7 +50,7 @@ class Finding:
         try:
             head = scene.log.head()
             scene.log.manifests()
-        except EditError as error:
+        except PalimpsestError as error:
             self.damage.append(f"the log cannot be read after the fault: {error}")
             return
         self.found = {START: "N", START + 1: "N+1"}.get(head, "?")

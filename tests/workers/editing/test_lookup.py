@@ -11,8 +11,8 @@ from transformers import PreTrainedTokenizerFast
 
 from app.domain.errors import (
     AmbiguousSubject,
-    EditError,
     EmptyText,
+    PalimpsestError,
     PromptTooLong,
     RequestError,
     SlotCount,
@@ -55,7 +55,9 @@ class TestSlots:
             ("{}{}{}", SlotCount),
         ],
     )
-    def test_a_prompt_without_one_place_for_its_subject_is_refused(self, prompt: str, error: type[EditError]) -> None:
+    def test_a_prompt_without_one_place_for_its_subject_is_refused(
+        self, prompt: str, error: type[PalimpsestError]
+    ) -> None:
         with pytest.raises(error) as caught:
             with_slot("Lyon", prompt)
         assert (caught.value.field, caught.value.value) == ("prompt", prompt)

@@ -19,12 +19,12 @@ from transformers import (
 
 from app.domain.errors import (
     AmbiguousSubject,
-    EditError,
-    EditFailed,
     EmptyText,
     InvalidHyperparameter,
+    JobFailed,
     LayerOutOfRange,
     ModelMismatch,
+    PalimpsestError,
     RequestError,
     UnsupportedArchitecture,
 )
@@ -120,7 +120,7 @@ class TestSolves:
         priors = random_priors(live, (0, 1))
         nan = torch.full((live.key_width(0), 1), torch.nan)
         priors[0] = priors[0].with_previous_keys(priors[0].previous_keys.append(nan))
-        with pytest.raises(EditFailed) as caught:
+        with pytest.raises(JobFailed) as caught:
             edit(live.shadow((0, 1)), FACTS, replace(PRESET, method="alphaedit"), priors, CONTEXTS)
         assert caught.value.value == 0
 
@@ -134,7 +134,7 @@ class TestSolves:
         live = editable("gpt2", tokenizer)
         live.model.get_parameter("transformer.h.0.mlp.c_fc.weight").data[0, 0] = float("nan")
         once = PRESET.with_overrides({"v_num_grad_steps": 1, "method": "alphaedit"})
-        with pytest.raises(EditError):
+        with pytest.raises(PalimpsestError):
             edit(live.shadow((0, 1)), FACTS, once, random_priors(live, (0, 1)), CONTEXTS)
 
 

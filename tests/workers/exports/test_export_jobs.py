@@ -14,9 +14,9 @@ from app.domain import keyspace
 from app.domain.contract import Export, ExportFormat, JobOutcome, JobStatus, Progress
 from app.domain.errors import (
     DeadlineExceeded,
-    EditError,
     ExportFailed,
     JobCancelled,
+    PalimpsestError,
     PreconditionFailed,
     RequestError,
     StaleEpoch,
@@ -194,7 +194,7 @@ class TestWhatIsExported:
             assert (made.version, made.rank) == (3, 3)
             assert made.error is not None
             assert made.error < 1e-6
-            with pytest.raises(EditError, match="compacted"):
+            with pytest.raises(PalimpsestError, match="compacted"):
                 export(again, Export(format=ExportFormat.PEFT, version=1), "early")
             assert exports(tmp_path) == ["one-peft"]
 

@@ -11,7 +11,7 @@ from threading import Timer
 import pytest
 from redis import Redis
 
-from app.domain.errors import EditError, LogLocked
+from app.domain.errors import LogLocked, PalimpsestError
 from app.domain.log.edit_log import EditLog
 from tests.support.worker_bench import opened
 from workers.host.model_host import ModelHost
@@ -32,7 +32,7 @@ def host(model: Path, tmp_path: Path) -> Iterator[ModelHost]:
 def duty(redis: Redis, host: ModelHost, installed: Stopping) -> Duty:
     """Takes jobs until it is told to stop."""
 
-    def take(_: Leadership) -> EditError | None:
+    def take(_: Leadership) -> PalimpsestError | None:
         while not installed.wait(1.0):
             """There is none."""
         return None

@@ -9,7 +9,7 @@ import pytest
 
 from app.domain import keyspace
 from app.domain.contract import FactKey, JobStatus, Progress, Revert
-from app.domain.errors import EditError
+from app.domain.errors import PalimpsestError
 from tests.support.turns import digest_of, done
 from tests.support.worker_bench import Bench, batch, opened
 from workers.queue.abandoned import requeue_abandoned
@@ -135,7 +135,7 @@ class TestFailures:
         bench.enqueue("two")
         bench.host.epoch = 0  # a newer leader wrote 1 into the log
         worker = bench.work()
-        assert isinstance(worker.lead_lost, EditError)
+        assert isinstance(worker.lead_lost, PalimpsestError)
         assert bench.queue.job_ids == ["two"]
         assert requeue_abandoned(bench.worker(), bench.queue, bench.aside.has) == ["one"]  # as the next one does
         assert bench.queue.job_ids == ["one", "two"]

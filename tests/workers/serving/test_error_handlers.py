@@ -12,7 +12,7 @@ from starlette.exceptions import HTTPException
 import app.error_handlers
 import workers.serving.error_handlers
 from app.domain.contract import EditBatch, Problem
-from app.domain.errors import EditError, SubjectNotInPrompt, Unavailable
+from app.domain.errors import PalimpsestError, SubjectNotInPrompt, Unavailable
 from app.domain.problems import ValidationProblem
 
 JSON = {"content-type": "application/json"}
@@ -92,5 +92,5 @@ def test_a_worker_names_every_fault_and_cuts_what_is_long(worker: TestClient) ->
 def test_a_bug_in_a_worker_is_told_without_its_traceback(worker: TestClient) -> None:
     said = worker.get("/bug")
     problem = Problem.model_validate_json(said.content)
-    assert (said.status_code, problem.status, problem.code) == (500, 500, EditError.code)
+    assert (said.status_code, problem.status, problem.code) == (500, 500, PalimpsestError.code)
     assert "secret" not in said.text

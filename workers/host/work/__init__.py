@@ -34,7 +34,7 @@ def carry_out(host: ModelHost, turn: Turn, steps: Steps) -> JobOutcome:
     Raises:
         PreconditionFailed: the model was at another version than the job was meant for.
         StaleEpoch, VersionExists: another leads, or has committed it, or nobody knows what is in service.
-        EditError: why not; weights, knowledge and log are as before. Whatever ``steps`` raises passes through.
+        PalimpsestError: why not; weights, knowledge and log are as before. Whatever ``steps`` raises passes through.
     """
     work = WORK[turn.request.kind]
     if done := work.done(host, turn):

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from app.domain.contract import EditReport
 from app.domain.errors import (
     Conflict,
-    EditFailed,
+    JobFailed,
     ModelMismatch,
     UnknownModel,
     UnknownVersion,
@@ -176,7 +176,7 @@ def test_a_report_with_a_nan_is_refused_since_it_would_not_read_back(tmp_path: P
 
     log = log_with(tmp_path)
     before = files_of(tmp_path)
-    with pytest.raises(EditFailed):
+    with pytest.raises(JobFailed):
         commit(log, 1, report=report(float("nan")))
     assert files_of(tmp_path) == before
     assert commit(log, 1, report=report(0.25)).report == report(0.25)

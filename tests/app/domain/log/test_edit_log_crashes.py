@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from app.domain.errors import EditFailed
+from app.domain.errors import JobFailed
 from app.domain.failpoints import Point, Tripped, armed
 from app.domain.log.edit_log import EditLog
 from tests.support.logs import MODEL, UPDATE, base, commit, contents, files_of, log_with
@@ -108,7 +108,7 @@ def test_a_failing_disk_fails_the_commit_and_leaves_no_trace(
 ) -> None:
     log = log_with(tmp_path, versions=1)
     before = files_of(tmp_path)
-    with armed(f"{point}={action}:{nth}"), pytest.raises(EditFailed) as caught:
+    with armed(f"{point}={action}:{nth}"), pytest.raises(JobFailed) as caught:
         commit(log, 2)
     reason = os.strerror(errno.ENOSPC if action == "enospc" else errno.EIO)
     assert reason in caught.value.detail
@@ -149,7 +149,7 @@ def full_disk(call: str, nth: int) -> Iterator[None]:
 def test_a_full_disk_fails_the_commit_and_leaves_no_trace(tmp_path: Path, call: str) -> None:
     log = log_with(tmp_path, versions=1)
     before = files_of(tmp_path)
-    with full_disk(call, 0), pytest.raises(EditFailed, match="No space left on device"):
+    with full_disk(call, 0), pytest.raises(JobFailed, match="No space left on device"):
         commit(log, 2)
     assert files_of(tmp_path) == before
     assert not hidden(tmp_path)

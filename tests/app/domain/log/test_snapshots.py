@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from app.domain.errors import DamagedVersion, EditFailed, UnknownVersion
+from app.domain.errors import DamagedVersion, JobFailed, UnknownVersion
 from app.domain.failpoints import armed
 from app.domain.log.edit_log import EditLog
 from tests.support.logs import MODEL, commit, fact, files_of, log_with, revert, roll_back
@@ -121,7 +121,7 @@ def test_there_is_none_of_a_version_that_is_not_there(tmp_path: Path) -> None:
 def test_a_failing_disk_leaves_the_log_as_it_was(tmp_path: Path, point: str) -> None:
     log = log_with(tmp_path, versions=1)
     before = files_of(tmp_path)
-    with armed(point), pytest.raises(EditFailed, match="snapshots/00000001"):
+    with armed(point), pytest.raises(JobFailed, match="snapshots/00000001"):
         snapshot(log, 1)
     assert files_of(tmp_path) == before
     assert way(log) == (None, [1])

@@ -15,7 +15,7 @@ from threading import Event, Thread
 import pytest
 from fsspec.implementations.memory import MemoryFileSystem
 
-from app.domain.errors import DamagedVersion, EditFailed
+from app.domain.errors import DamagedVersion, JobFailed
 from app.domain.failpoints import armed
 from app.domain.log.check import LogCheck
 from app.domain.log.edit_log import EditLog
@@ -245,7 +245,7 @@ def test_readers_beside_a_writer_whose_disk_fails_again_and_again_find_no_damage
         thread.start()
     writer = EditLog(root, MODEL)
     for attempt in range(150):
-        with armed("log.parent_fsync.before=eio"), pytest.raises(EditFailed):
+        with armed("log.parent_fsync.before=eio"), pytest.raises(JobFailed):
             commit(writer, LAST + 1, fact(f"City {attempt}"), job=f"attempt-{attempt}")
     done.set()
     for thread in threads:

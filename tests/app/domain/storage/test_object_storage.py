@@ -14,7 +14,7 @@ from app.domain.entries import version_entry
 from app.domain.errors import (
     CompactedVersion,
     DamagedVersion,
-    EditFailed,
+    JobFailed,
     ModelMismatch,
     StaleEpoch,
     UnknownModel,
@@ -171,7 +171,7 @@ class TestCrashes:
         log = log_with(root, versions=1)
         with armed(f"{point}=raise"), pytest.raises(Tripped):
             commit(log, 2)
-        with armed(f"{point}=eio"), pytest.raises(EditFailed, match="versions/00000002"):
+        with armed(f"{point}=eio"), pytest.raises(JobFailed, match="versions/00000002"):
             commit(log, 2)
         assert (log.head(), log.find_job("job-2")) == (1, None)
         assert commit(log, 2).version == 2
