@@ -51,9 +51,8 @@ def main(arguments: Sequence[str] | None, stopping: Stopping) -> int:
     try:
         return _run(settings, stopping)
     except (PalimpsestError, OSError) as error:  # OSError: no such model, port taken, disk full
-        words = (
-            error if isinstance(error, PalimpsestError) else str(error)
-        )  # about a file or an address, never about a fact
+        # An OSError speaks of a file or an address, never of a fact.
+        words = error if isinstance(error, PalimpsestError) else str(error)
         logger.error("not served: %s", words, extra={"model": settings.name})  # noqa: TRY400 - no traceback
         return 1
 

@@ -12,7 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from app.domain.contract import EditBatch, Fact, Job, JobStatus, Prompt, Query, QueryReply
-from app.domain.errors import JobFailed
+from app.domain.errors import JobFailed, Unavailable
 from app.domain.prompts import filled, first_sentence
 
 MUST_HOLD = 0.9
@@ -121,5 +121,5 @@ def _stage(job: Job) -> str:
 
 def _checked(reply: httpx.Response) -> httpx.Response:
     if reply.is_error:
-        raise JobFailed(f"{reply.request.method} {reply.request.url.path}: {reply.status_code} {reply.text}")
+        raise Unavailable(f"{reply.request.method} {reply.request.url.path}: {reply.status_code} {reply.text}")
     return reply
