@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Annotated, ClassVar, Self
+from typing import Annotated, Any, ClassVar, Self
 
 from pydantic import Field, StringConstraints, model_validator
 
 from app.domain.contract.kinds import JobKind, JobRequest
-from app.domain.contract.values import Name, NonNegative, Positive, Request, Share, Text
+from app.domain.contract.values import Name, Request, Share, Text
+from app.domain.hyperparameters import RANGES
 from app.domain.prompts import SLOT
 
 
@@ -45,26 +46,39 @@ class Verify(Request):
     neighbours: Share | None = None
 
 
+MOST_STEPS = 1000
+"""Of a gradient descent that a request asks for."""
+
+
+def _in_range(name: str, most: int | None = None) -> Any:
+    """The bounds of a hyperparameter, as pydantic and the API's schema have them; ``most``: what the service takes."""
+    found = RANGES[name]
+    over, least = (found.low, None) if found.open else (None, found.low)
+    return Field(gt=over, ge=least, le=found.high if most is None else most, allow_inf_nan=False)
+
+
 class Hyperparameters(Request):
     """Overrides of the preset, by the field names of the published hyperparameter files."""
 
     layers: tuple[Annotated[int, Field(ge=0)], ...] | None = Field(
         None, min_length=1, description="Critical layers, rising."
     )
-    v_num_grad_steps: Annotated[int, Field(ge=1, le=1000)] | None = None
-    v_lr: Positive | None = None
-    v_weight_decay: NonNegative | None = None
-    kl_factor: NonNegative | None = None
-    clamp_norm_factor: Positive | None = None
-    mom2_update_weight: Positive | None = None
-    L2: Positive | None = None
-    nullspace_threshold: Positive | None = None
-    rect_share: Annotated[float, Field(gt=0, le=1, allow_inf_nan=False)] | None = Field(
+    v_num_grad_steps: Annotated[int, _in_range("v_num_grad_steps", MOST_STEPS)] | None = None
+    v_lr: Annotated[float, _in_range("v_lr")] | None = None
+    v_weight_decay: Annotated[float, _in_range("v_weight_decay")] | None = None
+    kl_factor: Annotated[float, _in_range("kl_factor")] | None = None
+    clamp_norm_factor: Annotated[float, _in_range("clamp_norm_factor")] | None = None
+    mom2_update_weight: Annotated[float, _in_range("mom2_update_weight")] | None = None
+    L2: Annotated[float, _in_range("L2")] | None = None
+    nullspace_threshold: Annotated[float, _in_range("nullspace_threshold")] | None = None
+    rect_share: Annotated[float, _in_range("rect_share")] | None = Field(
         None, description="The part of its entries that RECT applies."
     )
-    num_steps: Annotated[int, Field(ge=1, le=1000)] | None = Field(None, description="Of FT-L, as the next two.")
-    lr: Positive | None = None
-    norm_constraint: Positive | None = None
+    num_steps: Annotated[int, _in_range("num_steps", MOST_STEPS)] | None = Field(
+        None, description="Of FT-L, as the next two."
+    )
+    lr: Annotated[float, _in_range("lr")] | None = None
+    norm_constraint: Annotated[float, _in_range("norm_constraint")] | None = None
 
 
 class EditBatch(JobRequest):

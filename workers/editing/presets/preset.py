@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
@@ -11,6 +10,7 @@ from typing import Any
 import yaml
 
 from app.domain.errors import InvalidHyperparameter
+from app.domain.hyperparameters import COUNT, RANGES, Range
 
 PUBLISHED_METHODS = {
     "memit": "memit",
@@ -64,23 +64,17 @@ class Preset:
 
     def __post_init__(self) -> None:
         """Raise InvalidHyperparameter for a value that is not finite or out of its range."""
-        for name in ("v_weight_decay", "kl_factor"):
-            self._require(name, lambda value: value >= 0)
-        for name in ("v_lr", "clamp_norm_factor", "mom2_update_weight", "L2", "nullspace_threshold"):
-            self._require(name, lambda value: value > 0)
-        for name in ("lr", "norm_constraint"):
-            self._require(name, lambda value: value > 0)
-        self._require("rect_share", lambda value: 0 < value <= 1)
-        for name in ("v_num_grad_steps", "num_steps", "max_batch_tokens"):
-            self._require(name, lambda value: value >= 1)
+        for name, allowed in RANGES.items():
+            self._require(name, allowed)
+        self._require("max_batch_tokens", COUNT)
         if any(layer < 0 for layer in self.layers):
             raise InvalidHyperparameter("layers count from 0", field="layers", value=list(self.layers))
         if not self.layers or any(b <= a for a, b in zip(self.layers, self.layers[1:], strict=False)):
             raise InvalidHyperparameter("critical layers must rise", field="layers", value=list(self.layers))
 
-    def _require(self, name: str, holds: Any) -> None:
+    def _require(self, name: str, allowed: Range) -> None:
         value = getattr(self, name)
-        if not math.isfinite(value) or not holds(value):
+        if not allowed.holds(value):
             raise InvalidHyperparameter(f"{name} is out of its range", field=name, value=value)
 
     def with_overrides(self, overrides: Mapping[str, Any]) -> Preset:
