@@ -10,7 +10,7 @@ import pytest
 
 PROCESSES, BUNDLED = "processes", "bundled"
 
-FIXTURES = frozenset({"redis_url", "house", "nursery"})
+FIXTURES = frozenset({"redis_url", "stack", "nursery"})
 """A Redis server, the whole service, workers."""
 
 MODULES = {

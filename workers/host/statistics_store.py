@@ -23,7 +23,7 @@ CORPUS = "corpus.txt"
 FIRST_START_TOKENS = 30_000
 """So many tokens of the corpus at the first start; `palimpsest statistics` takes as many as one likes."""
 
-log = logging.getLogger(__name__)
+logger = logging.getLogger(__name__)
 
 
 def find_statistics(
@@ -52,5 +52,5 @@ def find_statistics(
         texts = (line.rstrip("\n") for line in lines)
         statistics = second_moments(editable, texts, layers, max_tokens=FIRST_START_TOKENS)
     save_statistics(statistics, path)
-    log.info("statistics made from the corpus", extra={"seconds": round(time.monotonic() - start, 2)})
+    logger.info("statistics made from the corpus", extra={"seconds": round(time.monotonic() - start, 2)})
     return statistics
