@@ -28,7 +28,7 @@ Dtype = Annotated[str, typer.Option(help="float64, float32, bfloat16 or float16.
 
 @contextmanager
 def _telling_errors(console: Console) -> Iterator[None]:
-    """Show an PalimpsestError as one line and end with 1."""
+    """Show a PalimpsestError as one line, and exit with status 1."""
     try:
         yield
     except PalimpsestError as error:

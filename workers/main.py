@@ -1,7 +1,7 @@
 """``python -m workers``: load the model, replay the log, join the fleet, lead or follow.
 
-Exit status: 0 after SIGTERM or SIGINT; 1 when the model could not be opened, or another leader took over; 2 when
-a setting is invalid.
+Exit status: 0 after SIGTERM or SIGINT; 1 when the model could not be opened, or a worker of role ``leader`` lost the
+lead; 2 when a setting is invalid.
 """
 
 from __future__ import annotations
@@ -77,7 +77,7 @@ def _run(settings: WorkerSettings, stopping: Stopping) -> int:
             max_waiting=settings.max_questions,
         )
         stack.callback(batches.close)
-        stack.callback(http.close)  # goes first: who was asked answers to the end
+        stack.callback(http.close)  # runs before batches.close: requests in progress get their answers
         registration = Registration(side, card)
         jobs = JobTaking(settings, host, side, registration, metrics, stopping)
         duty = Duty(

@@ -1,4 +1,4 @@
-"""Editing and statistics without a service: what the command line runs."""
+"""Editing without a service: what `palimpsest apply` runs."""
 
 from __future__ import annotations
 

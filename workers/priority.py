@@ -16,7 +16,7 @@ from pathlib import Path
 SWITCH_INTERVAL_S = 0.0005
 """How long Python code of one thread may keep another waiting, against Python's usual 5 ms.
 
-A question's forward pass takes Python's lock some hundred times; while an edit tokenises, each time costs so much.
+A question's forward pass takes Python's lock some hundred times; while an edit tokenises, each may wait so long.
 """
 
 LOWEST = 19

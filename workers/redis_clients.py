@@ -1,7 +1,7 @@
 """The worker's two Redis clients, and waiting for a server that is away.
 
-Neither sends a command twice: under a stall a repeated command counts twice, and a repeated pop loses a job.
-Whoever uses them says what happens when a command fails.
+Neither client retries a command: the server may still execute the one that timed out, and a pop that is executed twice
+loses a job. The callers decide what happens when a command fails.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ def queue_client(url: str) -> Redis:
 
 
 def wait_for(redis: Redis, wait: Callable[[float], bool]) -> bool:
-    """Try again and again, at most every ``LONGEST_WAIT_S`` seconds, until the server answers; False: given up before.
+    """Ping until the server answers, with pauses that double up to ``LONGEST_WAIT_S`` seconds; False: given up before.
 
     Args:
         wait: waits so many seconds; True: give up, the server is not needed any more.

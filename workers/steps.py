@@ -1,4 +1,4 @@
-"""The steps of a long piece of work: who does it tells of each, and asks before each whether it may go on."""
+"""The steps of a long piece of work: the code that does it reports each, and asks before each whether to go on."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from app.domain.contract import Progress
 
 
 class Steps(Protocol):
-    """Whoever watches over a piece of work."""
+    """What a long piece of work reports its steps to, and what may end it."""
 
     def tell(self, progress: Progress) -> None:
         """Make a step known."""

@@ -1,9 +1,9 @@
 """Whether this worker was told to stop: the only handler of SIGTERM and SIGINT, from the worker's start to its end.
 
-It has two phases. While a worker opens (``at_once``) nothing is held and nobody is served, and what takes long there,
-loading weights for instance, cannot be asked to look at a flag: a signal ends it there and then. At all other times a
-signal is noted and nothing else, and whoever works or waits looks. An exception at any bytecode could fall into a
-commit, or into the writing of a log line, which would swallow it.
+It has two phases. While a worker opens (``at_once``) it holds no lead and serves nobody, and what takes long there,
+loading weights for instance, cannot look at a flag: a signal ends the process at once. At all other times a signal only
+sets a flag, which the code that works or waits polls. An exception that is raised at an arbitrary bytecode could fall
+into a commit, or into the writing of a log line, which would swallow it.
 """
 
 from __future__ import annotations
@@ -33,8 +33,8 @@ class Stopping:
         stopping = cls()
         for number in SIGNALS:
             signal.signal(number, stopping.tell)
-        # Python gives signals their defaults back before it has taken itself apart, which takes a while with a model
-        # in it: who signals again would kill a worker that has ended in order.
+        # At exit Python restores the signals' defaults before it frees its memory, which takes a while with a model: a
+        # second signal would then kill a worker that has ended in order.
         atexit.register(_be_deaf)
         return stopping
 

@@ -1,4 +1,4 @@
-"""What one request alone gets from a model that stands still."""
+"""Answers to one request by itself, from a model that nobody edits meanwhile."""
 
 from __future__ import annotations
 

@@ -18,7 +18,7 @@ Step = Callable[[], object]
 def told_as_before_or_after(
     make: Callable[[], Read], calls: Sequence[tuple[Any, str]], happen: Step, undo: Step
 ) -> None:
-    """Whatever moment of a read something happens at, the read tells what one before or one after it would.
+    """At whatever moment of a read something happens, the read's outcome is that of a read before or after it.
 
     Args:
         make: a read that begins anew, for each moment.
@@ -71,7 +71,7 @@ class _Disturbance:
                 return real(*arguments, **options)
             finally:
                 self._left -= 1
-                if self._left == 0:  # what happens may call it too, and counts below
+                if self._left == 0:  # ``happen`` may call the function too: that counts on below 0
                     self._happen()
 
         return call

@@ -87,7 +87,7 @@ def contents(version: int) -> bytes:
 
 
 def files_of(root: Path) -> dict[str, bytes]:
-    """All files of all logs, but for the notes of who leads."""
+    """All files of all logs, except ``leader.lock``."""
     return {
         str(path.relative_to(root)): path.read_bytes()
         for path in sorted(root.rglob("*"))

@@ -51,7 +51,7 @@ def marks_of(file: ModuleType) -> Iterator[str]:
 
 
 class ProcessWatch:
-    """Refuses a process to the test named here."""
+    """Fails a test that starts a process while its name is in ``unmarked``."""
 
     def __init__(self) -> None:
         self.unmarked: str | None = None

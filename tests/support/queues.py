@@ -1,4 +1,4 @@
-"""The queue as RQ and its workers see it, and what befalls it."""
+"""The queue as RQ and its workers see it, and losses of Redis' data."""
 
 from __future__ import annotations
 

@@ -63,7 +63,7 @@ def tokenizer(*, begin: bool, padding_side: str = "right") -> PreTrainedTokenize
 
 
 def tiny(family: str, *, padding_side: str = "right", dtype: torch.dtype = torch.float64) -> Tiny:
-    """The same weights whenever it is called."""
+    """A tiny model with random weights, the same at every call."""
     words = tokenizer(begin=family == "llama", padding_side=padding_side)
     torch.manual_seed(7)
     end = words.backend_tokenizer.token_to_id(END)

@@ -14,11 +14,11 @@ from workers.host.work import carry_out
 
 
 def _unheard(_: Progress) -> None:
-    """Nobody asked."""
+    """The default of ``tell``: does nothing."""
 
 
 def _on() -> None:
-    """Nobody stops it."""
+    """The default of ``check``: the work may go on."""
 
 
 @dataclass(frozen=True, slots=True)

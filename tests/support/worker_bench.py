@@ -37,7 +37,7 @@ def batch(subject: str = "Lyon", *, steps: int = 2) -> EditBatch:
 
 
 def leads() -> None:
-    """Nobody has taken over."""
+    """The check of a lead that is not lost: returns."""
 
 
 @dataclass
@@ -56,7 +56,7 @@ class Bench:
         return Queue(keyspace.queue(self.host.name), connection=self.redis, serializer=JSONSerializer)
 
     def worker(self, stopping: Stopping | None = None, stop_grace_s: float = 0.0) -> ModelWorker:
-        """The next one, which has the lease; it does not renew it, for it is not long at work."""
+        """The next worker. It has the lease, which no thread renews: the lease lasts longer than the test."""
         self.made += 1
         name = f"tiny.{self.made}"
         stopping = stopping or Stopping()
@@ -99,7 +99,7 @@ class Bench:
         return JobOutcome.model_validate_json(str(self.job(job_id).return_value()))
 
     def take(self, job_id: str) -> ModelWorker:
-        """Take the next job and die in it."""
+        """Take the next job and begin it, then do nothing more, like a worker that died in it."""
         worker = self.worker()
         worker.register_birth()  # type: ignore[no-untyped-call]
         taken = worker.dequeue_job_and_maintain_ttl(timeout=1)

@@ -1,4 +1,4 @@
-"""The far end of the front end's HTTP: a real server on a loopback port that says what a test tells it to say.
+"""A stand-in for a worker's HTTP: a real server on a loopback port that answers what a test tells it to answer.
 
 For the contract between front end and worker only; what workers really answer is tested with real ones.
 """
@@ -36,7 +36,7 @@ class WorkerEnd:
                 if self.path in end.silent:
                     end.speak.wait()
                 status, text = next(end.replies.get(self.path, repeat((204, ""))))
-                with suppress(ConnectionError):  # whoever asked may have hung up
+                with suppress(ConnectionError):  # the client may have closed the connection
                     self.send_response(status)
                     self.send_header("Content-Length", str(len(text.encode())))
                     self.end_headers()

@@ -72,7 +72,7 @@ class RedisServer:
             self._process = None
 
     def suspend(self) -> None:
-        """Say nothing any more, and hang up on nobody."""
+        """Stop answering, but keep all connections open (SIGSTOP)."""
         assert self._process is not None
         self._process.send_signal(signal.SIGSTOP)
 

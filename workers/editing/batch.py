@@ -35,7 +35,7 @@ def tokenise_batch(editable: EditableModel, facts: Sequence[Fact], contexts: Seq
 
 
 def slotted(facts: Sequence[Fact]) -> list[Fact]:
-    """The facts, every prompt with exactly one slot: so far a prompt may have the subject's own text in its place.
+    """The facts with exactly one slot in each prompt; the prompts given may have the subject's text instead of it.
 
     Raises:
         RequestError: the subject cannot be found in a prompt; the field names the fact's index.

@@ -42,7 +42,7 @@ def edit(
 
     Raises:
         RequestError: a fact, layer, method or plan is at fault. NonFiniteUpdate: NaN or infinity on the way.
-        JobFailed: a solve has no answer (second moment and keys leave a direction empty).
+        JobFailed: a solve has no answer: its matrix, of the second moment and the keys, is singular.
         Whatever the observer raises, between two steps.
     """
     watch = observer or Silent()
@@ -71,6 +71,6 @@ def edit(
 
 
 def _columns(groups: Sequence[Group], facts: int) -> tuple[int, ...]:
-    """The group of each fact."""
+    """For each fact the index of its group, which is its column."""
     column = {member: index for index, group in enumerate(groups) for member in group.members}
     return tuple(column[index] for index in range(facts))

@@ -47,7 +47,7 @@ def load(source: str, *, revision: str | None = None, device: str = "cpu", dtype
 
 
 def _align(model: nn.Module) -> None:
-    """Give each weight on the CPU that begins elsewhere memory of its own."""
+    """Copy each weight on the CPU that is not aligned into memory of its own."""
     for tensor in (*model.parameters(), *model.buffers()):
         if tensor.device.type == "cpu" and tensor.data_ptr() % ALIGNMENT:
             tensor.data = tensor.data.clone()

@@ -20,7 +20,7 @@ class PriorSource:
         self._bases: dict[int, LayerBase] = {}
 
     def check(self, preset: Preset) -> None:
-        """Whether every layer of the preset's plan can be solved at.
+        """Return if the model has every layer of the preset's plan, and statistics where one is solved at.
 
         Raises:
             UnknownMethod, UnknownPlan, LayerOutOfRange, StatisticsMismatch.
@@ -64,7 +64,7 @@ def plan_layers(preset: Preset) -> tuple[int, ...]:
 
 
 def solved_layers(preset: Preset) -> tuple[int, ...]:
-    """Those of them at which there is something to solve, and so a prior: none if the method tunes.
+    """The layers of the preset's plan that are solved at, and so need a prior: none if the method tunes.
 
     Raises:
         UnknownMethod, UnknownPlan: there is no such one.

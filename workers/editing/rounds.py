@@ -14,10 +14,7 @@ from workers.editing.types import Observer
 
 @dataclass(frozen=True, slots=True)
 class Round:
-    """Some of a batch's groups, solved together, and whoever hears of it.
-
-    ``watch`` is told of the round's steps as the steps of the whole batch that they are.
-    """
+    """Some of a batch's groups, solved together. ``watch`` is told of its steps, counted over the whole batch."""
 
     groups: tuple[Group, ...]
     watch: Observer
@@ -47,7 +44,7 @@ def joined(updates: Sequence[WeightUpdate]) -> WeightUpdate:
 
 @dataclass(frozen=True, slots=True)
 class _Within:
-    """Hears of one round; tells of it as the ``index``-th of ``count``, after ``before`` facts."""
+    """The observer of one round: reports its steps as those of round ``index`` of ``count``, after ``before`` facts."""
 
     watch: Observer
     index: int

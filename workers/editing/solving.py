@@ -35,7 +35,7 @@ def solve(
         NonFiniteUpdate: NaN or infinity on the way. JobFailed: a solve has no answer.
         Whatever the observer raises, between two steps.
     """
-    leaders = [tokenised[group.members[0]] for group in members.groups]  # its members' keys are the same: one column
+    leaders = [tokenised[group.members[0]] for group in members.groups]  # members of a group have one key: one column
     targets: dict[int, Tensor] = {}
     updates: dict[int, WeightUpdate] = {}
     for step in plan_steps(preset):

@@ -80,7 +80,7 @@ class Observer(Protocol):
         """After each gradient step: mean loss of the facts still running, and how many have converged."""
 
     def solving(self, layer: int) -> None:
-        """Before a layer's solve."""
+        """Before a layer's solve, or after its tuning."""
 
 
 class Silent:

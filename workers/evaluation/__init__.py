@@ -1,1 +1,1 @@
-"""What an edit did, measured: to its facts, their paraphrases, and what stands beside them."""
+"""What an edit did, measured on its facts, their paraphrases and their neighbours."""

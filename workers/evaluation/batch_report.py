@@ -62,12 +62,12 @@ def compare(facts: Sequence[LoggedFact], before: Measurement, after: Measurement
 
 
 def share(held: Sequence[bool]) -> float | None:
-    """Share of true entries; None of nothing."""
+    """Share of true entries; None if there are no entries."""
     return sum(held) / len(held) if held else None
 
 
 def share_held(editable: EditableModel, facts: Sequence[Fact]) -> float | None:
-    """Share of the facts that the model gives greedily; None of nothing."""
+    """Share of the facts that the model gives greedily; None if there are no facts."""
     found = standings(editable.model, editable.tokenizer, [(fact.text, fact.object) for fact in facts])
     return share([standing.rank == 1 for standing in found])
 
@@ -90,7 +90,7 @@ class Shares:
         )
 
     def satisfy(self, verify: Verify | None) -> bool:
-        """Whether no share is below its bound; a share of nothing is not below anything."""
+        """Whether no share is below its bound; a share that is None is not below any."""
         if verify is None:
             return True
         pairs = (

@@ -1,4 +1,4 @@
-"""What an export is of: one version, put together from the log beside the live model."""
+"""What is exported: one version, put together from the log beside the live model."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ class Content:
     """One version of a model.
 
     shadow: its weights as they are in service, apart from the live ones where they may differ.
-    texts: what is asked of it and of an export of it: its facts in force, and the model's contexts.
+    texts: on these the version and its export are compared: its facts in force, and the model's contexts.
     """
 
     log: LogReader
@@ -103,8 +103,8 @@ def exact_factors(
 ) -> dict[int, LowRank]:
     """By layer, the factors of all updates in force side by side, the correction's last.
 
-    Layers of which only some entries of an update count (a mask) have none; nor has any layer when tensors of an
-    earlier version are gone, and only a snapshot has their sum.
+    A layer with a masked update (RECT) has none. No layer has any when tensors of an earlier version were removed, and
+    only a snapshot has their sum.
     """
     parts: dict[int, list[LowRank]] = {}
     masked = set[int]()
@@ -113,7 +113,7 @@ def exact_factors(
             for update in counted(log, term, device)[0]:
                 parts.setdefault(update.layer, []).append(LowRank(update.left, update.right))
                 masked |= {update.layer} if update.mask is not None else set()
-    except (CompactedVersion, DamagedVersion):  # what the state needs is there: it was put together
+    except (CompactedVersion, DamagedVersion):  # the state itself could be put together, from a snapshot
         return {}
     for layer, correction in state.corrections.items():
         parts.setdefault(layer, []).append(correction)

@@ -46,10 +46,10 @@ class ExportJob:
         return f"{self.model}/{self.job_id}-{self.export.format}"
 
     def done(self) -> JobOutcome | None:
-        """What came of an earlier delivery, if that came to its end.
+        """The outcome of an earlier delivery, if one finished its folder.
 
         Raises:
-            ExportFailed: it did, and is damaged.
+            ExportFailed: the card of a finished folder cannot be read.
         """
         card = read_card(self.root / self.path)
         return None if card is None else JobOutcome(status=JobStatus.SUCCEEDED, exported=card.report)

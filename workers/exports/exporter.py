@@ -50,8 +50,8 @@ class Exporter:
     ) -> ExportReport:
         """Make the folder ``target``: all of it, on disk, or nothing.
 
-        It shares all matrices but the edited ones with the live model. If a later edit reaches one of those meanwhile,
-        which takes a layer that no edit had changed before, it is begun again with a matrix of its own there.
+        The content shares with the live model the matrices that no edit has changed so far. If an edit changes one of
+        these meanwhile, the export begins again, with a matrix of its own at that layer.
 
         Args:
             path: what the report calls the folder.
@@ -79,7 +79,7 @@ class Exporter:
         """Write, load back, compare, and put in place.
 
         Raises:
-            ExportFailed: as ``export`` does; or the live model has reached the content.
+            ExportFailed: as ``export`` does; or an edit has changed a matrix that the content shares.
         """
 
         def permitted() -> None:
@@ -103,7 +103,7 @@ class Exporter:
         except FileExistsError as error:
             raise ExportFailed("the folder of the export is there already", value=path) from error
         except (OSError, SafetensorError) as error:
-            self.permitted()  # a newer leader clears away what this one has begun
+            self.permitted()  # raises if a newer leader is the cause: it removes unfinished folders
             reason = (error.strerror if isinstance(error, OSError) else None) or str(error)
             raise ExportFailed(f"the export could not be written: {reason}", value=path) from error
         return card.report

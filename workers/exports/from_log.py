@@ -32,7 +32,7 @@ class LoggedModel:
         """Load the model that the log was begun for.
 
         Args:
-            source: where the base model is now; None: where it was then.
+            source: where the base model is now; None: where the log says.
 
         Raises:
             UnknownModel: there is no log. ModelMismatch: what was loaded is not its base.

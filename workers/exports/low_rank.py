@@ -51,10 +51,10 @@ class Factored:
 
 
 def factored(change: Change, most_rank: int) -> Factored:
-    """The change's own factors if these are no more than ``most_rank`` and than the matrix needs; else the best others.
+    """The change's exact factors, if their rank is at most ``most_rank`` and the matrix's smaller side; else the best.
 
     The best of rank r are those of the truncated singular value decomposition (Eckart and Young 1936), taken in
-    float64; r is the least that leaves out no more than ``NEGLIGIBLE``, or ``most_rank``.
+    float64; r is the least rank that leaves out no more than ``NEGLIGIBLE``, but at most ``most_rank``.
     """
     own = change.factors
     if own is not None and own.rank <= min(most_rank, *change.dense.shape):

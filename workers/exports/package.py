@@ -16,7 +16,7 @@ from workers.exports.low_rank import Factored
 
 @dataclass(frozen=True, slots=True)
 class ReadBack:
-    """What is in a folder: its tensors, and the model that whoever loads it has."""
+    """What is in a folder: its tensors, and the model that a user gets by loading it."""
 
     tensors: Mapping[str, Tensor]
     model: EditableModel
@@ -46,7 +46,7 @@ class Package(ABC):
 
     @abstractmethod
     def read(self, folder: Path) -> ReadBack:
-        """Load the files as whoever gets them would: nothing of what was written is remembered."""
+        """Load the files as a user would: nothing is taken from the tensors that were written."""
 
     @property
     def rank(self) -> int | None:

@@ -1,4 +1,4 @@
-"""``updates``: what the version adds to each layer, as two factors, for whoever edits weights by themselves."""
+"""``updates``: what the version adds to each layer, as two factors, for users who add it to weights themselves."""
 
 from __future__ import annotations
 

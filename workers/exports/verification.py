@@ -1,4 +1,4 @@
-"""Whether what was written is the version: loaded from its files, and asked the same as the version itself."""
+"""Whether an export is its version: loaded from its files, and its logits compared with the version's own."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ from workers.exports.package import Package, ReadBack
 TOLERANCES: Mapping[torch.dtype, float] = MappingProxyType(
     {torch.float64: 1e-4, torch.float32: 1e-4, torch.float16: 1e-2, torch.bfloat16: 5e-2}
 )
-"""By the dtype that the model computes in: how far a logit may be off, relative to the largest one."""
+"""By the dtype that the model computes in: how far a logit may be off, relative to the largest one (1 at least)."""
 
 
 @dataclass(frozen=True, slots=True)
 class Verified:
-    """How an export compares with its version; ``tolerance`` is None where a rank was cut, and nothing was bound."""
+    """How an export compares with its version. ``tolerance``: the difference allowed; None if a rank was cut."""
 
     max_logit_difference: float
     tolerance: float | None
@@ -45,7 +45,7 @@ def verify(package: Package, content: Content, folder: Path) -> Verified:
         difference = _larger(difference, (wanted - given).abs().max())
         largest = _larger(largest, wanted.abs().max())
     tolerance = None if package.cut else TOLERANCES[content.origin.dtype] * largest
-    if tolerance is not None and not difference <= tolerance:  # NaN is not
+    if tolerance is not None and not difference <= tolerance:  # so that NaN fails
         detail = f"the export's logits are off by {difference:.3g}, where {tolerance:.3g} is allowed"
         raise ExportFailed(detail, value=difference)
     return Verified(difference, tolerance)

@@ -1,1 +1,1 @@
-"""The live model: proposed on a shadow, verified, committed, published."""
+"""The live model, and how a version comes to be: computed on a shadow, verified, committed, published."""

@@ -11,7 +11,7 @@ VERIFYING = 0.95
 
 
 class EditSteps:
-    """Of one edit of so many layers."""
+    """The observer of one edit that changes ``layers`` layers."""
 
     def __init__(self, steps: Steps, layers: int) -> None:
         self._steps, self._layers = steps, layers
@@ -37,7 +37,7 @@ class EditSteps:
         )
 
     def solving(self, layer: int) -> None:
-        """A layer's targets are found."""
+        """Progress before a layer's solve, or after its tuning."""
         failpoint(Point.SOLVE_BEFORE)
         self._steps.check()
         self._solved += 1

@@ -1,4 +1,4 @@
-"""What a host is opened with, and what its model's log begins with."""
+"""What a host is opened with, and the preset that follows from it."""
 
 from __future__ import annotations
 

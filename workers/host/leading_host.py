@@ -1,4 +1,4 @@
-"""A live model whose host may lead the edit log: what it commits it puts in service, and nothing else."""
+"""A live model whose host may lead the edit log: it commits versions, and puts them in service."""
 
 from __future__ import annotations
 
@@ -86,8 +86,8 @@ class LeadingHost(LiveHost):
         """Commit a version and put it in service; the outcome of its job.
 
         Raises:
-            PalimpsestError: it was not committed; or VersionExists: an earlier leader was quicker, with the same job.
-            Whatever ``steps`` raises before the commit. ``committed_after_all`` says what became of it then.
+            VersionExists: another leader has committed this job or this version. PalimpsestError: as ``EditLog.commit``
+                does. Whatever ``steps`` raises. After any error ``committed_after_all`` says if it is committed.
         """
         steps.check()
         steps.tell(Progress(stage="commit", share=0.98))
@@ -105,18 +105,18 @@ class LeadingHost(LiveHost):
         return manifest.outcome
 
     def committed_after_all(self, job_id: str) -> JobOutcome | None:
-        """What became of a job that something went wrong with, if it was committed all the same; None if it was not.
+        """The outcome of a job that raised an error, if the log has its version all the same; None if it has not.
 
-        Its version is in service then, as a restart would have it.
+        That version is then in service, put together from the log as after a restart.
 
         Raises:
-            VersionExists: that cannot be told, or not be done: only a restart helps.
+            VersionExists: the log cannot be read, or the version not be put in service: only a restart helps.
         """
         try:
             if (committed := self.log.find_job(job_id)) is None:
                 return None
             self._catch_up()
-        except Exception as error:  # the job's edge, still: whatever it is, nobody knows what this worker serves
+        except Exception as error:  # the job's edge: this worker may now serve another version than the log's head
             detail = f"job {job_id} may be committed, and its version cannot be put in service: {described(error)}"
             raise VersionExists(detail, value=job_id) from error
         return committed.outcome
@@ -125,7 +125,7 @@ class LeadingHost(LiveHost):
         """The version, committed.
 
         Raises:
-            VersionExists: an earlier leader was quicker, with the same job; what is here is not what it committed.
+            VersionExists: an earlier leader has committed this job, and its version may differ from this draft.
             PalimpsestError: as ``EditLog.commit`` says.
         """
         manifest = self.log.commit(draft, files)

@@ -1,6 +1,6 @@
 """The live model and the version that it is at: any thread may ask it, and it follows the edit log.
 
-Questions read the live model and see one version each: it takes all edited layers at once, when nobody reads it.
+Each question sees one version: a publish replaces all edited layers at once, while no question reads the model.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class LiveModel:
-    """The live model while a question holds it still."""
+    """A model at one version, which does not change while a question reads it: the live one, or an earlier version."""
 
     model: PreTrainedModel
     tokenizer: PreTrainedTokenizerFast
@@ -80,10 +80,11 @@ class LiveHost:
     # --- following ---------------------------------------------------------------------------
 
     def follow(self) -> bool:
-        """Put the log's newest version in service, by what is new in it alone if that will do; False if it is there.
+        """Put the log's newest version in service, adding only what is new where possible; False if it is already.
 
         Raises:
-            DamagedVersion: a version does not have the bytes that were committed. CompactedVersion: nor has it any.
+            DamagedVersion: a version does not have the bytes that were committed.
+            CompactedVersion: the newest version needs tensors that were removed.
         """
         head, _ = found = self.log.tip()
         if found == self._followed:
@@ -97,7 +98,7 @@ class LiveHost:
         return True
 
     def _publish(self, edited: EditableModel, knowledge: KnowledgeBase, version: int) -> None:
-        """Put a committed version in service. Whatever could fail was done before the commit: this only copies."""
+        """Put a committed version in service. Only references are exchanged: all that can fail is done before."""
         with self._lock.writing():
             self.live.adopt(edited, edited.masters)
             self.knowledge, self.version, self._followed = knowledge, version, None

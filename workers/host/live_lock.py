@@ -59,4 +59,4 @@ class LiveLock:
 
 
 def _unwatched(_waited: float, _held: float) -> None:
-    """Nobody asked."""
+    """The default of ``on_written``: does nothing."""

@@ -27,9 +27,9 @@ from workers.versions.logged_facts import as_facts, as_sent, logged_facts
 
 
 class ModelHost(LeadingHost):
-    """One model, held in memory by the leader of its edit log, or by one who follows it and may come to lead.
+    """One model in memory, whose host leads its edit log, or follows it and may come to lead.
 
-    Only one thread may lead, follow and edit; any may ask.
+    Only one thread may lead, follow and edit; any thread may ask questions.
     """
 
     def __init__(
@@ -46,7 +46,7 @@ class ModelHost(LeadingHost):
 
     @classmethod
     def open(cls, settings: HostSettings) -> ModelHost:
-        """Load the model, and be where its log is, as one that follows it.
+        """Load the model, begin its log if there is none, and put the log's newest version in service as a follower.
 
         Raises:
             ModelMismatch: the log is of other weights.

@@ -28,12 +28,12 @@ from workers.versions.update_files import UPDATE_FILE, pack, unpack
 from workers.versions.version_state import VersionState
 
 MOST_LOST = 100
-"""Facts that a report names as lost."""
+"""At most so many facts are listed as lost in a report."""
 
 
 @dataclass(frozen=True, slots=True)
 class Restored:
-    """What came of it: the shadow is the new version, and ``files`` are its tensors, if it brings any."""
+    """A rollback or revert as computed: ``shadow`` has the new version's weights, ``files`` its own tensors, if any."""
 
     change: Rollback | Revert
     shadow: EditableModel
@@ -57,7 +57,7 @@ class Restored:
 
 
 def restore(live: EditableModel, log: LogReader, change: Rollback | Revert, steps: Steps) -> Restored:
-    """Sum the version's weights anew from W_0, and ask for every fact in force, before and after.
+    """Put the version's weights together from the log, and measure every fact in force, before and after.
 
     Raises:
         UnknownVersion, UnknownFact, InseparableFacts, CompactedVersion: it cannot be done.
@@ -103,9 +103,9 @@ def _put_together(
 
 
 def renewed_corrections(live: EditableModel, state: VersionState) -> list[WeightUpdate]:
-    """The corrections of sums that have lost a part, by PRUNE's formula: of rank 0 where no such edit is left.
+    """New corrections, by PRUNE's formula, for layers whose sum of updates has lost columns.
 
-    Those that stay as they are, are left out.
+    Of rank 0 where no edit by PRUNE is left in force. A layer whose correction does not change is left out.
     """
     updates = []
     for layer, standing in state.corrections.items():
@@ -127,7 +127,7 @@ def _applied(editable: EditableModel) -> dict[int, Tensor]:
 
 
 def _alone(held: HeldFact) -> LoggedFact:
-    """The fact without what else was asked of its batch."""
+    """The fact without its paraphrases and neighbours."""
     return held.fact.model_copy(update={"paraphrases": (), "neighbours": ()})
 
 

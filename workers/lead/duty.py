@@ -1,4 +1,4 @@
-"""What a worker does all day, by its role: lead, follow, or follow until nobody leads."""
+"""A worker's work by its role: lead, follow, or follow until nobody leads."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ PAUSE_S = 0.1
 class Duty:
     """One worker's work with one model, on the main thread.
 
-    take_jobs: edits until told to stop, or until the lead is lost; says how that was.
+    take_jobs: takes jobs until told to stop, or until the lead is lost; returns how it was lost, else None.
     changed: called when another version is in service, or another role has begun.
     """
 
@@ -41,10 +41,10 @@ class Duty:
     stopping: Stopping
 
     def do(self, role: Role, open_house: Callable[[], None]) -> int:
-        """Work until told to stop; the exit status: 1 if a leader was overtaken, else 0.
+        """Work until told to stop; the exit status: 1 if a worker of role ``leader`` lost the lead, else 0.
 
         Args:
-            open_house: lets questions in, once it is sure that this worker can do what it is there for.
+            open_house: begins to serve questions; called at once by a follower, by a leader once it has the lead.
 
         Raises:
             LogLocked: this worker is to lead, and another one does. DamagedVersion: the log cannot be led.
@@ -68,7 +68,7 @@ class Duty:
                 self.stopping.wait(PAUSE_S)
 
     def _lead(self, leadership: Leadership, begun: Callable[[], None]) -> PalimpsestError | None:
-        """Lead until told to stop, or until the lead is lost; says how that was. ``begun``: called as leader."""
+        """Lead until told to stop, or until the lead is lost; returns how it was lost. ``begun``: called as leader."""
         with leadership:
             begun()
             self.news.tell(self.host.version)
@@ -78,10 +78,10 @@ class Duty:
         return lost
 
     def _first_lead(self) -> Leadership | None:
-        """The lead that a worker starts with or not at all; None: it was told to stop while it waited for the lease.
+        """The lead that a worker of role ``leader`` needs to start; None: told to stop while it waited for the lease.
 
         Raises:
-            LogLocked: only the lease tells who leads this log, and another worker has it.
+            LogLocked: another worker has the lease, and the log has no lock that could tell whether it is dead.
         """
         if self.host.log.lockable:
             return Leadership(self.host, self.lease, take_over=False)

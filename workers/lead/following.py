@@ -1,4 +1,4 @@
-"""Keeping up with a log that another worker leads: told through Redis, and by looking there every so often."""
+"""Following a log that another worker leads: by news through Redis, and by looking at the log at intervals."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ KEPT_NEWS = 16
 
 
 class Follower(Protocol):
-    """Whoever can follow a log."""
+    """A host that can follow a log."""
 
     @property
     def name(self) -> str:
@@ -41,14 +41,14 @@ class News:
         self._redis, self._key, self._last = redis, keyspace.published(model), "0-0"
 
     def tell(self, version: int) -> None:
-        """Say that a version is in service. If it cannot be said, those who follow look for themselves."""
+        """Announce that a version is in service. If Redis is away, followers find it at their next look at the log."""
         try:
             self._redis.xadd(self._key, {"version": version}, maxlen=KEPT_NEWS, approximate=True)
         except RedisError as error:
             logger.warning("followers not told: %s", error)
 
     def telling(self, report: Callable[[Progress], None], version: Callable[[], int]) -> Callable[[Progress], None]:
-        """``report``, and tell of the version that is in service by then."""
+        """A callback that calls ``report`` and, at the stage ``publish``, announces the version in service."""
 
         def reported(progress: Progress) -> None:
             report(progress)
@@ -85,7 +85,7 @@ class Following:
             self.step()
 
     def step(self) -> None:
-        """Wait for news, or until it is time to look again; then be where the log is."""
+        """Wait for news, or until it is time to look again; then follow the log."""
         try:
             self._news.wait(self._seconds)
         except RedisError:

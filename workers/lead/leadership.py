@@ -18,7 +18,7 @@ RENEWALS = 3
 
 
 class Leader(Protocol):
-    """Whoever can lead a model's edit log."""
+    """A host that can lead a model's edit log."""
 
     @property
     def name(self) -> str:
@@ -42,9 +42,9 @@ class Leadership:
     """
 
     def __init__(self, leader: Leader, lease: Lease, *, take_over: bool) -> None:
-        """``take_over``: this worker has the lease already, and takes the lead from whom it had before.
+        """``take_over``: this worker has the lease already, and takes the lead from the leader before it.
 
-        Otherwise the log itself says whether the lead is free, and the lease follows.
+        Otherwise the log's lock decides whether the lead is free, and the lease is taken after it.
         """
         self.lease = lease
         self._leader, self._take_over = leader, take_over
@@ -63,7 +63,7 @@ class Leadership:
         try:
             if self._take_over:
                 self._leader.lead(leased=True, take_over=True)
-        except BaseException:  # cleans up and re-raises, whatever it is: the thread must not keep the lease for nobody
+        except BaseException:  # clean up and re-raise, whatever it is: without the lead no thread may renew the lease
             self.__exit__()
             raise
         logger.info("leading", extra={"model": self._leader.name})
@@ -83,7 +83,7 @@ class Leadership:
         return self._lost
 
     def lose(self, error: PalimpsestError) -> None:
-        """Hear that the lead is lost: from a lease that another holds, or from a log that another writes."""
+        """Note that the lead is lost, as the lease or the log has told; the first ``error`` counts."""
         self._lost = self._lost or error
 
     def check(self) -> None:
@@ -96,7 +96,7 @@ class Leadership:
             raise self._lost
 
     def confirm(self) -> None:
-        """Return if this worker leads, by the log's own word.
+        """Return if this worker leads according to the log, or if the log cannot be read.
 
         Raises:
             StaleEpoch: another has taken over.

@@ -1,7 +1,6 @@
 """Who leads a model's edit log: a lease in Redis, which ends unless its holder renews it.
 
-The lease keeps leaders out of each other's way; that none of them commits after another took over is the log's own
-doing, by its epochs.
+The lease only keeps leaders out of each other's way; the log's epochs ensure that none commits after another took over.
 """
 
 from __future__ import annotations
@@ -35,7 +34,7 @@ class Lease:
         return bool(self._redis.eval(_HOLD, 1, self._key, self._worker, self._milliseconds))
 
     def seize(self) -> None:
-        """Take the lease, whoever has it: only for whom the log itself says that the holder is dead."""
+        """Take the lease from any holder. Only for a worker that has the log's lock: the holder before it is dead."""
         self._redis.set(self._key, self._worker, px=self._milliseconds)
 
     def release(self) -> None:

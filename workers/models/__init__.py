@@ -1,6 +1,6 @@
 """The bundled demonstration models, by name. ``tools/atlas`` made them.
 
-What they share stands once, in the folder ``atlas``; links in theirs lead to it.
+Files that both have in common are in the folder ``atlas``; the models' folders have symbolic links to them.
 """
 
 from __future__ import annotations

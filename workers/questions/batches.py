@@ -1,13 +1,13 @@
-"""Questions of many callers, answered in batches: whatever waits when a lane is free is answered together.
+"""Questions of many callers, answered in batches: those that wait when a lane is free are answered together.
 
-Nobody is made to wait for company. A batch is answered by one thread, from one version. On one machine its answers are
-a function of that version's weights and of the batch: asked again in the same company, a question gets the same bits.
-In other company, or from a replica on another machine, its numbers differ by rounding, and so does its text where two
-tokens are as good as equal.
+No question waits for a batch to fill. A batch is answered by one thread, from one version. On one machine its answers
+are a function of that version's weights and of the batch: asked again in the same batch, a question gets the same bits.
+In another batch, or from a replica on another machine, its numbers may differ by rounding, and its text where two
+tokens are nearly equally likely.
 
-There are two lanes, so that a question for one fact does not wait behind a long text. Questions hold the weights
-still, and a publish that waits for them holds up whoever comes after it; so a long batch gives way to a publish and
-starts anew from the new version, for a bounded number of times.
+There are two lanes, so that a question for one fact does not wait behind a long text. No version can be published
+while a question runs, and no question begins while a publish waits; so a long batch gives way to a publish, and starts
+anew from the new version, at most ``MOST_RESTARTS`` times.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ MOST_RESTARTS = 3
 
 
 class Questioned(Protocol):
-    """Whoever holds the live model."""
+    """The host of the live model, as questions need it."""
 
     @property
     def name(self) -> str:
@@ -70,7 +70,7 @@ class QuestionBatches:
         self._long = Lane("long-questions", self._answer_giving_way, threads, max_waiting)
 
     def ask(self, request: Request) -> Future[QuestionReply]:
-        """The reply to come, or the error that the request deserves.
+        """A future of the reply, or of the error if the request is at fault.
 
         Raises:
             Unavailable: too many wait already, or the worker is leaving.
@@ -84,7 +84,7 @@ class QuestionBatches:
         return waiting.reply
 
     def close(self) -> None:
-        """Answer no more; who still waits is told so."""
+        """Answer no more; requests that still wait end with Unavailable."""
         for lane in (self._short, self._long):
             lane.close()
 
@@ -117,7 +117,7 @@ class QuestionBatches:
 
 
 def _questions(live: Live, batch: Sequence[Waiting]) -> list[tuple[Waiting, Question]]:
-    """Everybody's question; who cannot be asked is told at once."""
+    """The question of each request; a request that is at fault gets its error at once."""
     found = []
     for waiting in batch:
         try:

@@ -45,7 +45,7 @@ class Continuation:
 
 
 def proceed() -> None:
-    """Before a pass: nothing."""
+    """The default ``before_pass``: does nothing."""
 
 
 def greedy(
@@ -121,7 +121,7 @@ class _Decoding:
 
     @property
     def spoilt(self) -> bool:
-        """Whether padding, which sees no token, became NaN and spoilt its row; not every attention stands that."""
+        """Whether a row is NaN: its padding attends to no token, and some attention functions turn that into NaN."""
         return self._mask is not None and bool(self._first.isnan().any())
 
     def run(self, room: Sequence[int], ends: Sequence[int], processors: LogitsProcessorList) -> list[list[int]]:

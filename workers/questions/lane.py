@@ -35,7 +35,7 @@ class Waiting:
 
     @property
     def kind(self) -> tuple[Manner, int | None]:
-        """What those have in common who can be answered together."""
+        """What requests must have in common to be answered in one batch."""
         return self.manner, self.version
 
 
@@ -51,10 +51,10 @@ class Lane:
         self._thread.start()
 
     def put(self, waiting: Waiting) -> None:
-        """Take a place in line.
+        """Queue a request.
 
         Raises:
-            Unavailable: there is none left, or the lane is closed.
+            Unavailable: too many wait already, or the lane is closed.
         """
         with self._condition:
             if self._closed or len(self._waiting) >= self._max_waiting:
@@ -63,7 +63,7 @@ class Lane:
             self._condition.notify()
 
     def close(self) -> None:
-        """End with the running batch; who still waits is told so."""
+        """End with the running batch; requests that still wait end with Unavailable."""
         with self._condition:
             self._closed = True
             self._condition.notify()
@@ -86,7 +86,7 @@ class Lane:
                         waiting.reply.set_exception(error)
 
     def _take(self) -> list[Waiting]:
-        """The first in line with all who can be answered together with it; who gave up is left out."""
+        """The first request and all that can be answered together with it; cancelled ones are dropped."""
         with self._condition:
             self._condition.wait_for(lambda: self._waiting or self._closed)
             batch: list[Waiting] = []

@@ -70,7 +70,7 @@ class Question(Protocol):
 
     @property
     def numbers(self) -> Sequence[Tensor]:
-        """For whoever samples, one a start: (max_new_tokens,), float64, in [0, 1)."""
+        """Random numbers to sample with, one tensor a start, none of a probe: (max_new_tokens,), float64, in [0, 1)."""
 
     def reply(self, model: str, version: int, found: Found) -> QueryReply | GenerateReply:
         """The request's reply from what was found for its rows."""

@@ -1,7 +1,8 @@
-"""How next tokens are chosen. The numbers that a sample is drawn with depend on the seed alone.
+"""How next tokens are chosen. The random numbers that a text is sampled with depend on the seed alone.
 
-Neither the other rows of a batch nor other threads move them. The scores that they fall on are the model's, which round
-by company, threads and processor: where a number falls as good as on the border of two tokens, the texts part there.
+They are the same whatever else is in the batch, and whatever other threads do. The model's scores are not: their last
+digits depend on the batch, the threads and the processor. So two texts of one seed may part at a token whose
+number falls very close to the border between two tokens.
 """
 
 from __future__ import annotations
@@ -62,10 +63,10 @@ GREEDY = Manner()
 
 
 class Draws(LogitsProcessor):
-    """Makes ``argmax`` a sample: leaves of every row the one token that its next number in [0, 1) falls on.
+    """Makes ``argmax`` a sample: keeps in every row only the token whose interval has the row's next number in [0, 1).
 
-    The numbers are drawn beforehand from a generator of one's own, so the process-wide random state, which
-    other threads use as well, is neither read nor moved.
+    The numbers are drawn beforehand from a generator of their own, so the process-wide random state, which other
+    threads use as well, is neither read nor changed.
     """
 
     def __init__(self, numbers: Tensor) -> None:

@@ -92,8 +92,8 @@ def _logits_of_spans(
 ) -> Iterator[tuple[int, Tensor]]:
     """Each row's index with its logits at its span, (positions, vocabulary), float32 or wider.
 
-    Rows are padded on the right, where a causal model cannot see it. The head runs only on the span that the
-    rows of a micro-batch have together; it is short, since they are of like length.
+    Rows are padded on the right, where a causal model cannot see it. The output embeddings run only from the first to
+    the last position of any span of a micro-batch: not many, since its rows are of similar length.
     """
     for batch in by_length([len(row) for row in rows], max_batch_tokens):
         ids, mask = right_padded([rows[index] for index in batch], device_of(model))

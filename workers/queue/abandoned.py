@@ -1,7 +1,8 @@
 """Jobs that a worker took and never ended: back to the front of the queue, in their order.
 
-Only the model's leader takes jobs from the model's queue. So whenever a leader is idle, what the queue has as
-taken was taken by one that died, was cut off, or could not record the end; the log tells which of it is done.
+Only the model's leader takes jobs from the model's queue. So while a leader's main thread is idle, every job that the
+queue lists as taken, and that does not run aside, was taken by a leader that died, was cut off from Redis, or could not
+record the job's end. The log tells which of these jobs are done.
 """
 
 from __future__ import annotations
@@ -19,14 +20,14 @@ from rq.worker import BaseWorker
 logger = logging.getLogger(__name__)
 
 DELIVERIES_AFTER_DEATHS = 3
-"""How often a job may take its worker with it, where whoever queued it did not say."""
+"""How often a job is put back after its worker died in it, where its queue entry does not say."""
 
 
 def requeue_abandoned(worker: BaseWorker, queue: Queue, runs: Callable[[str], bool]) -> list[str]:
     """Put back what nobody runs any more; return the job ids, first to run first.
 
     Args:
-        runs: whether this very worker has a job, aside.
+        runs: whether this worker runs a job aside; such a job stays.
 
     A job that was running uses up one retry, and fails when it has none left: it may be the cause of the deaths.
     """
@@ -35,7 +36,7 @@ def requeue_abandoned(worker: BaseWorker, queue: Queue, runs: Callable[[str], bo
     for job_id, execution_id in registry.get_job_and_execution_ids(cleanup=False):
         started.setdefault(job_id, []).append(execution_id)
     taken = cast("list[bytes]", queue.connection.lrange(queue.intermediate_queue_key, 0, -1))
-    # The intermediate list has the last one taken at its end, and none of it was begun before a started one.
+    # The intermediate list is in the order of taking, and its jobs were taken after those that were started.
     waiting = [job_id for job_id in map(as_text, taken) if job_id not in started]
     last_first = reversed([job_id for job_id in (*started, *waiting) if not runs(job_id)])
     put_back = [job_id for job_id in last_first if _put_back(worker, queue, job_id, started.get(job_id, []))]

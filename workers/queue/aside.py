@@ -14,7 +14,7 @@ logger = logging.getLogger(__name__)
 
 
 class Aside:
-    """One lead's thread for such jobs. It outlives the turns at the queue; a job that it has is not abandoned."""
+    """The thread for such jobs, as long as one lead lasts, over several turns. Its jobs do not count as abandoned."""
 
     def __init__(self) -> None:
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="aside")
@@ -24,7 +24,7 @@ class Aside:
         return self
 
     def __exit__(self, *_: object) -> None:
-        """Wait for what is there. Whoever watches over those jobs has told them to leave."""
+        """Wait until its jobs end. Each ends at its next step once the worker has to stop or has lost the lead."""
         self._thread.shutdown()
 
     def put(self, job_id: str, work: Callable[[], None]) -> None:

@@ -16,7 +16,7 @@ HEARTBEAT_INTERVAL_S = 20.0
 
 @contextmanager
 def heartbeats(beat: Callable[[], None], job_id: str) -> Iterator[None]:
-    """Call ``beat`` again and again while the block runs. One that Redis does not take is missed, no more."""
+    """Call ``beat`` at intervals while the block runs. If Redis is away, a beat is logged as missed and skipped."""
     done = threading.Event()
 
     def beat_on() -> None:

@@ -1,4 +1,4 @@
-"""Edits, job after job, for as long as this worker leads."""
+"""Taking jobs, one after another, for as long as this worker leads."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ from workers.stopping import Stopping
 
 @dataclass(frozen=True, slots=True)
 class JobTaking:
-    """How a leader gets at its jobs, and who hears of them."""
+    """Takes a leader's jobs from the queue, and reports them to metrics, card and followers."""
 
     settings: WorkerSettings
     host: ModelHost
@@ -45,7 +45,7 @@ class JobTaking:
         return News(self.side, self.host.name)
 
     def take(self, leadership: Leadership) -> PalimpsestError | None:
-        """Edit, job after job, until told to stop, or until the lead is lost; says how that was."""
+        """Take jobs until told to stop, or until the lead is lost; returns how it was lost, else None."""
         settings, name, news = self.settings, self.host.name, self.news
 
         def make_run(job_id: str) -> JobRun:

@@ -104,7 +104,7 @@ FUNCTIONS: Mapping[str, JobFunction] = MappingProxyType(
 
 
 def _outcome(kind: JobKind, job_id: str, work: Callable[[], JobOutcome]) -> JobOutcome:
-    """What became of the work; all but what is not the job's own end: LeaveJob, StaleEpoch and VersionExists."""
+    """The work's outcome, errors included. LeaveJob, StaleEpoch and VersionExists pass: they do not end the job."""
     try:
         return work()
     except (LeaveJob, StaleEpoch, VersionExists):

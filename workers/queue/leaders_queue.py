@@ -1,4 +1,4 @@
-"""A queue from which only the leader takes, also when it has been stopped for a while and does not know better yet.
+"""A queue from which only the leader takes; a worker that was suspended while another took over does not.
 
 RQ's own way, to wait in Redis for the next job, would hand a job to a stopped worker long after another took over.
 """
@@ -25,7 +25,7 @@ def leaders_queue(leadership: Leadership, stopping: Callable[[], bool]) -> type[
     """
 
     class LeadersQueue(Queue):
-        """Looks again and again."""
+        """Polls for the next job, and does not block in Redis."""
 
         @classmethod
         def lmove(cls, connection: Redis, queue_key: str, timeout: int | None) -> tuple[str, bytes] | None:

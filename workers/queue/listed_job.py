@@ -35,7 +35,7 @@ class ListedJob(Job):
     run: JobRun | None = None
 
     def bound_to(self, run: JobRun) -> Self:
-        """This delivery of the job."""
+        """The job, bound to this delivery."""
         self.run = run
         return self
 
@@ -63,7 +63,7 @@ class ListedJob(Job):
 
     @property
     def success_callback(self) -> None:
-        """None: callbacks are named by whoever queues."""
+        """None: a callback would be a name in the job's data."""
         return
 
     @property

@@ -1,4 +1,4 @@
-"""RQ's in-process worker without what it does besides jobs: signal handlers, pub/sub, alarms, and deaf waits."""
+"""RQ's in-process worker without its signal handlers, pub/sub and alarms, and without waits that no stop can end."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ RESULT_TTL_S = 30 * 24 * 3600
 
 
 class QuietWorker(SimpleWorker):
-    """Is told nothing and interrupted by nothing: it asks ``stopping``. A Redis outage ends its turn."""
+    """Polls ``stopping`` between jobs; neither signal nor command interrupts it. An outage of Redis ends its turn."""
 
     death_penalty_class = NoAlarm
     log_result_lifespan = False
@@ -55,7 +55,7 @@ class QuietWorker(SimpleWorker):
 
     @_stop_requested.setter
     def _stop_requested(self, _: bool) -> None:
-        """RQ's own word for it counts for nothing."""
+        """What RQ assigns is ignored."""
 
     def _install_signal_handlers(self) -> None:
         """None: signals are ``Stopping``'s."""
@@ -64,7 +64,7 @@ class QuietWorker(SimpleWorker):
         """No commands over pub/sub: they can be lost. Cancelling is a durable flag, stopping is a signal."""
 
     def heartbeat(self, timeout: int | None = None, pipeline: Pipeline | None = None) -> None:
-        """Say that this worker lives. An outage ends the turn: RQ would wait for its end, and hear nothing meanwhile.
+        """Say that this worker lives. An outage ends the turn: RQ would sleep through it, and not look at ``stopping``.
 
         Raises:
             StopRequested: Redis is away.
@@ -76,6 +76,6 @@ class QuietWorker(SimpleWorker):
             raise StopRequested from error
 
     def teardown(self) -> None:
-        """Register the death, if there is somebody to tell."""
+        """Register the worker's death, if Redis takes it."""
         with suppress(RedisError):
             self.register_death()  # type: ignore[no-untyped-call]

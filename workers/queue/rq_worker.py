@@ -86,7 +86,7 @@ class ModelWorker(QuietWorker):
         return HEARTBEAT_TTL_S
 
     def execute_job(self, job: Job, queue: Queue) -> None:
-        """Run the job in this process; unless it has ended already, or runs aside.
+        """Run the job, here or aside, unless it has ended or runs aside already.
 
         A job that was running when Redis lost its data is queued again by the front end, and may have come to its
         end since.

@@ -1,4 +1,4 @@
-"""Turns of work at the queue: what ends one, an outage for instance, does not end the worker."""
+"""Work at the queue in turns: an outage of Redis ends a turn, and the next one follows; the worker process goes on."""
 
 from __future__ import annotations
 

@@ -36,7 +36,7 @@ class JobWatch:
         leaving: Callable[[], bool],
         check_lead: Callable[[], None],
     ) -> None:
-        """How to know.
+        """What to look at.
 
         Args:
             deadline_s: seconds from now.

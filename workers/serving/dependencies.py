@@ -14,14 +14,14 @@ from workers.serving.metrics import Metrics
 
 
 class Held(Protocol):
-    """Whoever holds the live model."""
+    """The host of the live model, as the routes need it."""
 
     @property
     def version(self) -> int:
         """The version in service."""
 
     def check(self, batch: EditBatch) -> None:
-        """Raise what is wrong with a batch."""
+        """Raise RequestError if the batch could not be edited."""
 
     def update_norms(self, old: int, new: int) -> dict[int, float]:
         """Frobenius norm of the difference between two versions' weights, of each layer that differs."""

@@ -19,7 +19,7 @@ INTERVAL_S = 4.0
 
 
 class Registration:
-    """Registers on entry, renews from a thread, removes on exit. Outages are waited out."""
+    """Writes the card on entry, renews it from a thread, removes it on exit. An outage of Redis only delays that."""
 
     def __init__(self, redis: Redis, card: Callable[[], WorkerCard]) -> None:
         """``card``: asked anew at every heartbeat, so that it says the current version."""
@@ -46,7 +46,7 @@ class Registration:
             logger.warning("card not removed, it will expire: %s", error)
 
     def publish(self) -> None:
-        """Write the card now. What Redis does not take, the next heartbeat brings."""
+        """Write the card now. If Redis does not take it, the next heartbeat writes it."""
         try:
             with self._redis.pipeline() as pipeline:
                 pipeline.sadd(keyspace.WORKERS, self._id)

@@ -14,11 +14,11 @@ from app.domain.errors import Unavailable
 START_TIMEOUT_S = 15.0
 STOP_TIMEOUT_S = 5.0
 KEEP_ALIVE_S = 75
-"""Longer than the front end keeps an idle connection: the side that asks must be the one that lets go."""
+"""Longer than the front end keeps an idle connection: a server that closes first may lose a request on its way."""
 
 
 class ServerThread:
-    """The port is bound at once, so that it is known, and refused if taken, before a model is loaded."""
+    """Serves an application. The port is bound at once: it is known, or found to be taken, before a model is loaded."""
 
     def __init__(self, host: str, port: int) -> None:
         """Bind. ``port`` 0 takes a free one.

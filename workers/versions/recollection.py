@@ -1,4 +1,4 @@
-"""What a model knows at a version, by the log's own word: the facts in force and the columns of their keys."""
+"""What a model knows at a version, as the log's manifests say: the facts in force and the columns of their keys."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from workers.versions.logged_facts import as_facts
 
 
 def recalled(terms: Sequence[Term], layers: Mapping[int, LayerKeys]) -> KnowledgeBase:
-    """What a version of these terms knows whose previous keys are at hand.
+    """The knowledge base of the version that these terms make up. ``layers``: its previous keys.
 
     Raises:
         DamagedVersion: a term does not follow from those before.
@@ -40,7 +40,7 @@ def followed(
     positions: Sequence[int],
     keys: Mapping[int, Tensor],
 ) -> KnowledgeBase:
-    """The knowledge base after a term, by the log's own word."""
+    """The knowledge base after a term. ``positions``: the term's columns that ``keys`` (d_in, n), by layer, are of."""
     companions = [_companion(knowledge, term, key, places.get(key)) for key in (each.key for each in term.companions)]
     admission = knowledge.admission(companions, term.retired, keys)
     facts = zip(as_facts([held.fact for held in term.facts]), term.facts, strict=True)

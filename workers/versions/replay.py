@@ -23,7 +23,7 @@ from workers.versions.version_state import VersionState
 
 
 def replayed(editable: EditableModel, log: LogReader, route: Replay, start: VersionState) -> VersionState:
-    """The state that a route leads to. Nothing of the tree changes: W_0 is read from it.
+    """The state that a route leads to. The model's weights stay as they are; W_0 is read from it.
 
     Args:
         start: what the route's snapshot holds; the base's state if it has none.
@@ -42,7 +42,7 @@ def replayed(editable: EditableModel, log: LogReader, route: Replay, start: Vers
 
 
 def counted(log: LogReader, term: Term, device: torch.device) -> tuple[list[WeightUpdate], list[int]]:
-    """What counts of a term's tensors: its updates without the columns taken out, and the positions of the others.
+    """A term's updates without the columns that reverts have taken out, and the positions of the columns that stay.
 
     Raises:
         CompactedVersion: the tensors were removed.
@@ -72,7 +72,7 @@ def norms_between(old: Mapping[int, Tensor], new: Mapping[int, Tensor]) -> dict[
 
 
 def state_at(editable: EditableModel, log: LogReader, route: Replay) -> VersionState:
-    """The state that a route leads to, from its snapshot if it has one. Nothing of the tree changes.
+    """The state that a route leads to, from its snapshot if it has one. The model's weights stay as they are.
 
     Raises:
         DamagedVersion: a version does not have the bytes that were committed, or does not follow from those before.

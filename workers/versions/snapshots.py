@@ -24,11 +24,11 @@ class Snapshots:
         self._keep(editable, version, self._steps + 1)
 
     def jumped(self, editable: EditableModel, version: int) -> None:
-        """The model is at a version, whatever it was before."""
+        """The model is at a version by another way: count anew what a start would replay."""
         self._keep(editable, version)
 
     def _keep(self, editable: EditableModel, version: int, steps: int | None = None) -> None:
-        """Write a snapshot if it is time. One that cannot be written is only missed."""
+        """Write a snapshot if it is due. That it cannot be written is logged, and no error."""
         try:
             self._steps = self._log.steps_to(version) if steps is None else steps
             if self._steps < self._every:
@@ -38,7 +38,7 @@ class Snapshots:
             self._steps = 0
         except (PalimpsestError, OSError) as error:
             logger.warning("no snapshot: %s", error, extra=self._named(version))
-        except Exception:  # the job's edge, from behind: its version is in service, and must not be taken for failed
+        except Exception:  # the version is committed and in service: no failure here may count as its job's
             logger.exception("no snapshot", extra=self._named(version))
 
     def _named(self, version: int) -> dict[str, object]:

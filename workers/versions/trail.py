@@ -15,7 +15,7 @@ from workers.versions.version_state import VersionState
 
 @dataclass(frozen=True, slots=True)
 class _Kept:
-    """A version that was come to. ``digest`` vouches for its history."""
+    """The version that the trail reached last. ``digest``: its manifest's, which covers all versions before."""
 
     version: int
     digest: str
@@ -24,20 +24,20 @@ class _Kept:
 
 
 class Trail:
-    """Remembers the state that it led to last; its matrices are those in service, so that costs no memory."""
+    """Keeps the last state that it reached; its masters are those in service, so they take no memory of their own."""
 
     def __init__(self, editable: EditableModel, log: LogReader) -> None:
         self._editable, self._log = editable, log
         self._kept: _Kept | None = None
 
     def forget(self) -> None:
-        """Start the next way from a snapshot or the base."""
+        """Replay the next version from a snapshot or the base."""
         self._kept = None
 
     def to(self, version: int) -> VersionState:
         """The state of a version; the same, bit for bit, as that of a replay from the beginning on this machine.
 
-        A version that is not the last one with something added, a rollback for instance, is replayed.
+        A version that does more than add terms to the last one reached, as a rollback does, is replayed.
 
         Raises:
             UnknownVersion: there is no such version. CompactedVersion: it needs tensors that were removed.

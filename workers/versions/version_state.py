@@ -35,7 +35,7 @@ class VersionState:
         }
 
     def with_update(self, update: WeightUpdate, base: Tensor) -> VersionState:
-        """The same with an update added; ``base`` is W_0 of its layer. K_p is left to others."""
+        """The same with an update added; ``base`` is W_0 of its layer. K_p stays as it was."""
         layer = update.layer
         master = self.masters.get(layer, base) + update.dense
         state = replace(self, masters={**self.masters, layer: master})
@@ -47,6 +47,6 @@ class VersionState:
         return replace(state, corrections=corrections, restrained={**self.restrained, layer: master})
 
     def put_on(self, editable: EditableModel) -> None:
-        """Make a tree this version, in place; layers that no update in force changes are those of the base."""
+        """Give a model this version's weights, in place; layers that no update in force changes get W_0."""
         for layer in sorted(editable.masters.keys() | self.masters.keys()):
             editable.set_master(layer, self.masters.get(layer, editable.base(layer)), self.corrections.get(layer))

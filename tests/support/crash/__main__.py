@@ -38,7 +38,7 @@ LOADED_WHEN_NEEDED = (
     "uvicorn.protocols.http.auto",
     "uvicorn.protocols.websockets.auto",
 )
-"""By every worker, for a good part of the time that it lives here; the forks find it loaded."""
+"""Modules that every worker imports late, which takes long beside a trial: imported once, before the forks."""
 
 DATABASES = 16
 """Of a Redis server: each lane has one."""
@@ -68,9 +68,9 @@ def say(line: str) -> None:
 
 
 def ready_to_fork() -> None:
-    """A fork has none of its parent's threads, and waits for ever for what they hold: so there are none.
+    """Have one thread only: a fork has none of its parent's other threads, and would wait for ever for their locks.
 
-    What is loaded by now is never collected: looking through it would copy it all in each fork.
+    Objects made so far are frozen: a garbage collection that goes through them would copy their pages in each fork.
     """
     torch.set_num_threads(1)
     for module in LOADED_WHEN_NEEDED:
@@ -81,7 +81,7 @@ def ready_to_fork() -> None:
 
 
 def quick_place() -> str | None:
-    """Memory, if there is enough of it: what is written outlives the processes there too, and no power is cut here."""
+    """A file system in memory, if it has room: its files outlive processes too, and no trial cuts the power."""
     return MEMORY if Path(MEMORY).is_dir() and shutil.disk_usage(MEMORY).free > ENOUGH_BYTES else None
 
 

@@ -1,4 +1,4 @@
-"""Damaged files of a log of real edits: every one cut at every 64th byte, and flipped at random bytes."""
+"""Damaged files of a real log's newest version: each is cut at every 64th byte, and has random bits flipped."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def damaged_files(ground: Ground) -> Iterator[Finding]:
 
 
 def _unnoticed(root: Path, path: Path) -> list[str]:
-    """What of one damaged file was not noticed, or did harm to the versions before."""
+    """What is wrong after one file was damaged: not noticed, misnamed, or an earlier version cannot be read."""
     log = EditLog(root, MODEL)
     shown = str(path.relative_to(root)).removesuffix(".sha256")
     wrong = []

@@ -14,7 +14,7 @@ from tests.support.crash.forked_worker import Note
 from tests.support.crash.scene import MODEL, START, Scene, TookTooLong
 
 BROKEN_OFF = (TookTooLong, PalimpsestError, RedisError)
-"""What a trial may break off with, as a loss."""
+"""Errors that end a trial early; they count as a loss."""
 
 
 @dataclass
@@ -24,9 +24,9 @@ class Finding:
     row: its place in the table: where, and what happened there.
     found: the version right after it, relative to N, which is what the log had before.
     failed: codes of the problems that jobs ended with.
-    losses: accepted jobs that did not end, or ended without a word or against the log's.
+    losses: accepted jobs that did not end, or ended without a reason, or otherwise than the log says.
     duplicates: batches that are in the log more than once.
-    damage: whatever is not as a clean replay has it.
+    damage: what else is wrong: in the log, in its order, or in memory against a clean replay.
     """
 
     row: tuple[str, str]
@@ -62,10 +62,10 @@ class Finding:
         self.found = "N" if scene.log.find_job(scene.accepted[0]) is None else "N+1"
 
     def look(self, scene: Scene, last: Note | None) -> None:
-        """When all is said to be done.
+        """Check everything, once all jobs are said to have ended.
 
         Args:
-            last: what the worker had in memory that ended the work.
+            last: what the last worker had in memory at its end.
         """
         jobs = scene.views()
         self._jobs(scene, jobs)

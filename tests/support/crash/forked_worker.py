@@ -61,7 +61,7 @@ class ForkedWorker:
         return None if self.status is None else os.waitstatus_to_exitcode(self.status)
 
     def stopped_or_ended(self) -> bool:
-        """Whether it has stopped by SIGSTOP or ended; to be asked until it says yes, once."""
+        """Whether it was stopped by SIGSTOP or has ended. A stop is reported once: do not ask again after a True."""
         pid, status = os.waitpid(self.pid, os.WNOHANG | os.WUNTRACED)
         if pid and not os.WIFSTOPPED(status):
             self.status = status
@@ -178,7 +178,7 @@ def end_with_parent() -> None:
 
 
 def worker_environment(statistics: Path) -> dict[str, str]:
-    """Settings of all workers that the command line does not take."""
+    """The settings of all workers that are given by environment variables."""
     return {
         "PALIMPSEST_WORKER_STATISTICS": str(statistics),
         "PALIMPSEST_WORKER_SNAPSHOT_EVERY": str(SNAPSHOT_EVERY),

@@ -25,8 +25,8 @@ def in_lanes(
     """Have every case met, ``lanes`` at a time; yields findings as they come.
 
     Args:
-        folder: for the lanes' findings, by which they tell them to this process.
-        meet: told the lane's number and the case.
+        folder: where the lanes write their findings, and this process reads them.
+        meet: called with the lane's number and the case.
 
     Raises:
         RuntimeError: a lane broke off.

@@ -25,7 +25,7 @@ MOMENTS = (None, Point.QUEUE_POPPED, Point.TARGETS_STEP, Point.COMMIT_BEFORE, Po
 """None: before the worker begins. At each of the others it is held up while something happens to Redis."""
 
 MOMENT_S = 1.5
-"""For so long the worker is at it while Redis is away or full, where nothing else is asked for."""
+"""For how long Redis is away or full, unless an outage says otherwise."""
 
 TORN_BYTES = 5
 

@@ -37,7 +37,7 @@ START = len(HISTORY)
 
 
 POLL_S = 0.04
-"""Who looks more often takes the time away from those that are looked at."""
+"""Seconds between two looks; more looks would take processor time from the workers."""
 
 
 class TookTooLong(Exception):
@@ -147,7 +147,7 @@ class Scene:
         return [self.jobs.view(job) for job in self.accepted]
 
     def all_ended(self) -> bool:
-        """Whether every accepted job has; while Redis is away, that is not known. Looks after lost jobs too."""
+        """Whether every accepted job has ended; False while Redis is away. First queues again what Redis has lost."""
         try:
             self.jobs.look_after()
             return all(job.status.final for job in self.views())

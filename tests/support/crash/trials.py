@@ -69,9 +69,9 @@ def _fault(scene: Scene, case: Case, finding: Finding) -> None:
 
 
 def judge_survivor(scene: Scene, armed: ForkedWorker, finding: Finding) -> None:
-    """A worker that lived through its fault must be at the log's head, as a replay has it.
+    """A worker that survived its fault must be at the log's head, with the weights and keys of a clean replay.
 
-    One that left of its own accord must have been so too, if it came so far as to serve anything.
+    So must one have been that ended by itself after it had opened its model.
     """
     lived = armed.poll() is None
     if lived:

@@ -1,4 +1,4 @@
-"""Whoever uses a service and keeps account of it: each answer has to agree with the story so far."""
+"""A caller that keeps a record of a service: each answer has to agree with the story so far."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class Witness:
 
     keyed: the request that came with each idempotency key, and its job.
     heard: what each version has answered.
-    up, sure: whether a worker was started; and is there for sure, since nothing lies in wait for it.
+    up: whether a worker was started. sure: whether it must be there, since it was started without a failpoint.
     """
 
     def __init__(self, service: RunningService) -> None:

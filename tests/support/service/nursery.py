@@ -46,7 +46,7 @@ def main() -> None:
 
 
 def _be_a_worker(request: dict[str, Any]) -> NoReturn:
-    """Never returns, whatever happens: the nursery's way out is not the worker's."""
+    """Run a worker in the fork, and end the process: it must never return into the nursery's loop."""
     status = BROKEN
     try:
         nothing = os.open(os.devnull, os.O_RDWR)

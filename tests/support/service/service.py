@@ -157,7 +157,7 @@ class RunningService:
         return httpx.Response(response.status_code, headers=dict(response.headers), content=response.content)
 
     def got(self, path: str, **parameters: int) -> httpx.Response:
-        """What a page says, which must be there."""
+        """The answer to a GET, whose status must be 200."""
         response = self.http.get(path, params=parameters)
         assert response.status_code == 200, response.text
         return httpx.Response(response.status_code, headers=dict(response.headers), content=response.content)

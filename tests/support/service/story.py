@@ -1,4 +1,4 @@
-"""What should be in the edit log, told as a plain story, and by other means than the log's own code."""
+"""A plain model of what should be in the edit log, which uses none of the log's own code."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class Promise:
     takes_out: tuple[Key, ...] = ()
     expected_version: int | None = None
     doomed: bool = False
-    """Whether its own policy must reject it."""
+    """Whether the batch's own ``verify`` must reject it."""
     cancelled: bool | None = False
     """None: it was asked to stop when it may have begun."""
 

@@ -20,7 +20,7 @@ from workers.editing.algebra.growing_rows import GrowingRows
 from workers.editing.algebra.space import Space
 
 DIRECT, LARGEST = 1e2, 1e9
-"""Condition of ρI + UᵀU, by its pivots, up to which it is solved once, and up to which it is solved this way at all.
+"""Condition of ρI + UᵀU, estimated by its pivots: up to ``DIRECT`` no refinement; above ``LARGEST`` not in dual form.
 
 Held against extended precision, the relative error of one solve is about 1e-15 times the condition. Up to 1e9 two steps
 of refinement bring it down to a dense solve's. Real keys under published settings have a condition of 10 or so.
@@ -70,7 +70,7 @@ class DualForm:
 
     @classmethod
     def empty(cls, space: Space, ridge: float, keys: Tensor) -> DualForm:
-        """No earlier keys; ``keys`` (d_in, n), any, give the device."""
+        """No earlier keys; any ``keys`` (d_in, n) give d_in and the device."""
         rank = len(keys) if space.basis is None else space.basis.shape[1]
         none = torch.zeros(0, 0, dtype=torch.float64, device=keys.device)
         return cls(space, ridge, GrowingRows.empty(rank, keys.device), none, none)
@@ -89,7 +89,7 @@ class DualForm:
         """What keys would add that are ``inside``, F K (r, n), in the space.
 
         Raises:
-            torch.linalg.LinAlgError: ρ is nothing beside the keys.
+            torch.linalg.LinAlgError: ρ is negligible beside the keys.
         """
         across, own = inside.T @ self.rows.rows.T, inside.T @ inside
         left = torch.linalg.solve_triangular(self.factor, across.T, upper=False).T
@@ -113,7 +113,8 @@ class DualForm:
     def right_factor(self, block: Block) -> Tensor | None:
         """Kᵀ (ρB + K_p K_pᵀ + K Kᵀ)⁻¹, (n, d_in); None where a dense solve is more exact than this can be.
 
-        So it is beyond ``LARGEST``, and where there are as many keys as directions: then it is no dearer either.
+        That is at a condition above ``LARGEST``, and where there are at least as many keys as directions: there the
+        dense solve costs no more either.
         """
         condition = self._condition(block)
         if self.count + block.count >= self.rank or not condition <= LARGEST:

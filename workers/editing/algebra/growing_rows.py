@@ -10,7 +10,7 @@ from torch import Tensor
 
 @dataclass(slots=True)
 class _Buffer:
-    """Room for rows; the first ``filled`` of them belong to somebody."""
+    """Room for rows, of which the first ``filled`` are in use."""
 
     rows: Tensor
     filled: int

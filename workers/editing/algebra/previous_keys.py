@@ -15,7 +15,7 @@ from workers.editing.algebra.growing_rows import GrowingRows
 from workers.editing.algebra.space import Space
 
 FOLD_SHARE = 0.5
-"""Keys are folded into the base once there are so many of them to one of the space's directions.
+"""Keys are folded into the base once there are more of them than this share of the space's directions.
 
 A batch of n keys costs 3 d_in² n + 6 d_in m n + 2 m² n, and folding d_in³ / 3 and 2 d_in² for every key so far. Over a
 sequence that is least where m reaches a third of d_in, and later the longer the sequence.
@@ -45,8 +45,8 @@ class _Kept:
 class PreviousKeys:
     """K_p of one layer. A value: ``append`` and ``without`` return another one, and the old one stays valid.
 
-    What solves keep is worked out when one asks for it, so that appending costs nothing until then, and is handed on
-    to the values made from this one. Not for two threads at once.
+    What solves reuse is computed at the first solve that needs it, not when keys are appended, and is passed on to the
+    values made from this one. Not thread-safe.
     """
 
     __slots__ = ("_kept", "_rows")
@@ -91,7 +91,7 @@ class PreviousKeys:
     def right_factor(self, keys: Tensor, space: Space, ridge: float) -> Tensor | None:
         """Kᵀ (ρB + K_p K_pᵀ + K Kᵀ)⁻¹ for keys K (d_in, n), in the space whose base is B: (n, d_in), float64.
 
-        None where a dense solve is more exact: there nothing but rounding is to be had from the dual form.
+        None where a dense solve is more exact (``DualForm.right_factor``), or a matrix is not positive definite.
         """
         try:
             known = self._for_ridge(space, ridge)

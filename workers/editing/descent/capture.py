@@ -25,7 +25,7 @@ def replayed_blocks(editable: EditableModel, layer: int, sites: tuple[Site, ...]
 
 
 def first_block(layer: int, sites: tuple[Site, ...]) -> int:
-    """Index of the first of them."""
+    """Index of the first block that depends on a δ at these sites."""
     return layer + 1 if Site.BLOCK in sites else layer
 
 

@@ -14,14 +14,14 @@ ROWS = (SuffixRow(0, (1, 2, 3), (4, 5)), SuffixRow(1, (6,), (2, 7)), SuffixRow(2
 """Made-up rows whose prefixes differ in length, so that one of them is padded, and whose suffixes do."""
 
 TOLERANCE = {torch.float64: 1e-3, torch.float32: 1e-3}
-"""Largest difference of a logit, relative to the largest logit; the norms of many families are float32 throughout."""
+"""Largest difference of a logit, relative to the largest one. 1e-3 in float64 too: many families have float32 norms."""
 
 TOLERANCE_OF_NARROW_DTYPES = 5e-2
 
 
 @torch.no_grad()
 def check_replay(editable: EditableModel) -> None:
-    """Compare replayed logits with those of plain passes, row by row. Where runs do not agree, they are given up.
+    """Compare replayed logits with plain passes, row by row. If runs alone differ, ``takes_runs`` is set to False.
 
     Raises:
         UnsupportedArchitecture: they differ (a running state beside the attention cache, for instance), or the model

@@ -123,7 +123,7 @@ class Descent:
         return finished
 
     def _worst(self, figures: Tensor) -> Tensor:
-        """The largest of any fact's in each group, (groups,)."""
+        """The largest figure of the facts of each group, (groups,)."""
         worst = torch.full_like(self.nll_weight, -torch.inf)
         return worst.scatter_reduce(0, self.group_of, figures.to(worst.dtype), "amax")
 
@@ -137,7 +137,7 @@ class Descent:
         self.delta.copy_(torch.where(running.unsqueeze(1), self.delta * scale.unsqueeze(2), before))
 
     def _drop_converged(self, running: Tensor, passes: int) -> None:
-        """Rebuild the batches of which so many rows belong to facts that are done that it pays in the passes left."""
+        """Drop converged facts' rows from each batch where the rebuild costs less than it saves in the passes left."""
         facts = running[self.group_of]
         rebuilt = [part.keep(facts) if _pays(part, facts, passes) else part for part in self.parts]
         self.parts = [part for part in rebuilt if part is not None]

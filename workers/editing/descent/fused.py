@@ -13,7 +13,7 @@ from transformers.activations import NewGELUActivation
 def fused_activations(blocks: Iterable[nn.Module]) -> Iterator[None]:
     """Within the context, ``gelu_new`` runs as torch's fused kernel of the same formula (equal but for rounding).
 
-    Changes the blocks for as long as it runs, so they must be a shadow's, which nobody else reads.
+    Changes the blocks for as long as it runs, so no other thread may use the model: it is a shadow, or being loaded.
     """
     found = [
         (parent, name, child)

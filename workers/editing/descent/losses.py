@@ -61,7 +61,7 @@ class RowLosses:
         )
 
     def log_probabilities(self, shifts: Tensor) -> tuple[Tensor, Tensor]:
-        """Of every token, where an object's token is due, (predicted, vocabulary), and after essences.
+        """Where an object's token is predicted, (predicted, vocabulary), and after essences, (essences, vocabulary).
 
         shifts: (sites, rows, d_out).
         """

@@ -1,4 +1,4 @@
-"""Runs of the tokens before the lookup token: their attention keys and values, once however many rows share them."""
+"""Attention keys and values of the tokens before the lookup token, computed once for all rows that share them."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from workers.editing.model.editable_model import EditableModel
 from workers.editing.model.micro_batches import by_equal_length
 
 SHARED = 8
-"""Tokens that so many prefixes begin with run once for all of them: contexts stand before every fact."""
+"""Tokens that at least so many prefixes begin with (a head) are run once for all of them: facts share contexts."""
 
 Ids = tuple[int, ...]
 
@@ -72,7 +72,7 @@ def _run(editable: EditableModel, rows: Sequence[Ids], heads: Sequence[Ids], bel
 
 
 def _heads(rows: Sequence[Ids]) -> list[Ids]:
-    """Of each row the most that ``SHARED`` rows begin with; always less than the whole row."""
+    """Of each row the longest part that at least ``SHARED`` rows begin with, never the whole row; else ()."""
     counts = Counter(row[:length] for row in rows for length in range(1, len(row)))
     return [
         next((row[:length] for length in range(len(row) - 1, 0, -1) if counts[row[:length]] >= SHARED), ())

@@ -1,4 +1,4 @@
-"""Rows of several lengths as one run of tokens: every product of a block has all of them, attention each row its own.
+"""Rows of several lengths as one run of tokens: a block's products take all tokens, attention takes row by row.
 
 A run is (1, T, d): row after row, without padding. Only attention needs to know where a row starts; it is told by a
 ``Strip`` for each length, through an attention function that stands in for the model's own while blocks are replayed.
@@ -18,7 +18,7 @@ from transformers import AttentionInterface, Cache, PreTrainedModel
 from workers.editing.descent.prefix_cache import PrefixCache
 
 RAGGED = "palimpsest_ragged"
-"""The one that stands in for it while blocks are replayed."""
+"""Name of the attention function that replaces the model's own while blocks are replayed."""
 
 MASK_DIMENSIONS = 4
 """Of a block's arguments only the attention mask has so many: (rows, heads, tokens, tokens and those before)."""
@@ -108,7 +108,7 @@ def _ragged_attention(
 
 @contextmanager
 def ragged_attention(model: PreTrainedModel) -> Iterator[None]:
-    """Within the context, the model's blocks take runs. It must be a shadow, which nobody else reads."""
+    """Within the context, the model's blocks take runs. No other thread may use it: it is a shadow, or being loaded."""
     AttentionInterface.register(RAGGED, _ragged_attention)
     # Not by set_attn_implementation: that walks through all modules, and this is done at every gradient step.
     config = model.config.get_text_config()
@@ -139,7 +139,7 @@ def kept_call(call: Call, rows: Tensor, tokens: Tensor) -> Call:
 
 
 def _kept(value: Any, tokens: Tensor) -> Any:
-    """One argument of a call with a run: of what belongs to tokens, that of these."""
+    """One argument of a call with a run: of each tensor the entries of the chosen ``tokens``."""
     if isinstance(value, tuple):
         return tuple(_kept(part, tokens) for part in value)
     return value[:, tokens] if isinstance(value, Tensor) else value
@@ -162,7 +162,7 @@ def _causal(steps: int, device: torch.device) -> Tensor:
 
 
 def _joined(values: Sequence[Any], strips: Sequence[Strip]) -> Any:
-    """One argument of a call: what belongs to tokens stands in the run's order, masks and caches are the strips'."""
+    """One argument of a call: tensors joined in the run's order; None for masks, empty for caches: strips have both."""
     first = values[0]
     if any(_is_mask(value) for value in values):
         return None

@@ -22,9 +22,9 @@ class SuffixRow:
 
 
 def runs(rows: Sequence[SuffixRow], limit: int) -> Iterator[list[SuffixRow]]:
-    """Rows in their order, in batches of at most ``RUN_TOKENS`` to replay, and of at most ``limit`` in all.
+    """Rows in their order, in batches of about ``RUN_TOKENS`` tokens to replay, and at most ``limit`` with prefixes.
 
-    One row may have more. The batches are about equally large.
+    A single row may have more. All batches have about as many tokens to replay.
     """
     tokens = sum(len(row.suffix) for row in rows)
     fair = tokens / math.ceil(tokens / RUN_TOKENS)

@@ -46,7 +46,7 @@ def targets_at(
 
 
 def _chunks(facts: Sequence[TokenisedFact], groups: Sequence[Group], limit: int) -> list[list[Group]]:
-    """Groups in runs whose rows hold at most ``limit`` tokens (a single group may hold more)."""
+    """Groups in chunks whose rows hold at most ``limit`` tokens (a single group may hold more)."""
     chunks: list[list[Group]] = [[]]
     used = 0
     for group in groups:

@@ -20,7 +20,7 @@ def right_factor(keys: Tensor, prior: LayerPrior, preset: Preset) -> Tensor:
     eigenvectors of C with eigenvalue below ``preset.nullspace_threshold``.
 
     Raises:
-        torch.linalg.LinAlgError: α is nothing beside the keys, and they leave a free direction empty.
+        torch.linalg.LinAlgError: α is negligible beside the keys, which do not span the free directions.
     """
     space = prior.base.null_space(preset.nullspace_threshold)
     found = prior.previous_keys.right_factor(keys, space, preset.L2)

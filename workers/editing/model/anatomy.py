@@ -1,6 +1,7 @@
 """Where a model keeps its layers, down-projections and attentions, found by structure, and which way a weight lies.
 
-A weight is (d_out, d_in), as in ``nn.Linear``; a ``Conv1D`` (GPT-2) stores the transpose. Only this file knows.
+A weight is (d_out, d_in), as in ``nn.Linear``; a ``Conv1D`` (GPT-2) stores the transpose. Within ``editing`` only this
+file deals with that.
 """
 
 from __future__ import annotations
@@ -129,7 +130,7 @@ OWN = "sdpa"
 
 
 def takes_runs(model: PreTrainedModel) -> bool:
-    """Whether the model says that its attention can be stood in for; the others take rows of one length at a time."""
+    """Whether the model's attention function can be replaced; other models take rows of one length at a time."""
     return model.config.get_text_config()._attn_implementation == OWN and bool(model._supports_attention_backend)  # noqa: SLF001
 
 

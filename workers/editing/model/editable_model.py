@@ -126,7 +126,7 @@ class EditableModel:
             weight = self.weight(layer)
             wide = torch.promote_types(weight.dtype, torch.float32)
             made = weight.to(wide, copy=True, memory_format=torch.contiguous_format)
-            # In this order, and never over one that is there: another thread may be at the same layer, and ahead.
+            # The base first, and neither overwritten: another thread may be making the same layer's master.
             self.masters.setdefault(layer, self.bases.setdefault(layer, made))
         return self.masters[layer]
 
@@ -184,7 +184,7 @@ class EditableModel:
     def shadow(self, layers: Iterable[int]) -> EditableModel:
         """A second module tree over the same storage, but for the weights at ``layers``, of which it has its own.
 
-        Hooks and half-done edits live on the shadow, so that whoever reads this model never sees them.
+        Hooks and half-done edits live on the shadow, so that readers of this model never see them.
         """
         shared = {id(t): t for t in (*self.model.parameters(), *self.model.buffers())}
         model = copy.deepcopy(self.model, shared)

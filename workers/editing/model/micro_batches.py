@@ -52,7 +52,7 @@ def left_padded(rows: Sequence[Sequence[int]], device: torch.device) -> tuple[Te
 
 
 def in_given_order(rows: Iterable[list[int]], max_batch_tokens: int) -> Iterator[list[list[int]]]:
-    """Rows in micro-batches as they come; none pads to more than ``max_batch_tokens`` (one row may). Empty ones go."""
+    """Non-empty rows in their order, in micro-batches; none pads to more than ``max_batch_tokens`` (one row may)."""
     batch: list[list[int]] = []
     longest = 0
     for row in rows:

@@ -10,7 +10,7 @@ from typing import Any
 from workers.editing.presets.preset import Preset, read_preset
 
 GENERIC_FIRST, GENERIC_LAST = 0.14, 0.27
-"""Critical layers as shares of the depth, where nobody has looked: about Llama-3-8B's."""
+"""First and last critical layer as shares of the depth, for models without a preset: about Llama-3-8B's."""
 
 
 def find_preset(source: str, depth: int, method: str | None = None, plan: str | None = None) -> Preset:

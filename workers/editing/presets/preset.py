@@ -28,7 +28,7 @@ PUBLISHED_METHODS = {
 """Our method of each published ``alg_name``, in small letters and without ``_BLUE``."""
 
 SUPPORTED = {"fact_token": "subject_last", "weight_decay": 0, "nll_loss_factor": 1}
-"""The only value that a published field may have which would change what is computed, and is not a field here."""
+"""Published fields that change what is computed and that ``Preset`` lacks, each with the only value supported."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,8 +120,8 @@ def _coerced(name: str, kind: str, value: Any) -> Any:
 def read_preset(path: Path) -> Preset:
     """Read one hyperparameter file: as MEMIT, AlphaEdit, BLUE and EasyEdit publish them, or ours.
 
-    Fields that only name modules or data sets are passed over: modules are found by structure here. A published file
-    names its method as ``alg_name``; ours as ``method``, with ``plan`` beside it.
+    All other fields are ignored, such as names of modules, which are found by structure here. A published file names
+    its method as ``alg_name``; ours as ``method``, with ``plan`` beside it.
 
     Raises:
         InvalidHyperparameter: not a mapping, no layers, an unknown method, or a setting that is not supported.

@@ -33,8 +33,9 @@ def carry_out(host: ModelHost, turn: Turn, steps: Steps) -> JobOutcome:
 
     Raises:
         PreconditionFailed: the model was at another version than the job was meant for.
-        StaleEpoch, VersionExists: another leads, or has committed it, or nobody knows what is in service.
-        PalimpsestError: why not; weights, knowledge and log are as before. Whatever ``steps`` raises passes through.
+        StaleEpoch, VersionExists: another leader has taken over or committed the job, or what is in service is unknown.
+        PalimpsestError: the job could not be done; weights, knowledge and log are as before.
+        Whatever ``steps`` raises.
     """
     work = WORK[turn.request.kind]
     if done := work.done(host, turn):

@@ -20,7 +20,7 @@ class Work(ABC):
     aside: ClassVar[bool] = False
 
     def done(self, host: ModelHost, turn: Turn) -> JobOutcome | None:
-        """What an earlier delivery of the job made, if it came to its end; by the log, unless a kind leaves no version.
+        """The outcome of an earlier delivery of the job, if one ended: by the log, unless the kind makes no version.
 
         Raises:
             VersionExists: an earlier leader committed it, after this one was brought to the log's head.

@@ -15,15 +15,15 @@ from workers.steps import Steps
 
 
 class WriteExport(Work):
-    """A folder of the data directory gets a version; edits go on meanwhile."""
+    """Writes a version into a folder of the data directory; edits go on meanwhile."""
 
     aside: ClassVar[bool] = True
 
     def done(self, host: ModelHost, turn: Turn) -> JobOutcome | None:
-        """A finished folder of this job's.
+        """The outcome of an earlier delivery that finished the folder.
 
         Raises:
-            ExportFailed: it is damaged.
+            ExportFailed: the folder's card cannot be read.
         """
         return _job(host, turn).done()
 

@@ -14,7 +14,7 @@ class TakingBack(Work):
     """An earlier version becomes the newest one, or facts are taken out."""
 
     def do(self, host: ModelHost, turn: Turn, steps: Steps) -> JobOutcome:
-        """Go back.
+        """Put the version together, commit it and put it in service.
 
         Raises:
             UnknownVersion, UnknownFact, InseparableFacts, CompactedVersion: it cannot be done.
