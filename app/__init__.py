@@ -1,1 +1,1 @@
-"""The front end: checks requests, queues edits, reports jobs, forwards questions. Holds no model."""
+"""The front end: checks requests, queues jobs, reports on them, forwards questions; and ``domain``, which is shared."""

@@ -35,9 +35,9 @@ def serve(
     host: Annotated[str | None, typer.Option(help="Address to listen on.")] = None,
     port: Annotated[int | None, typer.Option(help="Port to listen on.")] = None,
     data_dir: Annotated[Path | None, typer.Option(help="Edit logs, statistics, Redis files.")] = None,
-    replicas: Annotated[int, typer.Option(help="Workers a model besides the one that leads.", min=0)] = 0,
+    replicas: Annotated[int, typer.Option(help="Workers for each model beside its leader.", min=0)] = 0,
 ) -> None:
-    """Run Redis (unless PALIMPSEST_REDIS_URL names one), a worker a model and the front end, until Ctrl-C."""
+    """Run Redis (unless PALIMPSEST_REDIS_URL names one), a worker for each model and the front end, until Ctrl-C."""
     console = Console()
     settings = Settings()
     set_up_logging(settings.log_level)
@@ -65,7 +65,7 @@ def serve(
 @cli.command()
 def demo(
     model: Annotated[str, typer.Option(help="A bundled model.")] = DEFAULT_MODEL,
-    data_dir: Annotated[Path, typer.Option(help="Wiped at the start, but for its statistics.")] = DATA_DIR / "demo",
+    data_dir: Annotated[Path, typer.Option(help="Its edit log and Redis files are deleted first.")] = DATA_DIR / "demo",
 ) -> None:
     """Edit a dozen real facts over HTTP, and show what the model says before and after."""
     console = Console()
@@ -99,7 +99,7 @@ def _interrupt(_signal: int, _frame: FrameType | None) -> None:
 
 
 def main() -> None:
-    """Run the command line, with the commands that the workers bring where they are installed."""
+    """Run the command line; where ``workers`` is installed, its commands are part of it."""
     for point in entry_points(group=COMMANDS):
         try:
             cli.command(point.name)(point.load())

@@ -1,4 +1,4 @@
-"""Which workers are alive, and what they say: the front end's way to every live model."""
+"""The live workers, and the requests that the front end sends them over HTTP."""
 
 from __future__ import annotations
 
@@ -48,12 +48,12 @@ logger = logging.getLogger(__name__)
 AnswerT = TypeVar("AnswerT", bound=BaseModel)
 
 PROMPTS_AT_ONCE = 256
-"""As many as one ``Query`` may carry."""
+"""The most prompts that one ``Query`` may carry."""
 ATTEMPTS_AT_ONE_VERSION = 3
 
 
 class Fleet:
-    """The live workers. Asks one of a model's workers, the next one if it cannot be reached.
+    """The live workers. A request goes to one of a model's workers, and to the next if that one cannot be reached.
 
     Every method that asks a worker raises ``ModelUnavailable`` when none of the model's workers answers,
     ``Unavailable`` when too many requests wait already, and whatever the worker itself raised.
@@ -81,7 +81,7 @@ class Fleet:
         """
         wanted = name or self._default_model
         live = sorted({card.model for card in self._roster.lately()})
-        if wanted not in live and (wanted or len(live) != 1):  # before it is refused, look again
+        if wanted not in live and (wanted or len(live) != 1):  # before refusing, read the cards again
             live = sorted({card.model for card in self._roster.now()})
         if wanted in live:
             return wanted
@@ -110,7 +110,7 @@ class Fleet:
         return _parsed(GenerateReply, self._ask(model, worker_http.GENERATE, request))
 
     def update_norms(self, model: str, old: int, new: int) -> dict[int, float] | None:
-        """Have a worker compare two versions' weights; None if none is live, or the tensors have been removed."""
+        """Have a worker compare two versions' weights; None if no worker answers, or the tensors have been removed."""
         try:
             return _parsed(UpdateNorms, self._ask(model, worker_http.NORMS, Between(old=old, new=new))).norms
         except (CompactedVersion, Unavailable):
@@ -154,13 +154,13 @@ class Fleet:
         raise ModelUnavailable(f"No live worker serves {model}.", field="model", value=model)
 
     def _candidates(self, model: str, request: BaseModel) -> Iterator[WorkerCard]:
-        """The model's workers in the order in which to ask them; if none of them answers, who is there by now."""
+        """The model's workers in the order in which to ask them, then those that have registered in the meantime."""
         least = request.min_version if isinstance(request, Question) else 0
         asked: set[str] = set()
         for read in (self._roster.lately, self._roster.now):
             cards = [card for card in read() if card.model == model and card.url not in asked]
             first = next(self._turns) % len(cards) if cards else 0
-            # Who has the version answers at once, who is nearest to it has to wait the least: so says the last card.
+            # By their last cards: first those that have the least version, then those nearest to it, which wait least.
             yield from sorted(cards[first:] + cards[:first], key=lambda card: -min(card.version, least))
             asked.update(card.url for card in cards)
 

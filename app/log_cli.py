@@ -44,7 +44,7 @@ def show(
     version: Annotated[int | None, typer.Argument(help="One version only, with what it changed.")] = None,
     log: Root = None,
 ) -> None:
-    """List a model's versions, or tell of one."""
+    """List a model's versions, or show one of them."""
     console = Console()
     with _told(console):
         reader = LogReader(_root(log), model)
@@ -79,7 +79,7 @@ def compact(
 def rollback(
     model: Model, to: Annotated[int, typer.Option(help="The version to go back to.")], log: Root = None
 ) -> None:
-    """Add a version that is an earlier one again, while no worker runs: the way around damaged tensors."""
+    """Add a version that equals an earlier one, while no worker runs: a way around damaged tensors."""
     console = Console()
     with _told(console):
         edit_log = EditLog(_root(log), model)
@@ -96,7 +96,7 @@ def _root(log: str | None) -> str:
 
 @contextmanager
 def _told(console: Console) -> Iterator[None]:
-    """Errors as one line, and exit status 1."""
+    """Show an error as one line, and exit with status 1."""
     try:
         yield
     except PalimpsestError as error:
@@ -105,7 +105,7 @@ def _told(console: Console) -> Iterator[None]:
 
 
 def _verified(log: LogCheck, console: Console) -> bool:
-    """Print what was found; whether all of it is whole."""
+    """Print what was found; return whether nothing is damaged."""
     table = Table(title=log.model, title_justify="left")
     for column in ("what", "bytes", "state"):
         table.add_column(column, overflow="fold", justify="right" if column == "bytes" else "left")
@@ -153,7 +153,7 @@ def _listed(title: str, manifests: list[Manifest], first: int, snapshots: list[i
 
 
 def _changes(history: History, version: int) -> Table:
-    """What facts came, changed and went with one version."""
+    """The facts that one version added, changed and took out."""
     changes = history.changes(version - 1, version)
     table = Table(title="facts", title_justify="left")
     for column in ("", "subject", "prompt", "object"):

@@ -30,7 +30,7 @@ from app.routes import edits, exports, generate, health, jobs, models, query, ta
 from app.settings import Settings
 
 SPARE_THREADS = 40
-"""Beside those that may wait for workers: for everything that is answered at once."""
+"""Threads for requests that need no worker, beside the ``max_questions`` that may wait for one."""
 
 
 class State(TypedDict):
@@ -40,7 +40,7 @@ class State(TypedDict):
 
 
 def create_app(settings: Settings | None = None) -> FastAPI:
-    """The application; it connects when it starts and lets go when it ends. Sets up logging, unless the host has.
+    """The application; it opens its connections when it starts and closes them when it ends. Sets up logging.
 
     Raises:
         ValueError: no Redis server is named.

@@ -40,7 +40,7 @@ class Roster:
         return alive
 
     def lately(self) -> list[WorkerCard]:
-        """As they were read at most ``REMEMBERED_S`` ago: for questions, which come in by the hundred a second."""
+        """The cards as read at most ``REMEMBERED_S`` ago, since questions may come by the hundred a second."""
         read_at, cards = self._remembered
         return cards if time.monotonic() - read_at < REMEMBERED_S else self.now()
 

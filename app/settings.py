@@ -1,4 +1,4 @@
-"""The front end's settings, from the environment (``PALIMPSEST_<NAME>``). An invalid one refuses to start."""
+"""The front end's settings, from the environment (``PALIMPSEST_<NAME>``). With an invalid one it does not start."""
 
 from __future__ import annotations
 
@@ -19,19 +19,21 @@ class Settings(SharedSettings):
     redis_url: RedisUrl | None = Field(None, description="redis://, rediss:// or unix://; needed to serve.")
     redis_timeout_s: Seconds = Field(5.0, description="Longest wait for one answer of Redis.")
     accepted_dir: Path = Field(
-        DATA_DIR / "accepted", description="What was accepted and has not ended; by default <data_dir>/accepted."
+        DATA_DIR / "accepted", description="Journal of the accepted jobs; by default <data_dir>/accepted."
     )
     host: str = Field("127.0.0.1", description="Address that `palimpsest serve` listens on.")
     port: Port = Field(8000, description="Port that `palimpsest serve` listens on.")
 
-    default_model: Name | None = Field(None, description="Takes requests that name no model.")
-    max_facts: Count = Field(1000, description="Per edit batch.")
+    default_model: Name | None = Field(None, description="The model for requests that name none.")
+    max_facts: Count = Field(1000, description="Most facts in one batch.")
     max_body_bytes: Count = Field(4 * 1024 * 1024, description="Largest body of a request.")
     max_queued: Count = Field(1000, description="Jobs that may wait for one model.")
     max_questions: Count = Field(64, description="Requests that may wait for workers at the same time.")
 
     result_ttl_s: WholeSeconds = Field(30 * 24 * 3600, description="How long an ended job is remembered.")
-    job_timeout_s: WholeSeconds = Field(24 * 3600, description="Last resort; workers have their own deadline.")
+    job_timeout_s: WholeSeconds = Field(
+        24 * 3600, description="RQ's timeout of a job, which our workers replace by their own deadline."
+    )
     job_retries: Count = Field(3, description="How often a job is tried again when its worker died.")
     idempotency_ttl_s: WholeSeconds = Field(
         24 * 3600, description="How long an Idempotency-Key is remembered; at most as long as an ended job."

@@ -36,7 +36,7 @@ from workers.editing.statistics import load_statistics, save_statistics
 
 SLOWER, LARGER = 1.1, 1.3
 SMALL, LARGE = 100, 1000
-"""Facts in the two batches that are held against each other."""
+"""Facts in the two batches that are compared."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,7 +136,7 @@ def joined(one: Row, other: Row) -> Row:
 
 
 def all_sizes(cases: Sequence[Case]) -> list[Row]:
-    """A row a case, in their order, which is by size: from the smallest to the largest, and back."""
+    """One row for each case, by size; run from the smallest to the largest and back, each smaller one in two halves."""
     *smaller, largest = cases
     halves = [case.halves() for case in smaller]
     before = [in_a_process(half) for half, _ in halves]

@@ -32,7 +32,7 @@ def mean_step_cost(editable: EditableModel, facts: Sequence[TokenisedFact], laye
 
 
 def necessary_flops(costs: dict[int, StepCost], passes: Iterable[Pass]) -> float:
-    """All timed passes together: forward for who took part, backward for who went on."""
+    """All timed passes together: forward for the facts that took part, backward for those that went on."""
     return sum(
         costs[one.layer].forward * one.before + costs[one.layer].backward * one.after
         for one in passes

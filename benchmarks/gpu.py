@@ -1,9 +1,9 @@
 """Editing on a GPU, on random models of real shapes: `python -m benchmarks.gpu --minutes 25`.
 
 Needs torch, transformers and safetensors; of the project this folder, `workers/editing` and `app/domain`. Nothing is
-downloaded. Models in bfloat16; δ and the masters of edited matrices in float32; solves in float64. A random model
-believes nothing, so no fact converges early and each takes all its gradient steps: real facts take fewer. What the time
-does not suffice for is left out and named; the JSON is written anew after each row.
+downloaded. Models in bfloat16; δ and the masters of edited matrices in float32; solves in float64. In a random model no
+fact converges early, and each takes all its gradient steps: real facts take fewer. What there is no time for is left
+out and named; the JSON is written anew after each row.
 """
 
 from __future__ import annotations
@@ -41,11 +41,11 @@ class Scale:
 
     @property
     def facts(self) -> int:
-        """So many are needed."""
+        """How many facts the runs need."""
         return max(size * runs for size, runs in self.runs.items())
 
     def cases(self) -> Iterator[tuple[str, str, int]]:
-        """Plan, way and batch size, the dearest last."""
+        """Plan, way and batch size; those that take longest come last."""
         *sizes, largest = self.runs
         for plan in PLANS:
             yield from ((plan, ENGINE, size) for size in sizes)

@@ -1,7 +1,8 @@
 """Editing as the released code goes about it, for comparison on any device: one fact at a time, whole prompts through
 the whole model in every gradient step, all logits. No prefix is kept, no fact shares a pass with another.
 
-It shares with the engine only what is not the matter here: tokens, and where a model keeps its parts.
+It shares with the engine only what is not compared here: tokenising, layer plans, the dense solve, and where a model
+keeps its parts.
 """
 
 from __future__ import annotations

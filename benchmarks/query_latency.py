@@ -1,4 +1,4 @@
-"""How long questions take, idle and while facts are written, and what asking together is worth.
+"""How long questions take, idle and while facts are written, and how many more are answered for many clients at once.
 
 The whole service is started (Redis, front end, worker) and asked over HTTP, one fact a question, on the same cores as
 the clients. Each client asks its next question when it has the answer to the last one. While editing, only questions
@@ -53,7 +53,7 @@ class Row:
 
 
 def cases(model: str, seed: int) -> tuple[list[Question], list[Fact]]:
-    """Questions for what the bundled model knows, and facts that it does not hold, in a seeded order."""
+    """Questions about facts that the bundled model knows, and the same facts with new objects, in a seeded order."""
     records = json.loads((bundled(model) / "facts.json").read_text(encoding="utf-8"))
     random.Random(seed).shuffle(records)
     questions, facts = [], []
@@ -68,14 +68,14 @@ def cases(model: str, seed: int) -> tuple[list[Question], list[Fact]]:
 
 
 async def wait(seconds: float) -> tuple[float, float]:
-    """Let the clients ask for so long."""
+    """Let the clients ask for so long; return when that began and ended."""
     begin = time.perf_counter()
     await asyncio.sleep(seconds)
     return begin, time.perf_counter()
 
 
 async def edit(url: str, batches: Iterable[Sequence[Fact]]) -> tuple[float, float]:
-    """Write the batches, one after another; the first and the last moment at which one was seen running.
+    """Write the batches, one after another; return the first and the last moment at which one was seen running.
 
     Raises:
         RuntimeError: a job did not succeed.

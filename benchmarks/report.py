@@ -31,7 +31,7 @@ class Bound:
 
     @property
     def met(self) -> bool:
-        """NaN meets nothing."""
+        """Whether the value is within the limit; NaN is not."""
         return self.value >= self.limit if self.at_least else self.value <= self.limit
 
     def __str__(self) -> str:

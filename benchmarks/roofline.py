@@ -66,7 +66,7 @@ def measure(work: Workload, peak: float, repeats: int) -> Row:
 
 
 def bounds(rows: Sequence[Row]) -> list[Bound]:
-    """Of the random models alone."""
+    """One bound for each random model; the bundled ones have none."""
     random_rows = [row for row in rows if row.model not in NAMES]
     return [Bound(f"{row.model}, fraction of peak", row.fraction, FRACTION, at_least=True) for row in random_rows]
 

@@ -85,7 +85,7 @@ def timed(what: Callable[[], Tensor]) -> tuple[float, Tensor]:
 
 
 def bounds(rows: Sequence[Row]) -> list[Bound]:
-    """Speed at one place of the table, agreement at all."""
+    """A bound on speed for one row, and on agreement for every row."""
     judged = [row for row in rows if (row.width, row.earlier) == (AT_WIDTH, AT_EARLIER)]
     return [
         *(

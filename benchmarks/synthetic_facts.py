@@ -57,7 +57,7 @@ def _name(dice: random.Random) -> str:
 
 
 def trained_tokenizer(seed: int) -> PreTrainedTokenizerFast:
-    """A byte-level BPE tokenizer that has read some such facts and the contexts."""
+    """A byte-level BPE tokenizer trained on a thousand such facts and the contexts."""
     inner = Tokenizer(models.BPE())
     inner.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     inner.decoder = decoders.ByteLevel()

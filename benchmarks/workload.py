@@ -57,7 +57,7 @@ def random_workload(
 ) -> Workload:
     """A random model of that shape under its published preset (else the generic one), with made-up facts.
 
-    A random model believes nothing: no fact converges early, and each takes all its gradient steps.
+    In a random model no fact converges early, and each takes all its gradient steps.
     """
     live = EditableModel.of(random_model(shape, device, dtype, seed), trained_tokenizer(seed))
     preset = find_preset(shape, live.depth)

@@ -16,20 +16,20 @@ HEAD = """\
 Made from `app/settings.py` and `workers/settings.py` by `make docs`; change those, not this page.
 
 The front end and the workers take their settings from variables of the environment; a worker also from options, which
-go before the variables. A variable that is set to nothing counts as not set. What is invalid refuses to start, and a
-variable that looks like one of these and is none is told of by a warning at the start. `PALIMPSEST_REDIS_URL`,
+override the variables. An empty variable counts as not set. With an invalid setting a process does not start. A
+variable that looks like a setting and is none causes a warning at the start. `PALIMPSEST_REDIS_URL`,
 `PALIMPSEST_DATA_DIR` and `PALIMPSEST_LOG_DIR` are for both sides.
 """
 FRONT_END = "## Front end\n\n`uvicorn --factory app.main:create_app`, or `palimpsest serve`.\n"
-WORKER = "## Worker\n\n`python -m workers`, one for each model or more.\n"
+WORKER = "## Worker\n\n`python -m workers`, at least one for each model.\n"
 COMPOSE = """\
 ## docker-compose.yml
 
-It gives the containers what is above, and takes itself:
+It sets some of the variables above for its containers, and reads `PALIMPSEST_DEFAULT_MODEL` and:
 
 | variable | meaning |
 |---|---|
-| `PALIMPSEST_REDIS_PASSWORD` | letters and digits; has to be set |
+| `PALIMPSEST_REDIS_PASSWORD` | letters and digits; required |
 | `PALIMPSEST_MODEL` | a bundled model's folder, or a hub id |
 | `PALIMPSEST_BIND` | the host's address that the front end is published on |
 """

@@ -14,7 +14,7 @@ def sha256(data: bytes) -> str:
 
 
 def with_digest(name: str, data: bytes) -> dict[str, bytes]:
-    """``data`` as the file ``name``, after the file that ``read_checked`` and ``sha256sum --check`` need."""
+    """The files to write, in order: the digest for ``read_checked`` and ``sha256sum --check``, then ``data`` itself."""
     return {digest_name(name): f"{sha256(data)}  {name}\n".encode(), name: data}
 
 
@@ -44,7 +44,7 @@ def read_checked(path: Path, shown: str) -> bytes:
 
 
 def check_bytes(data: bytes, digest: str, size: int, shown: str) -> bytes:
-    """``data``, which has this SHA-256 and this size in bytes.
+    """Return ``data`` if it has this SHA-256 and this size in bytes.
 
     Raises:
         DamagedVersion: it has not.

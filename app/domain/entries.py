@@ -1,4 +1,4 @@
-"""The names of what stands in an edit log, relative to the log's own place; never made of anything a caller sends."""
+"""The names of folders and pages in an edit log, relative to the model's folder; no caller's text is part of them."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ BASE = "base.json"
 
 
 DIGITS = 8
-"""Of an entry's number, as its folder is named."""
+"""Digits of an entry's number in the name of its folder."""
 
 
 class Shelf(StrEnum):
-    """Where entries stand that are published once, under a version's number."""
+    """A kind of entries, and the folder that holds them. Each entry is published once, under a version's number."""
 
     VERSIONS = "versions"
     SNAPSHOTS = "snapshots"

@@ -55,7 +55,7 @@ class PalimpsestError(Exception):
 
     Args:
         detail: one sentence for a person; says what went wrong and what would be right. It stands in log lines too, so
-            it never has the text of a fact or a question: that is the value's to show.
+            it never has the text of a fact or a question: that goes into ``value``.
         field: dotted path of the offending field in the request (``facts.3.prompt``), or None.
         value: the offending value, or None.
     """
@@ -67,7 +67,7 @@ class PalimpsestError(Exception):
     def __init_subclass__(
         cls, *, status: int | None = None, code: str | None = None, retry_after: int | None = None
     ) -> None:
-        """``code``: callers rely on it; the class's name in small letters, unless it is said. The rest is inherited."""
+        """``code``, which callers rely on, is by default the class's name in snake case; the others are inherited."""
         cls.code = code or re.sub(r"(?<!^)(?=[A-Z])", "_", cls.__name__).lower()
         cls.status = cls.status if status is None else status
         cls.retry_after = cls.retry_after if retry_after is None else retry_after
@@ -161,7 +161,7 @@ class UnknownFact(NotFound):
 
 
 class Conflict(PalimpsestError, status=409):
-    """Somebody else changed, or holds, what this wanted to change."""
+    """The state of the job, the model or its edit log does not allow what was asked."""
 
 
 class RequestInFlight(Conflict):
@@ -193,7 +193,7 @@ class PreconditionFailed(PalimpsestError, status=412):
 
 
 class Unavailable(PalimpsestError, status=503, retry_after=5):
-    """Something the service needs is away; the same request may succeed later."""
+    """Something the service needs is away, or a queue is full; the same request may succeed later."""
 
 
 class RedisUnavailable(Unavailable):
@@ -201,7 +201,7 @@ class RedisUnavailable(Unavailable):
 
 
 class ModelUnavailable(Unavailable):
-    """No live worker serves this model."""
+    """No live worker serves this model, or none gave an answer."""
 
 
 class VersionNotReached(Unavailable, retry_after=1):
@@ -221,7 +221,7 @@ class NonFiniteUpdate(JobFailed):
 
 
 class DeadlineExceeded(JobFailed):
-    """The edit took longer than the worker's deadline."""
+    """The job took longer than the worker's deadline."""
 
 
 class ExportFailed(PalimpsestError):

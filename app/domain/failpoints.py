@@ -64,7 +64,7 @@ class Action(StrEnum):
 
 
 class Tripped(Exception):
-    """An error that nobody foresaw, on purpose."""
+    """What ``Action.RAISE`` raises: an error that no code expects."""
 
 
 @dataclass(slots=True)
@@ -106,11 +106,11 @@ def traps(text: str) -> dict[Point, Trap]:
 
 
 _TRAPS: dict[Point, Trap] = traps(os.environ.get(VARIABLE, ""))
-"""Of the process: a failpoint is reached in code that has nobody to hand it anything."""
+"""Global to the process, since the code that reaches a failpoint is given no argument for it."""
 
 
 def failpoint(point: Point) -> None:
-    """Say that ``point`` is reached."""
+    """Do what is armed at ``point``, if anything is. Called where the point is reached."""
     if _TRAPS and (trap := _TRAPS.get(point)):
         trap.reach(point)
 

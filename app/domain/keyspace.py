@@ -1,4 +1,7 @@
-"""Every Redis key name, in one place. RQ's own keys (``rq:*``) are RQ's business."""
+"""The names of all our keys in Redis, and of the queues.
+
+RQ names its own keys (``rq:*``); some of them ``app/jobs/queue`` and ``workers/queue`` write as well.
+"""
 
 from __future__ import annotations
 
@@ -29,7 +32,7 @@ def era(model: str) -> str:
 
 
 def idempotency(digest: str) -> str:
-    """What came with one ``Idempotency-Key``, by the key's SHA-256."""
+    """Fingerprint of the request that came with an ``Idempotency-Key``, by the key's SHA-256."""
     return f"{PREFIX}:idempotency:{digest}"
 
 
@@ -39,12 +42,12 @@ def progress(job_id: str) -> str:
 
 
 def cancel(job_id: str) -> str:
-    """Durable flag: present when the job was asked to stop."""
+    """Flag, present when the job was asked to stop; it expires, but the journal keeps the request."""
     return f"{PREFIX}:cancel:{job_id}"
 
 
 def epoch(model: str) -> str:
-    """Counter of leaders of the model's edit log (INCR)."""
+    """Counter (INCR) of the model's leaders: the least epoch for the next one, unless the edit log has a later one."""
     return f"{PREFIX}:epoch:{model}"
 
 

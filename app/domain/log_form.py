@@ -42,7 +42,7 @@ class Formatter(logging.Formatter):
         """All that is shown of a record, which stays as it is for other handlers."""
         shown = logging.makeLogRecord(record.__dict__)
         shown.msg, shown.args = on_one_line(_message(record)), None
-        shown.exc_text = None  # another formatter's, with the words
+        shown.exc_text = None  # made by another formatter, with the exception's message
         return super().format(shown)
 
     def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802 - logging's name

@@ -19,8 +19,8 @@ logger = logging.getLogger(__name__)
 def set_up_logging(level: str) -> None:
     """All loggers to standard error, in one form; libraries only from warnings on.
 
-    uvicorn's lines join them, from the level and with the access log that its own options say. What ends a thread or
-    the process is told in the same way. Nothing is done if the root logger has a handler: then logging is the host's.
+    uvicorn's lines join them, from the level and with the access log that its own options say. An exception that
+    ends a thread or the process is logged too. Does nothing if the root logger has a handler: the host set up logging.
     """
     if logging.getLogger().handlers:
         return

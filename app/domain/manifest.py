@@ -1,4 +1,4 @@
-"""What the edit log says in words: of the base model, and of every version. Tensors are files beside it."""
+"""The edit log's records of the base model and of every version, as JSON. Tensors are in files beside them."""
 
 from __future__ import annotations
 
@@ -152,6 +152,6 @@ class Manifest(Draft):
         """The draft with what the log adds.
 
         Raises:
-            pydantic.ValidationError: for instance, a file has no fit name.
+            pydantic.ValidationError: for instance, the name of a file is not allowed.
         """
         return cls.model_validate({**draft.__dict__, **rest})

@@ -16,9 +16,9 @@ LONGEST_TEXT = 200
 MOST_ITEMS = 8
 DEEPEST = 3
 LARGEST_INTEGER = 2**53
-"""From here on readers of JSON that keep numbers as doubles would see another one."""
+"""From here on a reader of JSON that uses doubles would get another number; such numbers are sent as text."""
 EXCERPT = 30
-"""Characters of a body that is not JSON, before and after the fault, which are told."""
+"""Characters shown of a body that is not JSON, before and after the fault."""
 
 
 class FieldError(Reply):
@@ -82,7 +82,7 @@ def problem_of_validation(found: Sequence[Mapping[str, Any]], body: object) -> V
 
 
 def _repeated(error: Mapping[str, Any], found: Sequence[Mapping[str, Any]]) -> bool:
-    """Whether a container is only said to be too short because what it holds is at fault."""
+    """Whether an error only follows from another one inside the same container, such as that it is too short."""
     place = error["loc"]
     return any(len(each["loc"]) > len(place) and each["loc"][: len(place)] == place for each in found)
 
@@ -108,7 +108,7 @@ def _field_error(error: Mapping[str, Any], body: object) -> FieldError:
 
 
 def error_of(problem: Problem) -> PalimpsestError:
-    """The error that a worker reported, rebuilt by its code; a strange one joins the nearest branch."""
+    """The error that a worker reported, rebuilt by its code; if that is unknown, the base class of its status."""
     for kind in error_classes():
         if (kind.code, kind.status) == (problem.code, problem.status):
             break

@@ -1,7 +1,7 @@
 """What the settings of the front end and of the workers have in common.
 
 A setting comes from the variable of the environment that bears its name: ``PALIMPSEST_<NAME>`` for what both sides
-share, and each side's own prefix for all else. A variable with our prefix that is no setting is told of, not obeyed.
+share, and each side's own prefix for all else. A variable with our prefix that is no setting causes a warning.
 """
 
 from __future__ import annotations
@@ -43,13 +43,13 @@ NO_SETTINGS = frozenset(
 """Variables with our prefix that are known and belong to neither side's settings."""
 
 ALIKE = 0.7
-"""From how much of a name on (difflib's ratio) another one counts as a slip of the pen."""
+"""Least similarity (difflib's ratio) at which an unknown name is taken for a misspelt setting."""
 
 REDIS_SCHEMES = ("redis", "rediss", "unix")
 
 
 def _redis_url(url: str) -> str:
-    """The URL, if it can name a Redis server. What redis-py makes of its options is seen when it connects."""
+    """The URL, if it can name a Redis server. redis-py checks its options when it connects."""
     parts = urlsplit(url)
     if parts.scheme not in REDIS_SCHEMES or not url.startswith(f"{parts.scheme}://"):
         raise ValueError("a Redis URL begins with redis://, rediss:// or unix://")
@@ -103,7 +103,7 @@ class SharedSettings(BaseSettings):
         dotenv_settings: PydanticBaseSettingsSource,
         file_secret_settings: PydanticBaseSettingsSource,
     ) -> tuple[PydanticBaseSettingsSource, ...]:
-        """What is given, and then the environment; pydantic's own source knows only one prefix."""
+        """Arguments first, then the environment, by a source of our own: pydantic's knows only one prefix."""
         return init_settings, _Variables(settings_cls)
 
     @model_validator(mode="before")
@@ -146,8 +146,8 @@ def unknown_variables(
 ) -> Iterator[tuple[str, str | None]]:
     """Each variable with our prefix that is no setting, in order, and the one that is probably meant.
 
-    What belongs to the other side is the other side's to tell: the front end passes over the workers' prefix; a worker,
-    over all that has not its own prefix, unless it resembles a setting that both share.
+    The other side's variables are left to the other side: the front end ignores those with the workers' prefix; a
+    worker ignores those without it, unless they resemble a setting that both share.
     """
     own = settings.model_config.get("env_prefix", PREFIX)
     known = {settings.variable(name) for name in settings.model_fields}

@@ -1,1 +1,1 @@
-"""The way in for all that changes or exports a model: refused, or accepted and on disk; and what became of it."""
+"""Jobs: requests that change or export a model are checked, accepted, written down, queued and reported on."""

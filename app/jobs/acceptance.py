@@ -1,4 +1,4 @@
-"""The way in for all that changes or exports a model: everything that may refuse it is asked before it is accepted."""
+"""Accepting requests that change or export a model: every check that may refuse one runs before it is accepted."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from app.settings import Settings
 
 
 class Acceptance:
-    """Accepts what a job can do, or says why not."""
+    """Accepts requests as jobs, or raises why not."""
 
     def __init__(self, jobs: Jobs, fleet: Fleet, logs: EditLogs, keys: IdempotencyKeys, settings: Settings) -> None:
         self._jobs = jobs
@@ -32,14 +32,15 @@ class Acceptance:
         self._max_facts = settings.max_facts
 
     def accept(self, request: AnyJobRequest, conditions: Conditions, model: str | None = None) -> Job:
-        """Have a request carried out once; return its job, which is the first one's where the request comes again.
+        """Accept a request, to be carried out once, and return its job; a repeated request gets the job of the first.
 
         Args:
-            model: the one that it was sent to; None where the request itself says which, or one alone is served.
+            model: the one that the path names; None: the one that the body names, else what ``Fleet.resolve`` chooses.
 
         Raises:
             RequestError: of the kind that fits, with the field and the value at fault.
-            UnknownVersion, UnknownFact, InseparableFacts, CompactedVersion: the model's log has not what it takes.
+            UnknownModel: no such model is known.
+            UnknownVersion, UnknownFact, InseparableFacts, CompactedVersion: the model's log lacks what it needs.
             RequestInFlight: the first request with its key is not answered yet.
             PreconditionFailed: the model is at another version.
             Unavailable: no worker serves the model, its queue is full, or the request could not be written down.
@@ -56,7 +57,7 @@ class Acceptance:
         return self._once(text, conditions, lambda job_id: self._submit(job_id, named, request, conditions.if_match))
 
     def take_out(self, job: str, conditions: Conditions) -> Job:
-        """Have all facts of an earlier edit taken out that have not been yet, once; all else as ``accept``.
+        """Revert all facts of an earlier edit that have not been taken out yet, once; all else as ``accept``.
 
         Raises:
             UnknownJob: there is no such job. Conflict: it has written no facts, or not yet.
@@ -68,10 +69,10 @@ class Acceptance:
         )
 
     def _once(self, text: Callable[[], str], conditions: Conditions, submit: Callable[[str], Job]) -> Job:
-        """The job that ``submit`` makes under an id; that of the first request where one comes again.
+        """The job that ``submit`` makes under its id; if the request repeats an earlier one, the job of that one.
 
-        text: tells what is asked for, whatever the spacing and the order of the fields in the body that came; only of
-            a request with a key, since a batch may be long.
+        text: gives the request in one form, whatever the spacing and the order of fields in the body. It is called
+            only if there is a key, since a batch may be long.
         """
         if (key := conditions.key) is None:
             return submit(token_hex(8))

@@ -1,4 +1,4 @@
-"""What may refuse a request before it is accepted, by its kind. A new kind of job joins ``CHECKS``."""
+"""What is checked before a request is accepted, by its kind. A new kind of job needs a line in ``CHECKS``."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def _revert(_: Fleet, log: LogReader, revert: Revert) -> None:
 
 
 def _export(_: Fleet, log: LogReader, export: Export) -> None:
-    """It needs the same tensors as going back to its version does."""
+    """An export needs the same tensors as a rollback to its version does."""
     if export.version is not None:
         log.check_rollback(export.version)
 

@@ -1,4 +1,4 @@
-"""What a request that changes or exports a model may say beside its body."""
+"""What the headers of a request that changes or exports a model may ask for."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Conditions:
-    """Under which a request is to be carried out.
+    """The conditions under which a request is carried out.
 
     Attributes:
-        key: what tells the request from all others, so that it may come again, if the caller has said so.
-        if_match: the entity tags of which the model's version must have one, now and when the job's turn comes.
+        key: the caller's ``Idempotency-Key``, by which a repeated request is recognised; None: no key.
+        if_match: entity tags, one of which must be the model's version, now and when the job's turn comes; None: any.
     """
 
     key: str | None = None

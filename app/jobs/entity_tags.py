@@ -18,7 +18,7 @@ def entity_tag(version: int) -> str:
 
 
 def expected_version(if_match: str | None, model: str, version: int) -> int | None:
-    """The version that a change insists on, of a model that is at ``version``; None if on none.
+    """The version that ``If-Match`` demands of a model that is at ``version``; None if any will do.
 
     A weak tag matches nothing, as RFC 9110 has it in section 13.1.1.
 

@@ -1,8 +1,8 @@
 """``Idempotency-Key``: a request that is sent again is answered with the job of the first one.
 
-After draft-ietf-httpapi-idempotency-key-header. A request's job gets its id from key and body, so that queue, journal
-and edit log recognise it, whatever became of this memory; and they recognise the key where it comes with another body.
-What is kept here tells the same at once, also while the first request is not answered yet.
+After draft-ietf-httpapi-idempotency-key-header. The id of a request's job is made from key and request. So queue,
+journal and edit log recognise a repeated request, and a key that comes with another one, even if Redis has lost the
+keys. The keys in Redis give the same answers sooner, and also while the first request is not answered yet.
 """
 
 from __future__ import annotations
@@ -30,9 +30,9 @@ logger = logging.getLogger(__name__)
 
 HEADER = "Idempotency-Key"
 HALF = 24
-"""Hexadecimal digits of a job's id that tell the key."""
+"""Hexadecimal digits of a job's id that are made from the key; as many are made from the request."""
 LONGER_THAN_A_QUESTION_S = 60
-"""What an unanswered request may take beside one question to a worker."""
+"""Seconds for which an unanswered request holds its key, beside those of one question to a worker."""
 
 _RELEASE = "if redis.call('GET', KEYS[1]) == ARGV[1] then redis.call('DEL', KEYS[1]) end"
 
@@ -72,7 +72,7 @@ class IdempotencyKeys:
             logger.warning("idempotency key not kept: %s", error)
 
     def _fingerprint(self, name: str) -> str | None:
-        """What came with the key; None if that has just been forgotten."""
+        """The fingerprint kept with the key; None if the key has just expired or been released."""
         held = cast("bytes | None", self._redis.get(name))
         return None if held is None else held.decode().partition(" ")[0]
 
@@ -89,7 +89,7 @@ class EarlierRequests:
         """Return if no job that came with this key waits, runs, or ended within the time that a key is remembered.
 
         Raises:
-            IdempotencyKeyReused: one does or did. The request at hand is another one: its own job is not known.
+            IdempotencyKeyReused: one does or did. It came with another request: the job of this one is not known.
         """
         begins = _begin_of_jobs(key)
         if self._journal.any_of(begins, time.time() - self._ttl_s) or self._committed(begins):
@@ -105,7 +105,7 @@ class EarlierRequests:
 
 
 def job_of(key: str, fingerprint: str) -> str:
-    """The id of the job of a request with this key: one half tells the key, the other half the request."""
+    """The id of the job of a request with this key: one half is made from the key, one from key and fingerprint."""
     return _begin_of_jobs(key) + hashlib.sha256(f"{key}\n{fingerprint}".encode()).hexdigest()[:HALF]
 
 

@@ -1,7 +1,7 @@
-"""Jobs: accepted here, run by the workers, and answered for until they are forgotten.
+"""Jobs: accepted here, run by the workers, and reported on until they are forgotten.
 
-RQ is the queue that delivers. The journal has what was accepted and has not ended, so that it can be queued again
-when Redis has lost it. The edit log is what happened.
+RQ delivers them. The journal has those that were accepted and have not ended, so that they can be queued again if
+Redis loses them. The edit log says which of them made a version.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ logger = logging.getLogger(__name__)
 
 
 class Jobs:
-    """Submits what was checked, and tells what became of it."""
+    """Submits checked requests as jobs, and reports on them."""
 
     def __init__(self, redis: Redis, logs: EditLogs, settings: Settings) -> None:
         self._queue = JobQueue(redis, settings)
@@ -39,10 +39,10 @@ class Jobs:
         self._settings = settings
 
     def submit(self, accepted: AcceptedJob) -> Job:
-        """Accept what was checked; a model's jobs take their turns in the order of submission.
+        """Accept a checked request; a model's jobs take their turns in the order of submission.
 
         When this returns, the job is on disk, and will be queued again if Redis loses it. After an error it is not
-        queued, nor will it be; ``docs/durability.md`` tells of the one case in which that cannot be said.
+        queued and will not be. ``docs/durability.md`` names the two cases in which the disk fails and this is not so.
 
         Raises:
             Unavailable: the model's queue is full, or the job could not be written down.
@@ -74,7 +74,7 @@ class Jobs:
         return self._views.accepted(accepted) if queued is None else self._views.queued(queued)
 
     def find(self, job_id: str) -> Job | None:
-        """What is known of a job that was accepted, if it was: only queued does not count, since Redis may lose it."""
+        """The job, if it was accepted or has ended. One that is only queued does not count, since Redis may lose it."""
         on_disk = self._journal.find(job_id) is not None
         try:
             job = self.view(job_id)
@@ -93,7 +93,7 @@ class Jobs:
 
         Raises:
             UnknownJob: there is no such job.
-            Conflict: it has not committed, or never will.
+            Conflict: it has not committed a version, never will, or is no edit.
         """
         job = self.view(job_id)
         if job.version is None:
@@ -107,8 +107,8 @@ class Jobs:
     def cancel(self, job_id: str) -> Job:
         """Have a job leave no trace: one that waits is cancelled at once, one that runs ends at its next step.
 
-        One that was queued before a flush or restart of Redis is cancelled when its turn comes: a worker may have been
-        at it since before, and says so then.
+        One that was queued before a flush or restart of Redis is cancelled when its turn comes: until then it is not
+        known whether a worker has it already.
 
         Raises:
             UnknownJob: there is no such job.
@@ -116,7 +116,7 @@ class Jobs:
         """
         job = self.view(job_id)
         if not job.status.final:
-            self._journal.cancel(job.model, job_id)  # first, so that whoever queues it again knows
+            self._journal.cancel(job.model, job_id)  # first, so that a recovery queues it as cancelled
             self._queue.cancel(job.model, job_id)
             job = self.view(job_id)
             if job.status is JobStatus.CANCELLED or not job.status.final:
@@ -133,21 +133,21 @@ class Jobs:
             try:
                 self.recover(model)
                 self._note_ends(model)
-            except (PalimpsestError, OSError) as error:  # the others are looked after all the same
+            except (PalimpsestError, OSError) as error:  # go on with the other models
                 logger.warning("accepted jobs not looked after: %s", error, extra={"model": model})
         self._journal.forget(time.time() - self._settings.result_ttl_s)
 
     def recover(self, model: str) -> str:
         """Queue again, in the order of acceptance and under their own ids, the model's jobs that Redis has lost.
 
-        Several front ends may do so at the same time. A job that a worker is still at may be delivered once more;
-        the worker finds it ended.
+        Several front ends may do so at the same time. A job that a worker still runs may be delivered once more; the
+        worker then finds that it has ended.
 
         Returns:
             The era of Redis in which all of them are queued.
         """
         while True:
-            with suppress(EraOver):  # those queued already are lost, and none may go before them
+            with suppress(EraOver):  # the jobs queued in it are lost, and no later one may overtake them
                 era = self._queue.era(model)  # before the journal is read, which has all that was lost until then
                 self._queue_again(model, era)
                 return era
@@ -192,6 +192,6 @@ class Jobs:
         try:
             return self._queue.put(accepted, era)
         except CONNECTION_LOST as error:
-            # It is queued or it is not. It will be: from here on the journal answers for it.
+            # Nobody knows whether it is queued. If not, it will be: the journal has it from here on.
             logger.warning("not known to be queued: %s", error, extra={"job_id": accepted.job, "model": accepted.model})
             return None

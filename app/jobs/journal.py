@@ -31,7 +31,7 @@ NUMBER = 12
 
 
 class AcceptedJob(Record):
-    """An edit, a rollback, a revert or an export, that a caller was promised: done once, or its job says why not."""
+    """A job of any kind that was promised to a caller: it is done once, or its outcome says why not."""
 
     job: JobId
     model: Name
@@ -73,7 +73,7 @@ class AcceptedJournal:
             yield
             durable_files.rename(unseen, name)
         except BaseException:  # whatever it is: clean up, and raise it again
-            unseen.with_name(name).unlink(missing_ok=True)  # there if only its name is not known to be on disk
+            unseen.with_name(name).unlink(missing_ok=True)  # it was renamed, but the name is not known to be on disk
             raise
         finally:
             unseen.unlink(missing_ok=True)  # there still if it failed
@@ -99,7 +99,7 @@ class AcceptedJournal:
             yield from islice(filter(None, written), 1)
 
     def find(self, job: str) -> AcceptedJob | None:
-        """The same, of whatever model."""
+        """What was accepted as this job, whatever its model; None if none was, or it is known to have ended."""
         return next((accepted for model in self.models() if (accepted := self.read(model, job))), None)
 
     def cancel(self, model: str, job: str) -> None:
@@ -110,7 +110,7 @@ class AcceptedJournal:
                 durable_files.replace_file(path, cancelled.model_dump_json().encode())
 
     def end(self, job: Job) -> None:
-        """Note how an accepted job ended. One that committed a version is told of by the edit log.
+        """Note how an accepted job ended; nothing is noted of one that committed a version, which the edit log has.
 
         Raises:
             OSError: it could not be written down, and still counts as accepted.
@@ -131,7 +131,7 @@ class AcceptedJournal:
         return None
 
     def any_of(self, begins: str, since: float) -> bool:
-        """Whether a job whose id begins so has not ended, or ended without a version since then (Unix seconds)."""
+        """Whether a job whose id begins so has not ended, or ended without a version after ``since`` (Unix seconds)."""
         if any(job.startswith(begins) for model in self.models() for job in self.jobs(model)):
             return True
         return any(_changed(path) >= since for path in self._root.glob(f"*/{ENDED}/{begins}*.json"))
@@ -160,7 +160,7 @@ def _read(path: Path) -> AcceptedJob | None:
 
 
 def _changed(path: Path) -> float:
-    """When a file was written (Unix seconds); long ago, if it has just been forgotten."""
+    """When a file was written (Unix seconds); minus infinity if it has just been removed."""
     try:
         return path.stat().st_mtime
     except FileNotFoundError:
@@ -177,6 +177,6 @@ def _names(folder: Path) -> dict[str, list[str]]:
 
 
 def _next_number(folder: Path) -> int:
-    """After those that count as accepted, and those that may soon."""
+    """One more than the numbers of all jobs that are accepted or being accepted."""
     visible = (name.removeprefix(durable_files.HIDDEN)[:NUMBER] for name in os.listdir(folder))  # noqa: PTH208
     return max((int(number) for number in visible if number.isdecimal()), default=0) + 1

@@ -12,7 +12,7 @@ logger = logging.getLogger(__name__)
 
 
 class Recovery:
-    """Runs for as long as the context lasts. Whatever goes wrong, there is a next time."""
+    """A thread that runs as long as the context lasts; after an error, which is logged, it tries again."""
 
     def __init__(self, jobs: Jobs, interval_s: float) -> None:
         self._jobs = jobs

@@ -1,7 +1,7 @@
-"""What is told of a job, put together from the edit log, the queue and the journal.
+"""Jobs as callers see them, put together from the edit log, the queue and the journal.
 
-Where they disagree, the log decides. Whoever is told that a job has ended can rely on it: its end is noted first, and
-it is never queued again.
+Where these disagree, the log decides. A job's end is noted in the journal before a caller is told of it, so that the
+job is not queued again; if the disk refuses the note, an error is logged.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ logger = logging.getLogger(__name__)
 
 
 class JobViews:
-    """Jobs as callers see them."""
+    """Makes a ``Job`` of what each of the three knows, and notes ends."""
 
     def __init__(self, queue: JobQueue, journal: AcceptedJournal, logs: EditLogs) -> None:
         self._queue = queue
@@ -45,7 +45,7 @@ class JobViews:
         return self._noted(job) if job.status.final else job
 
     def committed(self, job_id: str) -> Job | None:
-        """A job of which nothing is left but the version that it made, if it made one."""
+        """A job as the version that it made tells of it; None if it made none."""
         if (found := self._logs.find_job(job_id)) is None:
             return None
         model, manifest = found
@@ -54,7 +54,7 @@ class JobViews:
         return self._noted(Job(id=job_id, kind=kind, model=model, facts=facts, ended=manifest.created, **told))
 
     def accepted(self, accepted: AcceptedJob, position: int | None = None) -> Job:
-        """A job that has just been accepted, or of which no more is left than that."""
+        """A job that has just been accepted, or that only the journal knows."""
         return Job(
             id=accepted.job,
             kind=accepted.change.kind,
@@ -66,7 +66,7 @@ class JobViews:
         )
 
     def _outcome(self, queued: Queued) -> tuple[JobOutcome, datetime | None]:
-        """What the log says, else what the queue says; and since when."""
+        """What the log says, else what the queue says; and when the job ended."""
         if queued.outcome.version is None and (manifest := self._logs.of(queued.model).find_job(queued.id)):
             return manifest.outcome, manifest.created
         return queued.outcome, queued.ended

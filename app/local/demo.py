@@ -1,4 +1,4 @@
-"""The main job, shown: ask, edit a dozen real facts over HTTP, ask again."""
+"""The demo: ask, edit a dozen real facts over HTTP, ask again."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ JOB_TIMEOUT_S = 240.0
 
 
 def demo_facts() -> EditBatch:
-    """A dozen facts about the real world, made wrong, each with a paraphrase and a neighbour."""
+    """A dozen facts about the real world with false objects, each with a paraphrase and a neighbour."""
     text = resources.files("app.local").joinpath("demo_facts.json").read_text(encoding="utf-8")
     return EditBatch.model_validate_json(text)
 
@@ -36,7 +36,7 @@ class Demo:
         self._batch = demo_facts().model_copy(update={"model": model})
 
     def run(self) -> bool:
-        """Ask, edit, ask again, show; whether enough facts hold."""
+        """Ask, edit, ask again, and print both; return whether enough facts hold."""
         with self._http:
             before = self._ask()
             job = self._edit()

@@ -135,7 +135,7 @@ def _launch(program: Path, data_dir: Path, address: _Address) -> subprocess.Pope
         "daemonize no",
         "appendonly yes",
         "appendfsync always",
-        "aof-load-truncated yes",  # a last record torn by a crash was never answered for
+        "aof-load-truncated yes",  # a last record cut off by a crash was never acknowledged
         'save ""',
         "maxmemory-policy noeviction",
         'logfile ""',  # standard output: what it says before it has read this goes to the same file
@@ -154,7 +154,7 @@ def _launch(program: Path, data_dir: Path, address: _Address) -> subprocess.Pope
 
 
 def _client(url: str) -> Redis:
-    """A client that asks once and does not wait long."""
+    """A client that never retries, and waits for two seconds at most."""
     return Redis.from_url(url, socket_timeout=2, socket_connect_timeout=2, retry=Retry(NoBackoff(), 0))
 
 
@@ -194,7 +194,7 @@ def _stop_orphan(data_dir: Path, timeout_s: float) -> None:
 
 
 def _stop(process: subprocess.Popen[bytes], timeout_s: float) -> None:
-    """End exactly this process, kindly at first; a second Ctrl-C meanwhile makes it quick."""
+    """Stop exactly this process: by SIGTERM, then by SIGKILL after the timeout or a second Ctrl-C."""
     try:
         process.terminate()
         with suppress(subprocess.TimeoutExpired):

@@ -35,7 +35,7 @@ class StackSettings:
     """What to start.
 
     logs: a file that the processes write to, or None for the terminal.
-    replicas: workers a model besides the one that leads; any of them takes the lead when that one dies.
+    replicas: workers for each model beside its leader; one of them takes over when the leader dies.
     """
 
     models: tuple[str, ...]
@@ -92,7 +92,7 @@ class Stack:
         self._await_ready()
 
     def supervise(self) -> None:
-        """Wait for ever, and start again what ends: a worker that died takes up its job where the log left it."""
+        """Restart every process that ends, for ever; a restarted worker replays the log and does its job again."""
         while True:
             time.sleep(RESTART_PAUSE_S)
             for child in self._children:
@@ -101,7 +101,7 @@ class Stack:
                     child.process = self._popen(child.command)
 
     def stop(self) -> None:
-        """Stop what was started: workers first, so that they can still say goodbye to Redis."""
+        """Stop what was started, workers first; Redis still runs, so that they can delete their cards there."""
         for child in reversed(self._children):
             if child.process.poll() is None:
                 child.process.send_signal(signal.SIGTERM)

@@ -44,16 +44,16 @@ def _conditions(
             pattern=r'^("[\x20\x21\x23-\x7e]+"|[\x21\x23-\x7e]+)$',
             max_length=200,
             description="A key of your choice, quoted or not, so that the request can be sent again: the same body "
-            "gets the same job. Remembered for a day by default; a job that committed a version answers to it for "
-            "ever.",
+            "gets the same job. Remembered for a day by default; if the job committed a version, as long as the edit "
+            "log exists.",
         ),
     ] = None,
     if_match: Annotated[
         str | None,
         Header(
             alias=IF_MATCH,
-            description="A version in quotes, as `ETag` has it. Unless the model is at it, both now and when the "
-            "job's turn comes, nothing happens.",
+            description="A version in quotes, as `ETag` has it. The request is carried out only if the model is at it, "
+            "both now and when the job's turn comes.",
         ),
     ] = None,
 ) -> Conditions:

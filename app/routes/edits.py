@@ -1,4 +1,4 @@
-"""Facts in."""
+"""Edits: a batch of facts is queued as a job."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Versions out: written down as files for others to load."""
+"""Exports: a version is written as files that other programs can load."""
 
 from __future__ import annotations
 
@@ -27,7 +27,8 @@ def export_version(
 ) -> Job:
     """Write a version down: a whole model (`merged`), an adapter for the base model (`peft`), or the bare `updates`.
 
-    It takes its turn among the model's edits, makes no version, and is loaded again and compared before it is finished.
-    The worker writes it under its own data directory; the job's `exported` says where, and how it compares.
+    The job takes its turn among the model's jobs, notes the version in service then, and runs beside the edits that
+    follow. It makes no version; what it wrote is loaded again and compared before it is finished. The worker writes
+    under its own data directory; the job's `exported` says where, and how the export compares.
     """
     return followed(acceptance.accept(export, conditions, model), response)

@@ -1,4 +1,4 @@
-"""For those who watch the service."""
+"""Liveness, readiness and metrics."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What became of the edits."""
+"""Jobs: their status and outcome, and how to cancel one."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is served, and what was served and still has a log."""
+"""The models that are served, and those that were served and still have an edit log."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ router = APIRouter(tags=["models"])
 
 @router.get("/models", responses=problems())
 def list_models(fleet: FleetDep, logs: LogsDep) -> ModelList:
-    """All models, live or only remembered, with their newest version and their live workers."""
+    """All models that are live or have an edit log, with their newest version and their live workers."""
     workers = fleet.workers()
     names = sorted({*logs.models(), *(card.model for card in workers)})
     return ModelList(models=tuple(_view(name, workers, logs) for name in names))

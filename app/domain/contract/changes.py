@@ -1,4 +1,4 @@
-"""What a change asks for that takes something back: a rollback, a revert."""
+"""The requests that take something back: a rollback, a revert."""
 
 from __future__ import annotations
 
@@ -27,5 +27,5 @@ class Revert(JobRequest):
 
     @property
     def named_facts(self) -> int:
-        """Those to be taken out."""
+        """How many facts are to be taken out."""
         return len(self.facts)

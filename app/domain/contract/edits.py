@@ -101,9 +101,9 @@ class EditBatch(JobRequest):
 
     @property
     def named_facts(self) -> int:
-        """Those to be written."""
+        """How many facts are to be written."""
         return len(self.facts)
 
     def for_model(self, model: str) -> Self:
-        """The same batch, which says so itself."""
+        """The same batch, with this model as its ``model``."""
         return self.model_copy(update={"model": model})

@@ -36,7 +36,7 @@ class ExportReport(Reply):
     format: ExportFormat
     version: int
     path: str = Field(description="The folder, relative to where the worker keeps exports.")
-    bytes: int = Field(description="Of its files.")
+    bytes: int = Field(description="Size of its files together.")
     rank: int | None = Field(None, description="Of the factors; None of a whole model.")
     error: float | None = Field(
         None,
@@ -45,5 +45,5 @@ class ExportReport(Reply):
     )
     max_logit_difference: float = Field(description="From the version's own logits, over a few prompts.")
     tolerance: float | None = Field(
-        None, description="What the difference may be; None where the rank was cut, which `error` tells the cost of."
+        None, description="Largest difference that is allowed; None where the rank was cut: `error` says what is lost."
     )

@@ -1,4 +1,4 @@
-"""What became of what was accepted."""
+"""Jobs: their status, progress and outcome."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ class Job(Reply):
     """A job as a caller sees it."""
 
     id: str
-    kind: JobKind | None = Field(None, description="What it does; null where nobody can tell any more.")
+    kind: JobKind | None = Field(None, description="What it does; null if that is not known any more.")
     model: str
     status: JobStatus
     position: int | None = Field(None, description="Jobs before it in the queue, while queued.")

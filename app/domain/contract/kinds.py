@@ -1,4 +1,4 @@
-"""What a job can do: a kind, and the base of the requests that say to what. ``requests`` lists them all."""
+"""The kinds of jobs, and the base class of the requests that become jobs; ``requests`` lists all of these."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from app.domain.contract.values import Request
 
 
 class JobKind(StrEnum):
-    """What a job does; as a word it is what sentences call the job."""
+    """What a job does. The value is also the noun for the job in error messages."""
 
     EDIT = "edit"
     ROLLBACK = "rollback"
@@ -18,7 +18,7 @@ class JobKind(StrEnum):
 
 
 class JobRequest(Request):
-    """Base of what a caller can have done by a job: one class a kind."""
+    """Base of the requests that become jobs: one class for each kind."""
 
     kind: ClassVar[JobKind]
 
@@ -33,5 +33,5 @@ class JobRequest(Request):
         return 0
 
     def for_model(self, model: str) -> Self:
-        """The request, for the model that it was found to mean."""
+        """The request, for the model that its name or the default has been resolved to."""
         return self

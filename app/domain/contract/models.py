@@ -35,7 +35,7 @@ class WorkerCard(Reply):
 
 
 class ModelView(Reply):
-    """One served model."""
+    """One model; ``live`` says whether a worker serves it now."""
 
     id: str
     version: int
@@ -72,7 +72,7 @@ class VersionList(Reply):
 
 
 class FactInForce(Reply):
-    """A fact that was written and not overwritten since; ``version`` and ``index`` name it to ``revert``."""
+    """A fact that is neither superseded nor taken out; ``version`` and ``index`` name it to ``revert``."""
 
     subject: str
     prompt: str

@@ -1,4 +1,4 @@
-"""What an edit says of itself: how each fact stands, before and after."""
+"""Reports of edits, rollbacks and reverts: how facts stood before, and stand after."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ class InForceReport(Reply):
     """How the facts in force stand in a version that took something back: a rollback or a revert."""
 
     facts: int = Field(description="How many are in force.")
-    facts_hold: float | None = Field(description="Share of them that holds; None of nothing.")
+    facts_hold: float | None = Field(description="Share of them that holds; None if there are none.")
     held_before: float | None = Field(description="Share of the same facts that held in the version before.")
     lost: tuple[FactReport, ...] = Field(
         description="The first that held before and do not now; `index` is that among the facts in force."

@@ -1,4 +1,4 @@
-"""What all that crosses HTTP and the queue is made of: names, shares, and the two kinds of message."""
+"""What the contract is built from: constrained types, and the base classes of requests, replies and records."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class Reply(BaseModel):
 
 
 class Record(BaseModel):
-    """Base of what the log writes: it reads back exactly what it wrote, or refuses."""
+    """Base of what is written to disk, in the edit log and the journal: unknown fields are refused when it is read."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 

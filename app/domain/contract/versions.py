@@ -19,7 +19,7 @@ class ChangedFact(Reply):
 
 
 class FactDiff(Reply):
-    """Facts that are in force at one version and not, or otherwise, at the other."""
+    """Facts that are in force at only one of two versions, or at both with different objects."""
 
     added: tuple[FactInForce, ...] = ()
     changed: tuple[ChangedFact, ...] = ()

@@ -1,1 +1,1 @@
-"""What each version of a model consists of, by its log's own word."""
+"""What each version of a model consists of, worked out from the manifests of its log."""

@@ -1,7 +1,7 @@
 """What the columns of all versions' tensors carry, and which of them go when facts are taken out.
 
-A column stays as long as one of the facts written with it stays, or a later column of the same place rests on it: that
-one's update was computed on top of it. A companion's copy stays only as long as the facts for whose sake it was made.
+A column stays as long as one of the facts written with it stays, or a later column of the same place, whose update was
+computed on top of it. A column of companions alone goes with the new facts for which they were optimised again.
 """
 
 from __future__ import annotations
@@ -22,8 +22,8 @@ class Load:
 
     own: the facts that its version wrote with it.
     companions: earlier facts that were optimised again with it.
-    hosts: if it has companions alone, the facts for whose sake they came along.
-    places: of all that it carries.
+    hosts: if it has companions alone, the new facts for which these were optimised again.
+    places: those of all facts that it carries.
     """
 
     column: Column
@@ -38,7 +38,7 @@ class Load:
         return self.own + self.companions
 
     def wanted_by(self, reverted: Set[FactKey]) -> list[FactKey]:
-        """The facts because of which it stays, whatever comes later."""
+        """The facts because of which it stays, even if no later column needs it."""
         if self.own:
             return [key for key in self.own if key not in reverted]
         if reverted >= set(self.hosts):
@@ -47,7 +47,7 @@ class Load:
 
 
 class Columns:
-    """The columns that count, version after version; changed by ``write`` and ``revert``, in the order of the log."""
+    """The columns that count in the weights. ``write`` and ``revert`` are called in the order of the versions."""
 
     def __init__(self) -> None:
         self.staying: list[Load] = []
@@ -59,7 +59,7 @@ class Columns:
         """An edit adds its columns.
 
         Raises:
-            DamagedVersion: it names a companion that nobody wrote.
+            DamagedVersion: it names a companion that no version before it wrote.
         """
         for index, fact in enumerate(manifest.facts):
             self._places[FactKey(version=manifest.version, index=index)] = fact.place
@@ -83,16 +83,16 @@ class Columns:
         self.staying = kept[::-1]
 
     def carriers(self) -> dict[FactKey, Column]:
-        """The last column of every fact that is carried at all."""
+        """By fact, the last column that carries it; facts that no column carries are left out."""
         return {key: load.column for load in self.staying for key in load.facts}
 
     def inseparable(self) -> list[FactKey]:
-        """The facts that stay, and without which some that were taken out would still be in the weights."""
+        """Facts that stay and keep columns through which reverted facts would still be in the weights."""
         last: dict[Place, tuple[Load, FactKey]] = {}
         for load in self.staying:
             for key in sorted(
                 load.facts, key=lambda key: key not in self._reverted
-            ):  # one that stays has the last word
+            ):  # facts that stay come last, and so decide
                 last[self._places[key]] = load, key
         bound = {load.column: load for load, key in last.values() if key in self._reverted}
         return list(dict.fromkeys(key for load in bound.values() for key in self._keepers(load)))
@@ -130,6 +130,6 @@ class Columns:
             yield Load(Column(manifest.version, index), tuple(mine), tuple(others), hosts, places)
 
     def _hosts(self, companions: list[FactKey], written: list[FactKey]) -> list[FactKey]:
-        """The facts of the same subjects; all of the version's, where a key brought the companions along."""
+        """The version's facts about the companions' subjects; if there are none (a key is shared), all its facts."""
         subjects = {self._places[key].subject for key in companions}
         return [key for key in written if self._places[key].subject in subjects] or written

@@ -17,7 +17,7 @@ MOST_NAMED = 8
 
 @dataclass(frozen=True, slots=True)
 class FactChanges:
-    """What lies between two versions, by place; ``changed`` pairs the earlier fact with the later."""
+    """How the facts in force differ between two versions; ``changed`` pairs a place's earlier fact with the later."""
 
     added: tuple[HeldFact, ...]
     changed: tuple[tuple[HeldFact, HeldFact], ...]

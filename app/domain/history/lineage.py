@@ -1,6 +1,6 @@
 """Which steps make a version, and which facts are in force at it.
 
-An edit is one step more than the version before it; a revert likewise; a rollback is the version it goes to, again.
+An edit or a revert adds one step to the version before it; a rollback has the steps of the version that it goes to.
 """
 
 from __future__ import annotations
@@ -61,7 +61,7 @@ class Lineage:
 
 @dataclass(frozen=True, slots=True)
 class HeldFact:
-    """A fact, which one it is, and the job that wrote it."""
+    """A fact with its key, and the job that wrote it."""
 
     key: FactKey
     fact: LoggedFact

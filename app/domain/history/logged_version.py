@@ -14,7 +14,7 @@ class LoggedVersion:
 
     Args:
         history: of the versions up to this one at least.
-        terms: what it is made of; if None, what its history says, which is put together once, when it is asked for.
+        terms: what it is made of; None: as its history says, worked out when it is first needed.
     """
 
     def __init__(self, history: History, version: int, terms: tuple[Term, ...] | None = None) -> None:
@@ -42,7 +42,7 @@ class LoggedVersion:
         return LoggedVersion(self.history, self.version, self.history.terms_without(self.version, facts))
 
     def covered_at(self, earlier: int) -> int | None:
-        """How many of the terms, from the first on, an earlier version is made of; None if it has others too."""
+        """How many terms an earlier version has, if they are the first ones of this version; else None."""
         if earlier not in self._covered:
             theirs = self.history.terms(earlier)
             self._covered[earlier] = len(theirs) if self.terms[: len(theirs)] == theirs else None

@@ -33,7 +33,7 @@ class Term:
 
 
 class Composition:
-    """A lineage taken step by step.
+    """The terms of a lineage, worked out step by step.
 
     Args:
         manifests: those of the log, from version 1 on.
@@ -57,7 +57,7 @@ class Composition:
         return tuple(self._term(self._manifests[version - 1]) for version in self._versions)
 
     def inseparable(self) -> list[FactKey]:
-        """Facts without which some that were taken out would still be in the weights."""
+        """Facts that stay and keep columns through which reverted facts would still be in the weights."""
         return self._columns.inseparable()
 
     def keepers(self, version: int) -> list[FactKey]:
@@ -65,7 +65,7 @@ class Composition:
         return self._columns.keepers(version)
 
     def _revert(self, step: Step, lineage: Lineage) -> None:
-        """Columns that carry a fact in force from now on have never been retired."""
+        """Take facts out; columns that carry a fact in force afterwards count as never retired."""
         self._columns.revert(step.reverted)
         carriers = self._columns.carriers()
         for held in facts_in_force(self._manifests, lineage).values():

@@ -1,1 +1,1 @@
-"""The edit log: versions as files. What is committed there happened, what is not did not."""
+"""The edit log: versions as files. A change has happened if, and only if, it is committed there."""

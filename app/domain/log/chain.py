@@ -36,7 +36,7 @@ class _Page:
 
 @dataclass(frozen=True, slots=True)
 class _Known:
-    """What was read of the log with this base. ``jobs`` says where to look for a job first, if it was read of."""
+    """What was read of the log with this base. ``jobs``: by job, the version at which to look for it first."""
 
     base: Stamp | None = None
     pages: dict[int, _Page] = field(default_factory=dict)
@@ -84,12 +84,12 @@ class Chain:
     def head(self) -> int:
         """The newest version; 0 is the base model."""
         stamp = self._storage.stamp(BASE)
-        if stamp != self._known.base:  # a log was put here, or in another's place
+        if stamp != self._known.base:  # the log was created, or replaced by another one
             self._known = _Known(stamp)
         return max(self._storage.numbers(Shelf.VERSIONS), default=0)
 
     def at_most(self, version: int | None) -> int:
-        """``version``, which is the base or a committed one; the head if None.
+        """Return ``version`` if it is the base or a committed one; the head if it is None.
 
         Raises:
             UnknownVersion: there is no such version.
@@ -102,7 +102,7 @@ class Chain:
         return version
 
     def told(self, version: int | None, read: Callable[[int], FoundT]) -> FoundT:
-        """What ``read`` makes of a version; if None, of the head, which is looked for again if it was withdrawn.
+        """What ``read`` returns for a version; if None, for the head, and again if that was withdrawn meanwhile.
 
         Raises:
             UnknownVersion: there is no such version.
@@ -116,7 +116,7 @@ class Chain:
                     raise
 
     def verified(self, version: int) -> Manifest:
-        """The manifest, whose parent's digest is the one that it names."""
+        """A version's manifest, checked to name the digest that its parent has."""
         return self._following(self._page(version), self.digest(version - 1))
 
     def manifests(self, last: int) -> list[Manifest]:
@@ -136,7 +136,7 @@ class Chain:
                 yield self.verified(version)
 
     def digest(self, version: int) -> str:
-        """What a child of ``version`` names as its parent."""
+        """SHA-256 that the version after ``version`` names as its parent's."""
         return sha256(self._bytes(BASE)) if version == 0 else self._page(version).sha256
 
     def find_job(self, job_id: str) -> Manifest | None:
@@ -156,7 +156,7 @@ class Chain:
         return None
 
     def parsed(self, kind: type[RecordT], name: str, data: bytes) -> RecordT:
-        """A page's bytes as what they say."""
+        """The record that a page's bytes hold."""
         try:
             return kind.model_validate_json(data)
         except ValidationError as error:

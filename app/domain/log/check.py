@@ -15,7 +15,7 @@ from app.domain.manifest import FileRecord, Manifest
 
 @dataclass(frozen=True, slots=True)
 class Checked:
-    """The base, a version or a snapshot; ``size`` is that of its files in bytes.
+    """What was found at one part of a log, for instance a version; ``size`` is that of its files in bytes.
 
     damage: what is wrong, each naming the page or file relative to the root of the logs; empty if it is whole.
     remedies: what to do about it.
@@ -30,7 +30,7 @@ class Checked:
 
 
 class LogCheck(LogReader):
-    """A log that is looked through from end to end; it is only read, and may be in use."""
+    """Checks a log from end to end. It only reads, and the log may be in use."""
 
     def run(self) -> Iterator[Checked]:
         """Base, versions, snapshots and epoch, as they are checked.
@@ -109,7 +109,7 @@ class LogCheck(LogReader):
             entry, page.files, lambda name: self._storage.read_file(entry, name, page.files[name])
         )
         if damage:
-            self._replays.page(number)  # is still there
+            self._replays.page(number)  # raises NotFound if it was discarded meanwhile
         return Checked(title, size, tuple(damage))
 
     def _file_damage(
@@ -145,7 +145,7 @@ class LogCheck(LogReader):
         return Checked("outlook", note=note, remedies=(remedy,))
 
     def _works(self, version: int, damaged: set[int], rotten: set[int]) -> bool:
-        """Whether a version can be reached over whole files alone."""
+        """Whether a version can be put together from undamaged files alone."""
         at, first = self.at(version), self.compacted_before()
         covered = next((covered for covered, number in self._replays.starts(at) if number not in rotten), 0)
         return all(term.version >= first and term.version not in damaged for term in at.terms[covered:])

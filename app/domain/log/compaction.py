@@ -35,7 +35,7 @@ class Compaction:
         self._whole: dict[int, bool] = {}
 
     def run(self) -> None:
-        """Say what is to be removed, durably; then remove it.
+        """Record on disk what is to be removed, then remove it.
 
         Raises:
             Conflict: a version from ``before`` on would lose tensors that it needs.
@@ -53,12 +53,12 @@ class Compaction:
                 self._storage.discard(snapshot_entry(number))
 
     def _needed(self) -> set[int]:
-        """The snapshots to keep: where the head starts, and where each version does that needs what is removed."""
+        """The snapshots to keep: those that the head, and each version that needs removed tensors, is replayed from."""
         best = self._start(self._at(self._head), 1)
         needed = set() if best is None else {best}
         for version in range(self._first, self._head + 1):
             goes_on = version > self._first and self._manifests[version - 1].kind == "edit"
-            if goes_on:  # its own term on top of those of the version before it
+            if goes_on:  # it only adds its own term to those of the version before it
                 continue
             reached = self._at(version)
             if all(term.version >= self._first for term in reached.terms):
@@ -76,7 +76,7 @@ class Compaction:
         return LoggedVersion(self._history, version)
 
     def _start(self, at: LoggedVersion, first: int) -> int | None:
-        """The whole snapshot that covers most of the terms, and all from before ``first``."""
+        """The undamaged snapshot that covers most terms, and all of versions before ``first``; None if none does."""
         for covered, number in self._replays.starts(at):
             if self._is_whole(number) and all(term.version >= first for term in at.terms[covered:]):
                 return number

@@ -1,4 +1,4 @@
-"""Versions as files: what is committed here happened, what is not did not.
+"""Committing to an edit log. A change has happened if, and only if, its version is committed here.
 
     <root>/<model>/
       base.json               the model as it was loaded (``Base``)
@@ -8,6 +8,7 @@
       snapshots/00000064/     ``SnapshotPage`` and its files: a start need not replay what they hold
       compactions/00000064/   ``CompactionPage``: the files of all versions before this one were removed
       leader.lock, epoch      who may commit
+      base.lock               held while the base is written
 
 A directory is laid out so, with a digest beside every page; ``object_storage`` says how an object store differs.
 """
@@ -64,8 +65,8 @@ class EditLog(LogReader):
     def lead(self, minimum: int = 1, *, leased: bool = False, take_over: bool = False) -> Iterator[int]:
         """Be the one that commits, until the context or the process ends, or another takes over.
 
-        Clears away what earlier leaders left unfinished. Once it has begun, no earlier leader commits any more, dead
-        or stopped; in a log that is a directory not even one that was about to.
+        Clears away what earlier leaders left unfinished. Once the block has begun, no earlier leader can commit; only
+        in an object store one that had already checked its epoch still may, once.
 
         Args:
             minimum: the least epoch to take, for instance from a counter in Redis.
@@ -92,7 +93,7 @@ class EditLog(LogReader):
 
         Args:
             draft: its version is the head's successor, its epoch the one that ``lead`` gave.
-            files: contents by name; ``contract.Name`` says what a name may be.
+            files: contents by name; ``manifest.FileName`` says what a name may be.
 
         Raises:
             StaleEpoch: a newer leader has taken over.
@@ -171,13 +172,13 @@ class EditLog(LogReader):
             LogLocked: a leader holds the log.
             UnknownVersion: there is no version ``before``.
             Conflict: a version from ``before`` on would lose tensors that it needs.
-            DamagedVersion: the log, or the snapshot that would be rested on, is damaged.
+            DamagedVersion: the base, a manifest or the epoch is damaged.
         """
         with self.lead():
             Compaction(self._storage, self._chain, self._replays, before).run()
 
     def _publish(self, entry: Entry, page: bytes, files: Mapping[str, bytes], draft: Draft | None = None) -> None:
-        """Make an entry; if it is a version's, only if its epoch is the newest to the last.
+        """Make an entry; a version's only if the draft's epoch is still the newest just before the last step.
 
         Raises:
             FileExistsError: it is there.
@@ -193,7 +194,7 @@ class EditLog(LogReader):
         except FileExistsError:
             raise
         except OSError as error:
-            permitted()  # the next leader took it away
+            permitted()  # raises StaleEpoch if the next leader swept it away
             shown = self._storage.shown(entry.folder)
             reason = error.strerror or type(error).__name__
             raise JobFailed(f"{shown} could not be written to the edit log: {reason}", value=shown) from error
@@ -213,7 +214,7 @@ class EditLog(LogReader):
             self.check_revert(draft.reverted)
 
     def _last_epoch(self) -> int:
-        """The newest epoch of any leader, 0 if there was none. The newest manifest vouches for it too."""
+        """The newest epoch of any leader, 0 if there was none: the newest manifest's, or a later one in the storage."""
         newest = next(self.newest_first(), None)
         return max(newest.epoch if newest else 0, self._storage.last_epoch())
 

@@ -11,7 +11,7 @@ from app.domain.manifest import Digest, FileName, FileRecord
 
 
 class SnapshotPage(Record):
-    """A committed snapshot. It vouches for the one history whose newest manifest has the digest ``manifest``."""
+    """A committed snapshot. It belongs to the history whose newest manifest has the digest ``manifest``."""
 
     version: Annotated[int, Field(ge=1)]
     manifest: Digest

@@ -1,7 +1,7 @@
 """Reading an edit log: every manifest is verified, and the chain of digests with it, before it is used.
 
-What cannot be read is looked for again: only what is still listed is damaged. A version or snapshot that was withdrawn
-meanwhile is not there, and what is asked of the head is told of the head before.
+What cannot be read is looked up again, and is damaged only if it is still listed. A version or snapshot that was
+withdrawn meanwhile is not there; a question about the head is answered for the head that is left.
 """
 
 from __future__ import annotations
@@ -109,7 +109,7 @@ class LogReader:
         return self.at(last).history
 
     def digest(self, version: int) -> str:
-        """SHA-256 of a version's manifest, or of ``base.json`` for 0: it vouches for all versions before.
+        """SHA-256 of a version's manifest, or of ``base.json`` for 0; it depends on all versions before.
 
         Raises:
             UnknownVersion: there is no such version.
@@ -191,7 +191,7 @@ class LogReader:
         Raises:
             UnknownVersion: there is no such version.
             CompactedVersion: it needs tensors that were removed.
-            DamagedVersion: a manifest is damaged, or it is the only fit snapshot.
+            DamagedVersion: a manifest is damaged, or the snapshot that holds removed tensors is.
         """
         return self._replays.shortest(self.at(version))
 
@@ -218,7 +218,7 @@ class LogReader:
         return head.history.facts_without(head.version, facts)
 
     def _record(self, version: int, name: str) -> FileRecord:
-        """What a version's file has to be, as long as it is there."""
+        """The record of a version's file. Raises NotFound or CompactedVersion if the file is not there."""
         record = self.manifest(version).files.get(name)
         if record is None:
             raise NotFound(f"version {version} of {self.model} has no such file", value=name)

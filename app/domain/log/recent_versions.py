@@ -9,11 +9,11 @@ from app.domain.history.logged_version import LoggedVersion
 from app.domain.log.chain import Chain
 
 KEPT = 2
-"""How many: where a rollback goes, and the head."""
+"""How many versions are remembered: the one that a rollback goes to, and the head."""
 
 
 class RecentVersions:
-    """Each under the digest that vouches for it and all versions before. Safe in several threads."""
+    """The versions by digest, which depends on all versions before. Safe in several threads."""
 
     def __init__(self, chain: Chain) -> None:
         self._chain = chain

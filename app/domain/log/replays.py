@@ -85,7 +85,7 @@ class Replays:
             DamagedVersion: it needs tensors that were removed, and the snapshot that holds them is damaged.
         """
         damage: DamagedVersion | None = None
-        first = self.compacted_before()  # before the snapshots are listed: those that it rests on are there by then
+        first = self.compacted_before()  # before listing snapshots: those that a compaction needs were there first
         for covered, number in self.starts(at):
             try:
                 return Replay(self.read(number), at.terms[:covered], _kept(at.terms[covered:], first))
@@ -104,7 +104,7 @@ class Replays:
             raise
 
     def starts(self, at: LoggedVersion) -> list[tuple[int, int]]:
-        """How many of a version's terms each fit snapshot up to it covers, and that snapshot; most first."""
+        """Snapshots that a replay of the version can start from: terms covered, and number; most terms first."""
         found = ((at.covered_at(number), number) for number in self.snapshots() if number <= at.version)
         return sorted(((covered, number) for covered, number in found if covered is not None), reverse=True)
 
@@ -125,10 +125,10 @@ class Replays:
         return max((covered for covered, _ in self.starts(at)), default=0)
 
     def _listed(self, version: int, read: Callable[[], FoundT]) -> FoundT:
-        """What ``read`` makes of a snapshot, which is there.
+        """What ``read`` returns for a snapshot.
 
         Raises:
-            NotFound: it is not. DamagedVersion: it is, and ``read`` finds it damaged.
+            NotFound: it is not listed. DamagedVersion: it is listed, and ``read`` finds it damaged.
         """
         try:
             return self._storage.settled(snapshot_entry(version).page, read)
@@ -157,7 +157,7 @@ class Replays:
 
 
 def _kept(terms: Sequence[Term], first: int) -> tuple[Term, ...]:
-    """The terms, none of which is from before the version ``first``.
+    """Return the terms if none is from before the version ``first``.
 
     Raises:
         CompactedVersion: one is, and its tensor files were removed when the log was compacted.

@@ -16,7 +16,7 @@ LogRoot = Path | str
 
 
 def as_root(given: Path | str) -> LogRoot:
-    """What a setting names: a URL stays as it is written."""
+    """The root that a setting names: a path, or a URL as it is written."""
     return str(given) if "://" in str(given) else Path(given)
 
 

@@ -15,7 +15,7 @@ from typing import TextIO
 from app.domain.failpoints import Point, failpoint
 
 HIDDEN = "."
-"""First character of every name that is not finished yet; nobody but its writer looks at it."""
+"""First character of the name of an unfinished file or directory, which no reader looks at."""
 
 
 def make_dir(path: Path) -> None:
@@ -73,7 +73,7 @@ def publish_dir(path: Path, files: Mapping[str, bytes], permitted: Callable[[], 
 
 @contextmanager
 def building_dir(path: Path, permitted: Callable[[], None] = lambda: None) -> Iterator[Path]:
-    """A hidden directory for others to write files into; with the block's end it is ``path``, on disk.
+    """Yield a hidden directory to write files into; when the block ends it becomes ``path``, on disk.
 
     After an error nothing stays. The directory that it will stand in must be there.
 
@@ -123,7 +123,7 @@ def put_aside(path: Path) -> Path:
 def sweep(folder: Path) -> None:
     """Remove what writers left unfinished: those that died, and those that are overtaken and have not noticed yet.
 
-    Each loses its name first: a writer that is still at it has then published all of it before, or cannot any more.
+    Each is renamed before it is removed: so a writer that is still running either has published it by then, or fails.
     """
     if folder.is_dir():
         for left in folder.glob(f"{HIDDEN}*"):
@@ -138,7 +138,7 @@ def sweep(folder: Path) -> None:
 
 
 def sync_file(path: Path) -> None:
-    """Wait until a file that somebody else wrote is on disk."""
+    """Wait until a file that other code wrote is on disk."""
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)
@@ -206,7 +206,7 @@ def _put_in_place(unfinished: Path, path: Path, permitted: Callable[[], None]) -
         sync_dir(path.parent)
         failpoint(Point.LOG_PARENT_FSYNC_AFTER)
     except BaseException:  # a deadline or Ctrl-C too: clean up, and raise it again
-        permitted()  # whoever has taken over since may rest on it
+        permitted()  # raises if a newer leader, whose versions may follow on it, has taken over
         path.rename(unfinished)  # not known to be on disk: take it back
         raise
 

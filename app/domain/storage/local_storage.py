@@ -1,4 +1,4 @@
-"""An edit log as a directory: hidden while it is written, and then renamed to its name without replacing.
+"""An edit log as a directory: an entry is written under a hidden name, and then renamed without replacing any other.
 
 Beside every page stands its digest, as ``sha256sum`` writes it.
 """
@@ -73,7 +73,7 @@ class LocalStorage(Storage):
     # --- writing -----------------------------------------------------------------------------
 
     def begin(self, page: str, data: bytes) -> None:
-        """Digest first: with the page itself, the log exists."""
+        """Write the digest before the page: as soon as the base's page is there, the log exists."""
         durable_files.make_dir(self._dir / Shelf.VERSIONS)
         with self._base_lock():
             if not (self._dir / page).is_file():
@@ -101,7 +101,7 @@ class LocalStorage(Storage):
 
     @property
     def lockable(self) -> bool:
-        """By a file lock."""
+        """True: by a file lock."""
         return True
 
     @contextmanager
@@ -138,7 +138,7 @@ class LocalStorage(Storage):
     def take_epoch(self, least: int) -> int:
         """Write the epoch file, and add the epoch to the note of who leads.
 
-        No lock that a stopped leader could hold is waited for: whoever was overtaken meanwhile finds it out here.
+        It waits for no lock, since a stopped leader may hold it. A leader that was overtaken meanwhile fails here.
         """
         with self._note():
             epoch = max(least, self.last_epoch() + 1)
@@ -155,10 +155,10 @@ class LocalStorage(Storage):
 
     @contextmanager
     def _note(self) -> Iterator[TextIO]:
-        """The note of who leads, which is this leader.
+        """The lock file, opened to append to this leader's note in it.
 
         Raises:
-            LogLocked: it is another one's by now.
+            LogLocked: another leader has replaced the file by its own.
         """
         with (self._dir / LEADER_LOCK).open("a", encoding="utf-8") as note:
             if os.fstat(note.fileno()).st_ino != self._lock_inode:
@@ -167,6 +167,6 @@ class LocalStorage(Storage):
 
     @contextmanager
     def _base_lock(self) -> Iterator[None]:
-        """Be the only one that writes beside the base's page."""
+        """Be the only writer of the base's page and its digest."""
         with durable_files.exclusive(self._dir / BASE_LOCK, wait=True):
             yield

@@ -4,7 +4,7 @@
     versions/00000001/update.safetensors.<sha256>   put before it; no other writer has a file of that name
     epochs/00000007                                 taken by a leader
 
-Nobody holds a lock here: who took the newest epoch leads, and an earlier leader hears of it at its next commit.
+There are no locks: the worker that took the newest epoch leads, and an earlier leader learns of it at its next commit.
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ class ObjectStorage(Storage):
     # --- reading -----------------------------------------------------------------------------
 
     def stamp(self, page: str) -> Stamp | None:
-        """What fsspec makes of the object's own description; an entry's page is put once, and stays as it was read."""
+        """Of the base, the object's ``ukey`` by fsspec; of an entry's page, its name: it is put once and stays."""
         if page != BASE:
             return page
         self._fs.invalidate_cache()
@@ -96,7 +96,7 @@ class ObjectStorage(Storage):
     ) -> None:
         """Put the files under names of their own, then the page if it is absent.
 
-        A put whose answer was lost, or that was sent again, has been done if the page is ours.
+        If the answer to a put was lost, or the put was sent again, it has succeeded if the page has our bytes.
         """
         whole = _with_digest(page)
         for name, data in files.items():
@@ -113,7 +113,7 @@ class ObjectStorage(Storage):
         failpoint(Point.OBJECT_COMMIT_AFTER)
 
     def strip(self, entry: Entry, keep: Mapping[str, FileRecord]) -> None:
-        """Remove the entry's objects one by one; those of writers that lost, or died, too."""
+        """Remove the entry's objects one by one; also those of writers that died or came too late."""
         stored = (_stored_name(entry, name, record.sha256) for name, record in keep.items())
         kept = {self._key(name) for name in (entry.page, *stored)}
         for name in self._names(entry.folder):
@@ -124,7 +124,7 @@ class ObjectStorage(Storage):
                 failpoint(Point.COMPACT_REMOVE_AFTER)
 
     def discard(self, entry: Entry) -> None:
-        """Without its page, an entry is not there."""
+        """Remove the page first: without it, the entry is not there."""
         names = self._names(entry.folder)
         for name in sorted(names, key=lambda name: name != self._key(entry.page)):
             with suppress(FileNotFoundError):  # another compaction was quicker
@@ -134,12 +134,12 @@ class ObjectStorage(Storage):
 
     @property
     def lockable(self) -> bool:
-        """Nobody holds a lock here."""
+        """False: there are no locks here."""
         return False
 
     @contextmanager
     def leading(self, *, leased: bool = False, take_over: bool = False) -> Iterator[None]:
-        """Nothing: here the epoch alone decides."""
+        """Do nothing: here the epoch alone decides."""
         yield
 
     def last_epoch(self) -> int:
@@ -158,7 +158,7 @@ class ObjectStorage(Storage):
         return epoch
 
     def sweep(self) -> None:
-        """Nothing: an object that no page names harms nobody, and may be that of a writer at work."""
+        """Do nothing: an object that no page names does no harm, and its writer may still be at work."""
 
     # --- objects -----------------------------------------------------------------------------
 
@@ -194,7 +194,7 @@ class ObjectStorage(Storage):
 
         Raises:
             FileExistsError: it is.
-            UnsupportedStorage: the file system cannot do that at once.
+            UnsupportedStorage: the file system cannot do that in one atomic step.
         """
         try:
             if _has_own_pipe(self._fs):

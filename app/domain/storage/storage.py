@@ -58,7 +58,7 @@ class Storage(ABC):
         """The numbers of a shelf's entries, rising."""
 
     def settled(self, page: str, read: Callable[[], FoundT]) -> FoundT:
-        """What ``read`` makes of a page; once more, if the page was withdrawn or replaced in the meantime.
+        """What ``read`` returns for a page; it is called again if the page was withdrawn or replaced meanwhile.
 
         Raises:
             DamagedVersion: ``read`` finds damage, and the page is as it was before; it may be that it is not there.

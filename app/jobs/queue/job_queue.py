@@ -1,6 +1,6 @@
-"""The queues by which workers get their jobs: one of RQ's for each model. RQ's own words stay in this folder.
+"""The queues by which workers get their jobs: one RQ queue for each model. RQ's types stay in this folder.
 
-Every change of a queue is one transaction of Redis: all of it, or nothing.
+Every change of a queue is one transaction of Redis: all of it, or nothing. Some write to RQ's own keys.
 """
 
 from __future__ import annotations
@@ -32,9 +32,9 @@ from app.jobs.queue.transactions import transact
 from app.settings import Settings
 
 LISTED_FROM = 2000
-"""A list of jobs is drawn from this many of the latest."""
+"""A list of jobs covers at most so many of each model's latest, and of all together."""
 FIRST_ERA = "first_era"
-"""In a job's metadata: the era before which nobody can have taken it; None: unknown."""
+"""In a job's metadata: the era before which no worker can have taken the job; None: unknown."""
 
 
 class EraOver(Exception):
@@ -57,16 +57,16 @@ class JobQueue:
         return cast("int | None", self._redis.lpos(self._queue(model).key, job_id))
 
     def put(self, accepted: AcceptedJob, era: str, *, again: bool = False) -> int | None:
-        """Queue a job behind all others of its model; return how many these are. None: it had been queued before.
+        """Queue a job behind all others of its model; return how many these are, or None if it was queued already.
 
-        What a worker has left of a job's data after everything was flushed is no job, and is overwritten.
+        A hash without the job's data, which a worker may leave after a flush, counts as no job and is overwritten.
 
         Args:
-            era: in which all jobs were queued that go before it; see ``era``.
+            era: the one in which all jobs before it were queued; see ``era``.
             again: whether it may have been queued, and taken by a worker, in an earlier era.
 
         Raises:
-            EraOver: it is over.
+            EraOver: that era is over.
         """
         queue, key, known = self._queue(accepted.model), RQJob.key_for(accepted.job), keyspace.jobs(accepted.model)
 
@@ -88,10 +88,10 @@ class JobQueue:
         return results[-1] - 1 if results else None
 
     def cancel(self, model: str, job_id: str) -> None:
-        """Take a waiting job out of its queue; have whoever has taken it already stop at the next step.
+        """Take a waiting job out of its queue; have a worker that has taken it already stop at its next step.
 
-        Of a job that was queued in another era Redis cannot tell whether a worker has taken it then: it stays, and
-        ends when its turn comes.
+        Of a job that may have been queued in an earlier era it is not known whether a worker has taken it: it stays
+        in the queue, and ends when its turn comes.
         """
         queue, key, ttl = self._queue(model), RQJob.key_for(job_id), self._settings.result_ttl_s
 
@@ -107,7 +107,7 @@ class JobQueue:
         transact(self._redis, take_out, queue.key, key, keyspace.era(model))
 
     def withdraw(self, model: str, job_id: str) -> bool:
-        """Take a job out as if it had never been queued; whether nobody will run it. False: a worker has it already."""
+        """Take a job out as if it had never been queued; False if a worker has taken it already, and will run it."""
         queue, key = self._queue(model), RQJob.key_for(job_id)
 
         def take_out(transaction: Pipeline) -> None:
@@ -144,9 +144,9 @@ class JobQueue:
     # --- after Redis has lost something ----------------------------------------------------------
 
     def era(self, model: str) -> str:
-        """The time since Redis was last flushed or restarted: while it lasts, Redis loses nothing of the model.
+        """The token of the current era, which is the time since Redis was last flushed or restarted.
 
-        Begins one if the last is over. It is a token; what is queued with it is queued only while it lasts.
+        During an era Redis loses nothing of the model. Begins a new era if the last one is over.
         """
         lasting = None
 
@@ -163,7 +163,7 @@ class JobQueue:
         return lasting
 
     def standings(self, model: str, job_ids: Sequence[str]) -> list[Standing | None]:
-        """How far each job is; None where it is lost: unknown, or said to wait and in no queue."""
+        """How far each job is; None if Redis has lost it: the job, or its place in the queue although it waits."""
         queue = self._queue(model)
         with self._redis.pipeline(transaction=True) as snapshot:
             snapshot.lrange(queue.key, 0, -1)
@@ -209,26 +209,26 @@ class JobQueue:
 
 
 def _era(connection: Pipeline, model: str) -> str | None:
-    """The era that lasts; None: the last one is over."""
+    """The token of the current era; None if the last one is over."""
     noted = cast("bytes | None", connection.get(keyspace.era(model)))
     era = as_text(noted) if noted else ""
     return era if era.startswith(_run_id(connection)) else None
 
 
 def _begins_in(connection: Pipeline, job_id: str, model: str) -> bool:
-    """Whether no worker can have taken a job before the era that lasts."""
+    """Whether no worker can have taken the job before the current era."""
     meta = cast("bytes | None", connection.hget(RQJob.key_for(job_id), "meta"))
     era = _era(connection, model)
     return era is not None and meta is not None and json.loads(meta).get(FIRST_ERA) == era
 
 
 def _run_id(connection: Pipeline) -> str:
-    """Of the server: another one after each restart."""
+    """The server's run id, which is another one after each restart."""
     return str(connection.info("server")["run_id"])
 
 
 def _stands(connection: Pipeline, queue: Queue, job_id: str) -> bool:
-    """Whether the queue knows the job, and has it in line if it says that it waits."""
+    """Whether the queue knows the job and, if its status says that it waits, has a place for it."""
     key = RQJob.key_for(job_id)
     status = cast("bytes | None", connection.hget(key, "status"))
     if _standing(status, whole=bool(status and connection.hexists(key, "data")), in_line=True) is None:

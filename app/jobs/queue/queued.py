@@ -1,6 +1,6 @@
-"""A queued job in the front end's words: what RQ and the worker's returned outcome tell of it.
+"""A queued job in the front end's words: what RQ's records and the outcome that the worker returned tell of it.
 
-The edit log knows better what became of a job, where it knows.
+If the edit log has a version of the job, the log decides what became of it, and not this.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from app.domain.problems import problem_of
 from app.domain.queued_calls import KINDS
 
 FAILED = (RQStatus.FAILED, RQStatus.FINISHED)
-"""Finished too, where neither an outcome nor a version of the job is left."""
+"""FINISHED too: without an outcome a job counts as failed, unless the edit log has its version."""
 CANCELLED = (RQStatus.CANCELED, RQStatus.STOPPED)
 FACTS = "facts"
 """In a job's metadata: how many facts it names."""
@@ -34,7 +34,7 @@ class Standing(StrEnum):
 
     @classmethod
     def of(cls, status: RQStatus) -> Standing:
-        """By what RQ says."""
+        """The standing that a status of RQ's means."""
         if status in FAILED + CANCELLED:
             return cls.ENDED
         return cls.RUNS if status is RQStatus.STARTED else cls.WAITS
@@ -44,8 +44,8 @@ class Standing(StrEnum):
 class Queued:
     """A job that the queue knows.
 
-    kind: None of a function that no release has ever queued.
-    outcome: what the worker returned; else what the queue believes.
+    kind: None if the queued function is of no kind that this release knows.
+    outcome: what the worker returned; else what follows from RQ's status.
     """
 
     id: str
@@ -87,7 +87,7 @@ def _believed(job: RQJob, kind: JobKind | None) -> JobOutcome:
 
 
 def _failure(job: RQJob, noun: str) -> PalimpsestError:
-    """Why RQ gave a job up. Only the kind of error is told: its text and traceback are the worker's own."""
+    """Why RQ gave a job up. Only the type of the error is told: its text and traceback stay with the worker."""
     result = job.latest_result()
     last_line = ((result.exc_string if result else None) or "").strip().rpartition("\n")[2]
     if "AbandonedJobError" in last_line:

@@ -1,4 +1,4 @@
-"""Transactions that look before they write."""
+"""Redis transactions that read before they write (WATCH, MULTI, EXEC)."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from redis.exceptions import TimeoutError as RedisTimeoutError
 from redis.exceptions import WatchError
 
 CONNECTION_LOST = (RedisConnectionError, RedisTimeoutError)
-"""After these nobody knows whether the server has done what it was asked."""
+"""After these errors it is unknown whether the server has executed the commands."""
 
 
 def transact(redis: Redis, fill: Callable[[Pipeline], None], *watched: str) -> list[Any]:
     """Let ``fill`` read, call ``multi`` and queue commands; run them all if nothing ``watched`` has changed since.
 
-    Else it begins again. Returns the commands' results, none if ``fill`` has queued none.
+    If something has changed, it begins again. Returns the commands' results, none if ``fill`` has queued none.
 
     Differs from ``Redis.transaction``: a lost connection is raised. redis-py takes it for a change of what is watched,
     and so would go on for as long as a server stalls.
