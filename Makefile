@@ -61,7 +61,7 @@ format: $(STAMP) ## put the format right
 docs: $(STAMP)   ## the pages that are made from the code
 	$(BIN)/python -m tools.settings_page > docs/settings.md
 
-bench: $(STAMP)  ## the measurements behind the README's figures
+bench: $(STAMP)  ## the measurements behind the figures in docs/measurements.md
 	@missed=; for name in $(BENCHMARKS); do $(BIN)/python -m benchmarks.$$name --check || missed="$$missed $$name"; done; \
 	if [ -n "$$missed" ]; then echo "missed a bound or failed:$$missed"; exit 1; fi
 

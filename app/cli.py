@@ -65,11 +65,11 @@ def serve(
 @cli.command()
 def demo(
     model: Annotated[str, typer.Option(help="A bundled model.")] = DEFAULT_MODEL,
-    data_dir: Annotated[Path, typer.Option(help="Its edit log and Redis files are deleted first.")] = DATA_DIR / "demo",
+    data_dir: Annotated[Path, typer.Option(help="Its edit log, accepted jobs and Redis files are deleted first.")] = DATA_DIR / "demo",
 ) -> None:
     """Edit a dozen real facts over HTTP, and show what the model says before and after."""
     console = Console()
-    for leftover in ("log", "redis"):
+    for leftover in ("log", "redis", "accepted"):
         shutil.rmtree(data_dir / leftover, ignore_errors=True)
     data_dir.mkdir(parents=True, exist_ok=True)
     logs = data_dir / "demo.log"
