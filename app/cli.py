@@ -65,7 +65,8 @@ def serve(
 @cli.command()
 def demo(
     model: Annotated[str, typer.Option(help="A bundled model.")] = DEFAULT_MODEL,
-    data_dir: Annotated[Path, typer.Option(help="Its edit log, accepted jobs and Redis files are deleted first.")] = DATA_DIR / "demo",
+    data_dir: Annotated[Path, typer.Option(help="Its log, jobs and Redis files are deleted first.")] = DATA_DIR
+    / "demo",
 ) -> None:
     """Edit a dozen real facts over HTTP, and show what the model says before and after."""
     console = Console()
