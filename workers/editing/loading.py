@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import threading
+
 import torch
 from torch import nn
 from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerFast
@@ -16,6 +18,12 @@ DTYPES = {
     "bfloat16": torch.bfloat16,
     "float16": torch.float16,
 }
+
+PROCESS_WIDE = threading.RLock()
+"""Held while a model is loaded: for that time transformers sets torch's default dtype, and replaces functions of its
+own, for all threads. So two loads at once spoil each other for good, and an edit must not run beside one. A lock of the
+process, since what it guards is the process's.
+"""
 
 ALIGNMENT = 64
 """Bytes. torch's own memory begins at multiples of it; a tensor of a mapped file begins anywhere.
@@ -36,9 +44,10 @@ def load(source: str, *, revision: str | None = None, device: str = "cpu", dtype
         UnsupportedArchitecture: no fast tokenizer (its offsets find the lookup token), or no parts that can be edited.
     """
     tokenizer = load_tokenizer(source, revision)
-    model: PreTrainedModel = AutoModelForCausalLM.from_pretrained(
-        source, revision=revision, dtype=DTYPES[dtype], use_safetensors=True, trust_remote_code=False
-    )
+    with PROCESS_WIDE:
+        model: PreTrainedModel = AutoModelForCausalLM.from_pretrained(
+            source, revision=revision, dtype=DTYPES[dtype], use_safetensors=True, trust_remote_code=False
+        )
     nn.Module.to(model, torch.device(device))
     _align(model)
     editable = EditableModel.of(model, tokenizer)

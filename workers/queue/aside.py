@@ -7,6 +7,7 @@ from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Self
 
+import torch
 from redis.exceptions import RedisError
 from rq.exceptions import StopRequested
 
@@ -17,7 +18,9 @@ class Aside:
     """The thread for such jobs, as long as one lead lasts, over several turns. Its jobs do not count as abandoned."""
 
     def __init__(self) -> None:
-        self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="aside")
+        # As many threads as this one computes with, so that a version is put together by the same sums.
+        threads = torch.get_num_threads()
+        self._thread = ThreadPoolExecutor(1, "aside", initializer=torch.set_num_threads, initargs=(threads,))
         self._jobs: dict[str, Future[None]] = {}
 
     def __enter__(self) -> Self:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping
+from contextlib import nullcontext
 from types import MappingProxyType
 
 from app.domain.contract import JobKind, JobOutcome
 from app.domain.errors import PreconditionFailed, StaleEpoch, VersionExists
+from workers.editing.loading import PROCESS_WIDE
 from workers.host.model_host import ModelHost
 from workers.host.turn import Turn
 from workers.host.work.base import Work
@@ -44,7 +46,8 @@ def carry_out(host: ModelHost, turn: Turn, steps: Steps) -> JobOutcome:
         detail = f"{host.name} was at version {turn.version} when the job's turn came"
         raise PreconditionFailed(detail, field="If-Match", value=turn.expected_version)
     try:
-        return work.do(host, turn, steps)
+        with nullcontext() if work.aside else PROCESS_WIDE:  # what runs aside may load a model
+            return work.do(host, turn, steps)
     except (StaleEpoch, VersionExists):
         raise
     except Exception:  # the job's edge: what fails once a version is committed is not the job's failure
