@@ -45,10 +45,8 @@ class _Known:
     def keep(self, page: _Page) -> None:
         version = page.manifest.version
         before = self.pages.get(version - 1)
-        if (
-            before is not None and before.sha256 != page.manifest.parent
-        ):  # withdrawn, and another committed in its place
-            self.pages.pop(version - 1, None)
+        if before is not None and before.sha256 != page.manifest.parent:
+            self.pages.pop(version - 1, None)  # it was withdrawn, and another was committed in its place
         self.pages[version] = page
         if page.manifest.job is not None:
             self.jobs[page.manifest.job] = version
