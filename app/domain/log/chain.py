@@ -110,7 +110,7 @@ class Chain:
             try:
                 return read(last)
             except UnknownVersion:
-                if version is not None or last <= self.head():
+                if version is not None:  # the head was withdrawn, though another may stand in its place by now
                     raise
 
     def verified(self, version: int) -> Manifest:
@@ -175,14 +175,18 @@ class Chain:
         page = known.pages.get(version)
         if page is not None and page.stamp == self._storage.stamp(name):
             return page
-        try:
-            page = self._storage.settled(name, partial(self._read, version, name))
-        except DamagedVersion:
-            if version > self.head():
-                raise self._unknown(version) from None
-            raise
-        known.keep(page)
-        return page
+        while True:
+            before = self._storage.stamp(name)
+            try:
+                page = self._storage.settled(name, partial(self._read, version, name))
+            except DamagedVersion:
+                if version > self.head():
+                    raise self._unknown(version) from None
+                if self._storage.stamp(name) == before:  # else another version was committed there meanwhile
+                    raise
+            else:
+                known.keep(page)
+                return page
 
     def _read(self, version: int, name: str) -> _Page:
         stamp, data = self._storage.stamp(name), self._storage.read_page(name)
