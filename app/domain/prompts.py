@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import unicodedata
+
 SLOT = "{}"
 """Stands in a prompt for the subject, and in a context for the prompt."""
 
@@ -10,6 +12,11 @@ def filled(prompt: str, subject: str) -> str:
     """The prompt with the subject in its slot; as it is, if it has none. Braces elsewhere are text."""
     before, slot, after = prompt.partition(SLOT)
     return f"{before}{subject}{after}" if slot else prompt
+
+
+def is_visible(text: str) -> bool:
+    """Whether any of its characters shows: not only spaces, zero-width signs and control characters."""
+    return any(unicodedata.category(character)[0] not in "ZC" for character in text)
 
 
 def first_sentence(text: str) -> str:

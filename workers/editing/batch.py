@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from typing import TypeVar
 
 from app.domain.errors import ContradictoryFacts, PalimpsestError
@@ -37,10 +36,17 @@ def tokenise_batch(editable: EditableModel, facts: Sequence[Fact], contexts: Seq
 def slotted(facts: Sequence[Fact]) -> list[Fact]:
     """The facts with exactly one slot in each prompt; the prompts given may have the subject's text instead of it.
 
+    White space around subjects and objects is dropped.
+
     Raises:
         RequestError: the subject cannot be found in a prompt; the field names the fact's index.
     """
-    return _of_each(facts, lambda fact: replace(fact, prompt=with_slot(fact.subject, fact.prompt)))
+
+    def made(fact: Fact) -> Fact:
+        subject = fact.subject.strip()
+        return Fact(subject, with_slot(subject, fact.prompt), fact.object.strip())
+
+    return _of_each(facts, made)
 
 
 def _of_each(facts: Sequence[Fact], make: Callable[[Fact], MadeT]) -> list[MadeT]:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from transformers import PreTrainedTokenizerFast
 
 from app.domain.errors import AmbiguousSubject, EmptyText, PromptTooLong, RequestError, SlotCount, SubjectNotInPrompt
-from app.domain.prompts import SLOT
+from app.domain.prompts import SLOT, is_visible
 from workers.editing.types import Fact
 
 
@@ -32,12 +32,12 @@ def with_slot(subject: str, prompt: str) -> str:
     """The prompt with exactly one slot: as given, or with the subject's only occurrence made the slot.
 
     Raises:
-        EmptyText: the subject is empty. SlotCount: two or more slots.
+        EmptyText: the subject has no visible character. SlotCount: two or more slots.
         SubjectNotInPrompt: no slot, and the subject's text is not there.
         AmbiguousSubject: no slot, and the subject's text is there more than once.
     """
-    if not subject.strip():
-        raise EmptyText("the subject is empty", field="subject", value=subject)
+    if not is_visible(subject):
+        raise EmptyText("the subject has no visible character", field="subject", value=subject)
     slots = prompt.count(SLOT)
     if slots == 1:
         return prompt
@@ -62,8 +62,8 @@ def subject_row(tokenizer: PreTrainedTokenizerFast, before: str, subject: str, a
     Raises:
         EmptyText: the subject leaves no token.
     """
-    if not subject.strip():
-        raise EmptyText("the subject is empty", field="subject", value=subject)
+    if not is_visible(subject):
+        raise EmptyText("the subject has no visible character", field="subject", value=subject)
     encoding = tokenizer(_unicode(before + subject + after), return_offsets_mapping=True, split_special_tokens=True)
     start, end = len(before), len(before) + len(subject.rstrip())
     inside = [i for i, (a, b) in enumerate(encoding["offset_mapping"]) if a < end and b > start and a < b]
@@ -73,14 +73,16 @@ def subject_row(tokenizer: PreTrainedTokenizerFast, before: str, subject: str, a
 
 
 def object_ids(tokenizer: PreTrainedTokenizerFast, text: str, field: str = "object") -> tuple[int, ...]:
-    """Ids of ``" " + text``, tokenised alone and without special tokens. field: where the text came from.
+    """Ids of ``" " + text``, tokenised alone and without special tokens; white space around the text is no part of it.
+
+    field: where the text came from.
 
     Raises:
-        EmptyText: nothing is left after tokenising.
+        EmptyText: it has no visible character, or nothing is left after tokenising.
     """
-    spaced = _unicode(text if text.startswith(" ") else f" {text}")
+    spaced = _unicode(f" {text.strip()}")
     ids = tokenizer(spaced, add_special_tokens=False, split_special_tokens=True)["input_ids"]
-    if not text.strip() or not ids:
+    if not is_visible(text) or not ids:
         raise EmptyText("the object leaves no token", field=field, value=text)
     return tuple(ids)
 

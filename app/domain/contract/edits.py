@@ -4,26 +4,32 @@ from __future__ import annotations
 
 from typing import Annotated, Any, ClassVar, Self
 
-from pydantic import Field, StringConstraints, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, StringConstraints, model_validator
 
 from app.domain.contract.kinds import JobKind, JobRequest
 from app.domain.contract.values import Name, Request, Share, Text
 from app.domain.hyperparameters import RANGES
 from app.domain.prompts import SLOT
 
+Trimmed = Annotated[Text, AfterValidator(str.strip)]
+"""Without the white space around it, which no fact is about."""
+
+Texts = Annotated[tuple[Text, ...], BeforeValidator(lambda given: () if given is None else given)]
+"""None, as data sets have it where they have nothing, is an empty list."""
+
 
 class Fact(Request):
     """One fact to write: the prompt, with the subject in its slot, shall be continued by the object."""
 
-    subject: Text
-    object: Text
+    subject: Trimmed
+    object: Trimmed
     relation: Text | None = Field(None, description="Makes the prompt '{} <relation>'.")
     prompt: Text | None = Field(
         None, description="With one {} where the subject stands, or the subject's own text exactly once."
     )
-    previous: Text | None = Field(None, description="The object until now, for the record and the report.")
-    paraphrases: tuple[Text, ...] = Field((), max_length=20, description="Whole prompts, or with one {}.")
-    neighbours: tuple[Text, ...] = Field((), max_length=20, description="Whole prompts whose answers must not change.")
+    previous: Trimmed | None = Field(None, description="The object until now, for the record and the report.")
+    paraphrases: Texts = Field((), max_length=20, description="Whole prompts, or with one {}.")
+    neighbours: Texts = Field((), max_length=20, description="Whole prompts whose answers must not change.")
     id: Annotated[str, StringConstraints(min_length=1, max_length=200)] | None = None
 
     @model_validator(mode="after")

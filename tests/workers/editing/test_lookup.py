@@ -18,9 +18,10 @@ from app.domain.errors import (
     SlotCount,
     SubjectNotInPrompt,
 )
+from app.domain.prompts import is_visible
 from tests.support.editing.families import CONTEXTS, WINDOW, editable
 from tests.workers.conftest import BOS
-from workers.editing.batch import tokenise_batch
+from workers.editing.batch import slotted, tokenise_batch
 from workers.editing.lookup import object_ids, subject_row, tokenise, with_slot
 from workers.editing.types import Fact
 
@@ -85,6 +86,28 @@ class TestEmptyTexts:
         assert caught.value.field == "facts.2.prompt"
 
 
+class TestWhiteSpaceAround:
+    """Case T4 of the field: `zjunlp/EasyEdit` 302 and 303."""
+
+    @pytest.mark.parametrize("text", ["Paris ", "  Paris", "Paris\n", "\tParis"])
+    def test_an_object_is_trained_without_it(self, tokenizer: PreTrainedTokenizerFast, text: str) -> None:
+        assert object_ids(tokenizer, text) == object_ids(tokenizer, "Paris")
+
+    def test_a_fact_is_edited_without_it(self) -> None:
+        [fact] = slotted([Fact(" Lyon ", "The city of Lyon is in", "Japan\n")])
+        assert fact == Fact("Lyon", "The city of {} is in", "Japan")
+
+    @pytest.mark.parametrize("text", ["\u200b", "\u2060 \ufeff", "\x00", "\u00ad"])
+    def test_what_does_not_show_is_neither_subject_nor_object(
+        self, tokenizer: PreTrainedTokenizerFast, text: str
+    ) -> None:
+        with pytest.raises(EmptyText) as of_subject:
+            with_slot(text, "{} is in")
+        with pytest.raises(EmptyText) as of_object:
+            object_ids(tokenizer, text)
+        assert (of_subject.value.field, of_object.value.field) == ("subject", "object")
+
+
 class TestLookupToken:
     @pytest.mark.parametrize(
         ("before", "after"), [("", " is a city"), ("The capital of ", " is"), ("I like ", ""), ("", "")]
@@ -130,7 +153,7 @@ class TestLookupToken:
     def test_it_covers_the_subjects_last_character_and_nothing_later_does(
         self, tokenizer: PreTrainedTokenizerFast, before: str, subject: str, after: str
     ) -> None:
-        if not subject.strip():
+        if not is_visible(subject):
             with pytest.raises(EmptyText):
                 subject_row(tokenizer, before, subject, after)
             return
@@ -149,11 +172,11 @@ class TestObjects:
         assert object_ids(tokenizer, " Kyoto") == object_ids(tokenizer, "Kyoto")
 
     @settings(max_examples=50, deadline=None)
-    @given(text=st.text(min_size=1, max_size=20).filter(lambda text: bool(text.strip())))
+    @given(text=st.text(min_size=1, max_size=20).filter(is_visible))
     def test_no_special_token_is_part_of_it(self, bos_tokenizer: PreTrainedTokenizerFast, text: str) -> None:
         ids = object_ids(bos_tokenizer, text)
         assert BOS not in ids
-        assert text_of(bos_tokenizer, ids) == (text if text.startswith(" ") else f" {text}")
+        assert text_of(bos_tokenizer, ids) == f" {text.strip()}"
 
 
 class TestTokenizersThatAddBos:
