@@ -11,8 +11,8 @@ from app.domain.contract.values import Name, Request, Share, Text
 from app.domain.hyperparameters import RANGES
 from app.domain.prompts import SLOT
 
-Trimmed = Annotated[Text, AfterValidator(str.strip)]
-"""Without the white space around it, which no fact is about."""
+Trimmed = Annotated[Text, AfterValidator(lambda given: given.strip() or given)]
+"""Without the white space around it, which no fact is about. One that has nothing else stays, and is refused as empty."""
 
 Texts = Annotated[tuple[Text, ...], BeforeValidator(lambda given: () if given is None else given)]
 """None, as data sets have it where they have nothing, is an empty list."""

@@ -13,6 +13,12 @@ def test_white_space_around_subject_and_object_is_no_part_of_them() -> None:
     assert (fact.subject, fact.object, fact.previous) == ("Lyon", "Japan", "France")
 
 
+@pytest.mark.parametrize("text", [" ", "\n\t"])
+def test_white_space_alone_is_left_to_whoever_refuses_an_empty_subject(text: str) -> None:
+    fact = Fact(subject=text, relation="is in", object="Japan")
+    assert Fact.model_validate_json(fact.model_dump_json()).subject == text
+
+
 def test_a_null_list_is_an_empty_one() -> None:
     """Case T15 of the field: data sets have null where they have nothing."""
     fact = Fact.model_validate(
