@@ -12,7 +12,7 @@ from app.domain.hyperparameters import RANGES
 from app.domain.prompts import SLOT
 
 Trimmed = Annotated[Text, AfterValidator(lambda given: given.strip() or given)]
-"""Without the white space around it, which no fact is about. One that has nothing else stays, and is refused as empty."""
+"""Without the white space around it. One that has nothing else stays as it is, and is refused as empty."""
 
 Texts = Annotated[tuple[Text, ...], BeforeValidator(lambda given: () if given is None else given)]
 """None, as data sets have it where they have nothing, is an empty list."""
