@@ -62,7 +62,7 @@ class IdempotencyKeys:
             raise IdempotencyKeyReused(f"This {HEADER} came with another request before.", field=HEADER, value=key)
         try:
             yield alone
-        except BaseException:
+        except BaseException:  # whatever it is: forget the key, and raise it again
             with suppress(RedisError):
                 self._redis.eval(_RELEASE, 1, name, mine)
             raise
