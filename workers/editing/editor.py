@@ -3,10 +3,14 @@ the keys that the edited weights leave."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from types import MappingProxyType
+from typing import Any
 
+from workers.editing.aims import Aims
 from workers.editing.batch import tokenise_batch
+from workers.editing.efforts import Efforts, strongest
 from workers.editing.groups import Group, group_by_key
 from workers.editing.keys import keys_at
 from workers.editing.methods import find_method
@@ -14,9 +18,12 @@ from workers.editing.model.editable_model import EditableModel
 from workers.editing.presets.preset import Preset
 from workers.editing.priors import plan_layers
 from workers.editing.rounds import joined, rounds_of
-from workers.editing.solving import answers, solve
+from workers.editing.solving import Solved, answers, solve
 from workers.editing.tuning import tuned
-from workers.editing.types import Edited, Fact, Observer, Priors, Silent
+from workers.editing.types import Edited, Fact, Known, Observer, Priors, Silent
+
+NOTHING: Mapping[Any, Any] = MappingProxyType({})
+"""The default of ``known`` and of ``efforts``."""
 
 
 def edit(
@@ -29,6 +36,8 @@ def edit(
     companions: Sequence[Fact] = (),
     strict: bool = False,
     observer: Observer | None = None,
+    known: Known = NOTHING,
+    efforts: Efforts = NOTHING,
 ) -> Edited:
     """Edit a batch of facts into ``shadow``, in place, and return what was added to each layer.
 
@@ -39,6 +48,9 @@ def edit(
         companions: facts in force that are optimised together with the batch, so that they go on to hold; their old
             keys must not be among the previous keys.
         strict: the published behaviour where a service would do better.
+        known: targets of groups that an earlier edit of the same weights has found (``Edited.found``); the batch is
+            solved for them without a descent.
+        efforts: facts that are given more than the preset says.
 
     Raises:
         RequestError: a fact, layer, method or plan is at fault. NonFiniteUpdate: NaN or infinity on the way.
@@ -46,16 +58,20 @@ def edit(
         Whatever the observer raises, between two steps.
     """
     watch = observer or Silent()
-    tokenised = tokenise_batch(shadow, [*facts, *companions], contexts)
+    batch = [*facts, *companions]
+    tokenised = tokenise_batch(shadow, batch, contexts)
     groups = group_by_key(tokenised, strict=strict)
     method = find_method(preset.method)
     before = {layer: shadow.weights(layer) for layer in plan_layers(preset)}
+    rounds: list[Solved] = []
     if method.tune is not None:
-        updates = {layer: tuned(shadow, tokenised, layer, method.tune, preset, watch) for layer in before}
+        stronger = strongest(tuple(batch), efforts).of(preset)
+        updates = {layer: tuned(shadow, tokenised, layer, method.tune, stronger, watch) for layer in before}
     else:
-        rounds = rounds_of(groups, watch, one_at_a_time=method.one_at_a_time)
-        found = [solve(shadow, tokenised, members, method, priors, preset) for members in rounds]
-        updates = {layer: joined([solved[layer] for solved in found]) for layer in before}
+        for members in rounds_of(groups, watch, one_at_a_time=method.one_at_a_time):
+            aims = Aims(batch, tokenised, members.groups, known, efforts)
+            rounds.append(solve(shadow, tokenised, members, method, priors, preset, aims))
+        updates = {layer: joined([solved.updates[layer] for solved in rounds]) for layer in before}
     for layer, weights in before.items():
         if method.finish is not None:
             with answers(layer):
@@ -67,7 +83,9 @@ def edit(
         replace(update, keys=keys_at(shadow, leaders, layer, preset.max_batch_tokens))
         for layer, update in updates.items()
     ]
-    return Edited(kept, _columns(groups, len(tokenised)))
+    shares = {layer: tuple(share for solved in rounds for share in solved.shares[layer]) for layer in before if rounds}
+    found = {members: each for solved in rounds for members, each in solved.found.items()}
+    return Edited(kept, _columns(groups, len(tokenised)), found, shares)
 
 
 def _columns(groups: Sequence[Group], facts: int) -> tuple[int, ...]:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
 from app.domain.errors import JobFailed, NonFiniteUpdate
-from workers.editing.descent.targets import targets_at
+from workers.editing.aims import Aims
 from workers.editing.keys import keys_at, outputs_at
 from workers.editing.lookup import TokenisedFact
 from workers.editing.methods import Method
@@ -18,7 +19,17 @@ from workers.editing.model.updates import WeightUpdate
 from workers.editing.presets.preset import Preset
 from workers.editing.priors import plan_steps
 from workers.editing.rounds import Round
-from workers.editing.types import LayerPrior, Priors
+from workers.editing.shares import realised_shares
+from workers.editing.types import Fact, Found, LayerPrior, Priors
+
+
+@dataclass(frozen=True, slots=True)
+class Solved:
+    """What came of a round. shares: by layer, of each group, the part of its residual that is realised."""
+
+    updates: dict[int, WeightUpdate]
+    shares: dict[int, tuple[float, ...]]
+    found: dict[tuple[Fact, ...], Found]
 
 
 def solve(
@@ -28,8 +39,11 @@ def solve(
     method: Method,
     priors: Priors,
     preset: Preset,
-) -> dict[int, WeightUpdate]:
+    aims: Aims,
+) -> Solved:
     """The update of every layer of the plan, for the round's groups; each is put into the shadow before the next step.
+
+    aims: the round's targets.
 
     Raises:
         NonFiniteUpdate: NaN or infinity on the way. JobFailed: a solve has no answer.
@@ -38,34 +52,37 @@ def solve(
     leaders = [tokenised[group.members[0]] for group in members.groups]  # members of a group have one key: one column
     targets: dict[int, Tensor] = {}
     updates: dict[int, WeightUpdate] = {}
+    shares: dict[int, tuple[float, ...]] = {}
     for step in plan_steps(preset):
         if step.target_layer not in targets:
-            targets[step.target_layer] = targets_at(
-                shadow, tokenised, members.groups, step.target_layer, method.objective, preset, members.watch
-            )
+            targets[step.target_layer] = aims.at(shadow, step.target_layer, method.objective, preset, members.watch)
         members.watch.solving(step.layer)
         keys = keys_at(shadow, leaders, step.layer, preset.max_batch_tokens)
         site = method.objective.solved_for
         current = outputs_at(shadow, leaders, step.target_layer, preset.max_batch_tokens, site)
         residual = (targets[step.target_layer] - current) * step.share
-        updates[step.layer] = _update(shadow, step.layer, residual, keys, method, priors[step.layer], preset)
+        right = _right_factor(step.layer, keys, method, priors[step.layer], preset, aims.weights)
+        updates[step.layer] = _update(shadow, step.layer, residual, right, keys)
+        shares[step.layer] = tuple(realised_shares(right, keys).tolist())
         shadow.add(updates[step.layer])
-    return updates
+    return Solved(updates, shares, aims.found)
 
 
-def _update(
-    shadow: EditableModel,
-    layer: int,
-    residual: Tensor,
-    keys: Tensor,
-    method: Method,
-    prior: LayerPrior,
-    preset: Preset,
-) -> WeightUpdate:
-    """One layer's update in the dtype of the weight's master, as it will be kept and applied again."""
+def _right_factor(
+    layer: int, keys: Tensor, method: Method, prior: LayerPrior, preset: Preset, weights: Tensor | None
+) -> Tensor:
+    """The method's factor (n, d_in) of keys (d_in, n), each of which counts ``weights`` (n,) times: as if it, and its
+    residual, stood there so often, which is one column of √w times its length."""
     assert method.right_factor is not None
     with answers(layer):
-        right = method.right_factor(keys, prior, preset)
+        if weights is None:
+            return method.right_factor(keys, prior, preset)
+        root = weights.to(keys.device).sqrt()
+        return method.right_factor(keys * root, prior, preset) * root.unsqueeze(1)
+
+
+def _update(shadow: EditableModel, layer: int, residual: Tensor, right: Tensor, keys: Tensor) -> WeightUpdate:
+    """One layer's update in the dtype of the weight's master, as it will be kept and applied again."""
     if not (torch.isfinite(residual).all() and torch.isfinite(right).all()):
         raise NonFiniteUpdate(f"the update of layer {layer} is not finite", field="layers", value=layer)
     dtype = shadow.master(layer).dtype

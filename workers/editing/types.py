@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
 
 import torch
@@ -35,6 +35,22 @@ class Fact:
         return Place.of(self.subject, self.prompt)
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class Found:
+    """What the descents of one group of facts came to, by target layer.
+
+    targets: (d_out,), float64. losses: of each member the last NLL of its object that the descent measured, mean over
+        tokens and contexts; NaN if it measured none.
+    """
+
+    targets: Mapping[int, Tensor]
+    losses: Mapping[int, tuple[float, ...]]
+
+
+Known = Mapping[tuple[Fact, ...], Found]
+"""By the facts of a group: another group, also of some of them, has another target."""
+
+
 @dataclass(frozen=True, slots=True)
 class Edited:
     """What came of a batch.
@@ -42,10 +58,14 @@ class Edited:
     updates: one a layer that was changed.
     columns: of each fact (the batch's, then its companions) the column that it has in every ``left`` and ``keys``;
         facts of one group share one.
+    found: the targets of each group, with which the batch, or another one with the same group, can be solved again.
+    shares: by layer, of each column, the part of its residual that the solve realises, as ``shares`` has it.
     """
 
     updates: list[WeightUpdate]
     columns: tuple[int, ...]
+    found: Known = field(default_factory=dict)
+    shares: Mapping[int, tuple[float, ...]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

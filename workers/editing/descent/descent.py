@@ -29,9 +29,11 @@ REBUILDING = 0.25
 
 @dataclass(frozen=True, slots=True)
 class Measured:
-    """One pass's figures of each fact, (facts,). misses: tokens of its object that are not the likeliest, int64."""
+    """One pass's figures of each fact, (facts,). nll: of its object, the part of the loss that a fact holds by.
+    misses: tokens of its object that are not the likeliest, int64."""
 
     loss: Tensor
+    nll: Tensor
     divergence: Tensor
     misses: Tensor
 
@@ -61,6 +63,7 @@ class Descent:
         self.group_of = torch.repeat_interleave(torch.arange(len(groups)), sizes).to(self.start.device)
         self.share = (1.0 / sizes.to(wide)).to(self.start.device)[self.group_of]  # of a fact in its group's loss
         self.nll_weight = torch.ones_like(self.start_norm[0])
+        self.reached = torch.full_like(self.share, torch.nan)  # (facts,), the last NLL that was measured
         contexts = len(self.facts[0].prompts)
         batches = suffix_batches(editable, layer, objective.sites, _rows(self.facts), limit)
         self.parts = [RowLosses.of(batch, contexts, wide) for batch in batches]
@@ -76,6 +79,7 @@ class Descent:
             losses = measured.loss
             if not torch.isfinite(losses[running[self.group_of]]).all():
                 raise NonFiniteUpdate(f"the loss at layer {self.layer} became NaN or infinite in step {step}")
+            self.reached = torch.where(running[self.group_of], measured.nll, self.reached)
             running &= ~self._finished(measured)
             left = running[self.group_of]
             mean = float(losses[left].mean()) if bool(left.any()) else float(losses.mean())
@@ -89,19 +93,21 @@ class Descent:
     def _pass(self) -> Measured:
         """One forward and backward pass. Gradients stay in ``delta.grad``."""
         count = len(self.facts)
-        losses, divergences = torch.zeros_like(self.share), torch.zeros_like(self.share)
+        losses, nlls, divergences = (torch.zeros_like(self.share) for _ in range(3))
         misses = torch.zeros_like(self.group_of)
         nll_weight = self.nll_weight[self.group_of]
         for part in self.parts:
             objects, essences = part.log_probabilities(self._shifts(part.batch))
             divergence = part.divergence(essences, count)
-            losses += self._backward(nll_weight * part.nll(objects, count) + self.preset.kl_factor * divergence)
+            nll = part.nll(objects, count)
+            losses += self._backward(nll_weight * nll + self.preset.kl_factor * divergence)
+            nlls += nll.detach()
             divergences += divergence.detach()
             if self.objective.easing is not None:
                 misses += part.misses(objects.detach(), count)
         decay = self.preset.v_weight_decay * (self.delta.norm(dim=2) / self.start_norm**2).sum(dim=0)
         decay.sum().backward()
-        return Measured(losses + decay.detach()[self.group_of], divergences, misses)
+        return Measured(losses + decay.detach()[self.group_of], nlls, divergences, misses)
 
     def _shifts(self, batch: SuffixBatch) -> Tensor:
         """δ for each row of the batch, (sites, rows, d_out)."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
@@ -16,6 +17,15 @@ from workers.editing.presets.preset import Preset
 from workers.editing.types import Observer
 
 
+@dataclass(frozen=True, slots=True)
+class Descended:
+    """Targets Z (d_out, groups), float64, and of each fact of the groups, one group after another, the last NLL of its
+    object that was measured before the last step: (facts,), NaN where no step was taken."""
+
+    targets: Tensor
+    losses: Tensor
+
+
 def targets_at(
     editable: EditableModel,
     facts: Sequence[TokenisedFact],
@@ -25,6 +35,19 @@ def targets_at(
     preset: Preset,
     observer: Observer,
 ) -> Tensor:
+    """The targets alone of ``descended``."""
+    return descended(editable, facts, groups, layer, objective, preset, observer).targets
+
+
+def descended(
+    editable: EditableModel,
+    facts: Sequence[TokenisedFact],
+    groups: Sequence[Group],
+    layer: int,
+    objective: Objective,
+    preset: Preset,
+    observer: Observer,
+) -> Descended:
     """Targets Z (d_out, groups), float64: what the objective's first site should give at the lookup token.
 
     The δ, one a site, minimise together, over the group's facts, the mean over contexts of the mean NLL of the object's
@@ -38,11 +61,13 @@ def targets_at(
     Raises:
         NonFiniteUpdate: a loss is NaN or infinite.
     """
-    found, done = [], 0
+    found, losses, done = [], [], 0
     for chunk in _chunks(facts, groups, preset.max_batch_tokens):
-        found.append(Descent(editable, facts, chunk, layer, objective, preset).run(observer, done, len(facts)))
+        descent = Descent(editable, facts, chunk, layer, objective, preset)
+        found.append(descent.run(observer, done, len(facts)))
+        losses.append(descent.reached)
         done += sum(len(group.members) for group in chunk)
-    return torch.cat(found, dim=1)
+    return Descended(torch.cat(found, dim=1), torch.cat(losses))
 
 
 def _chunks(facts: Sequence[TokenisedFact], groups: Sequence[Group], limit: int) -> list[list[Group]]:
