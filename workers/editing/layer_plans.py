@@ -14,12 +14,14 @@ from app.domain.errors import UnknownPlan
 class LayerStep:
     """One step of a layer plan: change ``layer`` so that ``target_layer``'s output nears its targets.
 
-    ``share`` is the part of the residual that this step solves for.
+    ``share`` is the part of the residual that this step solves for. ``carried_from``: the earlier layer whose targets
+    lead to this step's; None: a descent finds them.
     """
 
     layer: int
     target_layer: int
     share: float
+    carried_from: int | None = None
 
 
 LayerPlan = Callable[[Sequence[int]], list[LayerStep]]
@@ -29,6 +31,15 @@ def boundary_layers(critical_layers: Sequence[int]) -> list[LayerStep]:
     """The first and the last critical layer, each toward targets of its own, all of the residual (BLUE, 4.3)."""
     first, last = critical_layers[0], critical_layers[-1]
     return [LayerStep(layer=layer, target_layer=layer, share=1.0) for layer in dict.fromkeys((first, last))]
+
+
+def replayed_boundary(critical_layers: Sequence[int]) -> list[LayerStep]:
+    """As ``boundary_layers``, with one descent: the last layer's targets are what the first one's lead to (2605.00358).
+
+    A forward pass of the bare prompts with the first layer's targets in place gives them, before any weight changes.
+    """
+    first, *later = boundary_layers(critical_layers)
+    return [first, *(LayerStep(step.layer, step.target_layer, step.share, first.layer) for step in later)]
 
 
 def even_spread(critical_layers: Sequence[int]) -> list[LayerStep]:
@@ -49,7 +60,7 @@ def sqrt_spread(critical_layers: Sequence[int]) -> list[LayerStep]:
 
 
 PLANS: Mapping[str, LayerPlan] = MappingProxyType(
-    {"boundary": boundary_layers, "even": even_spread, "sqrt": sqrt_spread}
+    {"boundary": boundary_layers, "replay": replayed_boundary, "even": even_spread, "sqrt": sqrt_spread}
 )
 
 

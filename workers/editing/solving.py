@@ -11,6 +11,7 @@ from torch import Tensor
 
 from app.domain.errors import JobFailed, NonFiniteUpdate
 from workers.editing.aims import Aims
+from workers.editing.carried import carried_targets
 from workers.editing.keys import keys_at, outputs_at
 from workers.editing.lookup import TokenisedFact
 from workers.editing.methods import Method
@@ -53,12 +54,17 @@ def solve(
     targets: dict[int, Tensor] = {}
     updates: dict[int, WeightUpdate] = {}
     shares: dict[int, tuple[float, ...]] = {}
-    for step in plan_steps(preset):
+    steps, site = plan_steps(preset), method.objective.solved_for
+    for step in steps:
         if step.target_layer not in targets:
-            targets[step.target_layer] = aims.at(shadow, step.target_layer, method.objective, preset, members.watch)
+            found = aims.at(shadow, step.target_layer, method.objective, preset, members.watch)
+            targets[step.target_layer] = found
+            for later in (each.target_layer for each in steps if each.carried_from == step.layer):
+                targets[later] = carried_targets(
+                    shadow, leaders, step.layer, found, later, preset.max_batch_tokens, site
+                )
         members.watch.solving(step.layer)
         keys = keys_at(shadow, leaders, step.layer, preset.max_batch_tokens)
-        site = method.objective.solved_for
         current = outputs_at(shadow, leaders, step.target_layer, preset.max_batch_tokens, site)
         residual = (targets[step.target_layer] - current) * step.share
         right = _right_factor(step.layer, keys, method, priors[step.layer], preset, aims.weights)

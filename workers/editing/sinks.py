@@ -1,0 +1,50 @@
+"""Subjects on an attention sink: the first token of a text, where a model keeps a state that says nothing of the token.
+
+Many models without a BOS token make whatever stands first a sink: a state of many times the usual norm, much alike for
+all words. A key and a target of that state are no fact's own, and an edit there fails or hits every prompt. So a fact
+whose subject stands there is written where the subject is an ordinary token: behind a context.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from workers.editing.keys import outputs_at
+from workers.editing.lookup import Row, TokenisedFact
+from workers.editing.model.editable_model import EditableModel
+
+TIMES = 3.0
+"""An output so many times as long as the same subject's behind a context is a sink's."""
+
+
+def off_sinks(
+    editable: EditableModel, facts: Sequence[TokenisedFact], layer: int, max_batch_tokens: int
+) -> list[TokenisedFact]:
+    """The facts, those on a sink with a context's row in the bare prompt's place; told by ``layer``'s output norms.
+
+    Such a fact's h₀, norm bound, key, residual and essence are then those of its first context in which the subject is
+    not the first token. A model that shows no sink, or a batch without contexts, is left as it is.
+    """
+    ordinary = {index: row for index, fact in enumerate(facts) if (row := _ordinary(fact)) is not None}
+    if not ordinary:
+        return list(facts)
+    behind = [_behind(facts[index], row) for index, row in ordinary.items()]
+    bare_norms = outputs_at(editable, [facts[index] for index in ordinary], layer, max_batch_tokens).norm(dim=0)
+    norms = outputs_at(editable, behind, layer, max_batch_tokens).norm(dim=0)
+    sinks = (bare_norms > TIMES * norms).tolist()
+    moved = {index: fact for index, fact, sink in zip(ordinary, behind, sinks, strict=True) if sink}
+    return [moved.get(index, fact) for index, fact in enumerate(facts)]
+
+
+def _ordinary(fact: TokenisedFact) -> int | None:
+    """Which of a fact's rows has the subject later than first, if its bare prompt has not; None: none, or no need."""
+    if fact.prompts[0].lookup > 0:
+        return None
+    return next((index for index, row in enumerate(fact.prompts) if row.lookup > 0), None)
+
+
+def _behind(fact: TokenisedFact, index: int) -> TokenisedFact:
+    """The fact with its ``index``-th row in the bare prompt's place, which is left out."""
+    row = fact.prompts[index]
+    return replace(fact, prompts=(row, *fact.prompts[1:]), essence=Row(row.stem, row.lookup), behind=index)

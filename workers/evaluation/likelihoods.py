@@ -1,0 +1,40 @@
+"""How likely objects are, a token: what CounterFact's scores compare."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from workers.editing.model.editable_model import EditableModel
+from workers.questions.scoring import object_row, standings_of_rows
+
+Asked = tuple[str, str]
+"""A prompt and an object."""
+
+LEAST = 1e-300
+"""A product of probabilities below this counts as this: its logarithm is finite."""
+
+
+@dataclass(frozen=True, slots=True)
+class Likelihood:
+    """An object after a prompt. nll: mean over its tokens, in nats; rank: the worst one of any of them."""
+
+    nll: float
+    rank: int
+
+
+def mean_nlls(editable: EditableModel, asked: Sequence[Asked]) -> list[Likelihood]:
+    """The mean NLL of each object's tokens after its prompt, teacher forced.
+
+    Raises:
+        EmptyText, PromptTooLong: with the field ``pairs.{i}``.
+    """
+    rows = [
+        object_row(editable.model, editable.tokenizer, *pair, f"pairs.{index}") for index, pair in enumerate(asked)
+    ]
+    found = standings_of_rows(editable.model, rows)
+    return [
+        Likelihood(-math.log(max(standing.probability, LEAST)) / len(wanted), standing.rank)
+        for standing, (_, wanted) in zip(found, rows, strict=True)
+    ]

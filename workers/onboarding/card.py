@@ -1,0 +1,72 @@
+"""The card of a model that was onboarded: what it is, what was tried, what was chosen, what that promises."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from workers.editing.presets.preset import Preset
+from workers.onboarding.inspection import Finding
+from workers.onboarding.search import AXES, Tried
+from workers.onboarding.trial import Outcome
+
+
+def card(
+    name: str,
+    findings: Sequence[Finding],
+    statistics: str,
+    before: Outcome,
+    tried: Sequence[Tried],
+    chosen: Preset,
+    promise: Outcome,
+    facts: tuple[int, int],
+) -> str:
+    """The card as Markdown.
+
+    before: of the unedited model, and promise: under the chosen preset, both on facts that the search has not seen.
+    facts: how many were searched with, and how many the promise is measured on.
+    """
+    searched, promised = facts
+    found = [f"| {finding.name} | {finding.value} |" for finding in findings]
+    return "\n".join(
+        [
+            f"# {name}",
+            "",
+            "| found | |",
+            "|---|---|",
+            *found,
+            f"| statistics | {statistics} |",
+            "",
+            f"## What it promises, on {promised} facts about the world that the search has not seen",
+            "",
+            "| | unedited | edited |",
+            "|---|---|---|",
+            f"| facts that hold | {before.hold:.0%} | {promise.hold:.0%} |",
+            f"| paraphrases that follow | {before.paraphrases:.0%} | {promise.paraphrases:.0%} |",
+            f"| known neighbours that stay | {before.neighbours:.0%} | {promise.neighbours:.0%} |",
+            f"| seconds a fact | | {promise.seconds:.2f} |",
+            "",
+            "A fact holds if greedy decoding gives its whole object. A paraphrase follows if the new object is likelier"
+            " than the old one, a neighbour stays if its own answer is likelier than the new object (mean NLL a token).",
+            "",
+            "## What was chosen",
+            "",
+            f"{chosen.method} ({chosen.plan}): " + ", ".join(f"{n} {getattr(chosen, n)}" for n in ("layers", *AXES)),
+            "",
+            f"## What was tried, on {searched} facts",
+            "",
+            "| layers | " + " | ".join(AXES) + " | hold | paraphrases | neighbours | score | s a fact |",
+            "|---" * (len(AXES) + 6) + "|",
+            *(_row(each) for each in tried),
+            "",
+        ]
+    )
+
+
+def _row(tried: Tried) -> str:
+    values = [", ".join(map(str, tried.values["layers"])), *(str(tried.values[name]) for name in AXES)]
+    if (outcome := tried.outcome) is None:
+        shares = ["could not be edited", "", "", "", ""]
+    else:
+        shares = [f"{share:.0%}" for share in (outcome.hold, outcome.paraphrases, outcome.neighbours)]
+        shares += [f"{outcome.score:.3f}", f"{outcome.seconds:.2f}"]
+    return "| " + " | ".join([*values, *shares]) + " |"

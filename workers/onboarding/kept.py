@@ -1,0 +1,56 @@
+"""What onboarding leaves for a model under the data directory, by the model's fingerprint."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+from workers.editing.presets.preset import Preset
+
+FOLDER = "onboarded"
+PRESET, CARD, TRIALS = "preset.json", "card.md", "trials.json"
+
+SEARCHED = ("layers", "share", "v_lr", "clamp_norm_factor", "v_weight_decay")
+"""What a kept preset says; all else is as in any preset."""
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """The folder of one model; nothing in it is needed to read a log."""
+
+    folder: Path
+
+    @classmethod
+    def of(cls, data_dir: Path, fingerprint: str) -> Kept:
+        """Where it is; it need not be there yet."""
+        return cls(data_dir / FOLDER / fingerprint[:16])
+
+    @property
+    def preset(self) -> Path:
+        """The hyperparameters that were found."""
+        return self.folder / PRESET
+
+    @property
+    def card(self) -> Path:
+        """What was found, in words."""
+        return self.folder / CARD
+
+    @property
+    def trials(self) -> Path:
+        """All that was tried."""
+        return self.folder / TRIALS
+
+    def write(self, preset: Preset, card: str) -> None:
+        """Keep a preset and its card; the preset last: one that is there has a card."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        values = preset.as_dict()
+        chosen = {"method": preset.method, "plan": preset.plan, **{name: values[name] for name in SEARCHED}}
+        _whole(self.card, card)
+        _whole(self.preset, json.dumps(chosen, indent=2) + "\n")
+
+
+def _whole(path: Path, text: str) -> None:
+    scratch = path.with_name(f".{path.name}.part")
+    scratch.write_text(text, encoding="utf-8")
+    scratch.replace(path)

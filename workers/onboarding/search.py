@@ -1,0 +1,123 @@
+"""The search for a model's hyperparameters: one axis after another, on facts about the world, until the time is up."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from app.domain.errors import PalimpsestError
+from workers.editing.presets.preset import Preset
+from workers.onboarding.trial import Bench, Outcome
+
+SPANS = ((0.14, 0.27), (0.0, 0.34), (0.2, 0.34), (0.07, 0.2), (0.27, 0.45))
+"""First and last layer that are edited, as shares of the depth; the first is that of the generic preset."""
+
+AXES: Mapping[str, tuple[float, ...]] = {
+    "v_lr": (0.5, 0.2, 0.1),
+    "share": (0.75, 0.9, 0.6),
+    "clamp_norm_factor": (0.75, 1.5, 3.0),
+    "v_weight_decay": (0.5, 0.1),
+}
+"""Values that are tried, besides the layers; the first is where the search begins."""
+
+WORTH = 0.005
+"""A score has to be better by more than this; within it the quicker preset wins."""
+
+QUICKER = 0.85
+"""What counts as quicker: at most this share of the seconds. Clocks differ by less from run to run."""
+
+
+@dataclass(frozen=True, slots=True)
+class Tried:
+    """One trial: what was changed, and what came of it; None: it could not be edited."""
+
+    values: dict[str, Any]
+    outcome: Outcome | None
+
+    def beats(self, other: Tried) -> bool:
+        """Whether this one is to be preferred."""
+        if self.outcome is None or other.outcome is None:
+            return self.outcome is not None
+        gain = self.outcome.score - other.outcome.score
+        return gain > WORTH or (gain >= -WORTH and self.outcome.seconds < QUICKER * other.outcome.seconds)
+
+
+@dataclass(slots=True)
+class Search:
+    """Trials of one model, kept in a file after each, so that a search which was stopped goes on where it was."""
+
+    bench: Bench
+    start: Preset
+    file: Path
+    tried: dict[str, Tried] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        """Read what an earlier run has tried."""
+        if self.file.is_file():
+            for row in json.loads(self.file.read_text(encoding="utf-8")):
+                outcome = Outcome(**row["outcome"]) if row["outcome"] else None
+                self.tried[_name(row["values"])] = Tried(row["values"], outcome)
+
+    def run(self, seconds: float, tell: Callable[[Tried], None]) -> Tried:
+        """The best of what was tried when the time is up, or when no single change is better.
+
+        ``tell`` hears of every trial. At least the start is tried.
+        """
+        deadline = time.monotonic() + seconds
+        best = self._try({"layers": list(self.start.layers), **{name: values[0] for name, values in AXES.items()}}, tell)
+        moved = True
+        while moved:
+            moved = False
+            for values in self._neighbours(best.values):
+                if time.monotonic() > deadline and _name(values) not in self.tried:
+                    return best
+                if (found := self._try(values, tell)).beats(best):
+                    best, moved = found, True
+        return best
+
+    def _neighbours(self, values: dict[str, Any]) -> Iterator[dict[str, Any]]:
+        """The values with one of them changed, axis by axis."""
+        for name, choices in {**AXES, "layers": self.spans()}.items():
+            yield from ({**values, name: choice} for choice in choices if choice != values[name])
+
+    def spans(self) -> tuple[list[int], ...]:
+        """The pairs of layers that are tried."""
+        return spans(self.bench.live.depth)
+
+    def _try(self, values: dict[str, Any], tell: Callable[[Tried], None]) -> Tried:
+        if (known := self.tried.get(_name(values))) is not None:
+            return known
+        try:
+            outcome = self.bench.run(self.start.with_overrides(values))
+        except PalimpsestError:  # these values do not fit: another result of a trial
+            outcome = None
+        found = self.tried[_name(values)] = Tried(values, outcome)
+        self._keep()
+        tell(found)
+        return found
+
+    def _keep(self) -> None:
+        rows = [
+            {"values": each.values, "outcome": None if each.outcome is None else asdict(each.outcome)}
+            for each in self.tried.values()
+        ]
+        scratch = self.file.with_suffix(".part")
+        scratch.write_text(json.dumps(rows, indent=1) + "\n", encoding="utf-8")
+        scratch.replace(self.file)
+
+
+def spans(depth: int) -> tuple[list[int], ...]:
+    """First and last layer of each span, for a model of so many blocks; a pair comes once."""
+    found = []
+    for first, last in SPANS:
+        low = min(round(depth * first), max(depth - 2, 0))
+        found.append(sorted({low, min(max(round(depth * last), low + 1), depth - 1)}))
+    return tuple(list(pair) for pair in dict.fromkeys(map(tuple, found)))
+
+
+def _name(values: dict[str, Any]) -> str:
+    return json.dumps(values, sort_keys=True)

@@ -1,0 +1,103 @@
+"""One try of a preset: facts about the world are written on a shadow, and what that did is counted."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from workers.editing.editor import edit
+from workers.editing.knowledge import KnowledgeBase
+from workers.editing.model.editable_model import EditableModel
+from workers.editing.presets.preset import Preset
+from workers.editing.priors import PriorSource, plan_layers
+from workers.evaluation.likelihoods import Asked, mean_nlls
+from workers.onboarding.world_facts import NEIGHBOURS, WorldFact
+
+BATCH = 10
+"""Facts are written in batches of so many, one after another."""
+
+PARAPHRASES = 2
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What a trial found: shares in [0, 1], and how long a fact took.
+
+    hold: of the facts whose object is given greedily. paraphrases: of the paraphrases to which the new object is likelier
+    than the old one. neighbours: of the known neighbours whose own answer is likelier than the new object; mean NLL a
+    token, as CounterFact counts.
+    """
+
+    hold: float
+    paraphrases: float
+    neighbours: float
+    seconds: float
+
+    @property
+    def score(self) -> float:
+        """The harmonic mean of the three shares."""
+        shares = (self.hold, self.paraphrases, self.neighbours)
+        return 0.0 if min(shares) == 0 else len(shares) / sum(1 / share for share in shares)
+
+
+@dataclass(frozen=True, slots=True)
+class Bench:
+    """A model, and the facts that presets are tried on. The model itself stays as it is."""
+
+    live: EditableModel
+    priors: PriorSource
+    contexts: tuple[str, ...]
+    facts: tuple[WorldFact, ...]
+
+    def over(self, facts: Sequence[WorldFact]) -> Bench:
+        """The same with other facts."""
+        return replace(self, facts=tuple(facts))
+
+    def run(self, preset: Preset) -> Outcome:
+        """Write all facts with this preset, and count.
+
+        Raises:
+            PalimpsestError: the preset does not fit the model, or the edit came to nothing.
+        """
+        shadow, knowledge = self.live.shadow(plan_layers(preset)), KnowledgeBase()
+        start = time.monotonic()
+        for number, first in enumerate(range(0, len(self.facts), BATCH), start=1):
+            facts = [each.fact for each in self.facts[first : first + BATCH]]
+            admission = knowledge.admit(facts, plan_layers(preset), strict=False)
+            found = admission.priors(self.priors, preset)
+            edited = edit(shadow, facts, preset, found, self.contexts, companions=admission.facts)
+            knowledge = knowledge.after(number, facts, admission, edited)
+        seconds = (time.monotonic() - start) / len(self.facts)
+        return Outcome(*counted(shadow, self.facts), seconds)
+
+
+def counted(editable: EditableModel, facts: Sequence[WorldFact]) -> tuple[float, float, float]:
+    """Shares of facts that hold, of paraphrases that follow and of neighbours that stay, each in [0, 1].
+
+    Nothing asked counts as all right.
+    """
+    own = [(each.fact.text, each.fact.object) for each in facts]
+    new = [(text, each.fact.object) for each in facts for text in each.paraphrases[:PARAPHRASES]]
+    old = [(text, each.truth) for each in facts for text in each.paraphrases[:PARAPHRASES]]
+    kept = [(text, each.neighbour_answer) for each in facts for text in each.neighbours]
+    wrong = [(text, each.fact.object) for each in facts for text in each.neighbours]
+    found = iter(mean_nlls(editable, [*own, *new, *old, *kept, *wrong]))
+    held, following, before, staying, spoilt = ([next(found) for _ in part] for part in (own, new, old, kept, wrong))
+    return (
+        _share([each.rank == 1 for each in held]),
+        _share([one.nll < other.nll for one, other in zip(following, before, strict=True)]),
+        _share([one.nll < other.nll for one, other in zip(staying, spoilt, strict=True)]),
+    )
+
+
+def known_to(editable: EditableModel, facts: Sequence[WorldFact]) -> list[WorldFact]:
+    """The facts with those of their neighbours alone whose answer the model gives greedily; who has none is left out."""
+    pairs: list[Asked] = [(text, each.neighbour_answer) for each in facts for text in each.neighbours]
+    found = iter(mean_nlls(editable, pairs))
+    kept = [replace(each, neighbours=tuple(t for t in each.neighbours if next(found).rank == 1)) for each in facts]
+    return [replace(each, neighbours=each.neighbours[:NEIGHBOURS]) for each in kept if each.neighbours]
+
+
+def _share(held: Sequence[bool]) -> float:
+    return sum(held) / len(held) if held else 1.0
