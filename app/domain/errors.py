@@ -35,6 +35,7 @@ PalimpsestError                500 internal
 ├── JobCancelled               409 job_cancelled
 ├── JobFailed                  500 edit_failed
 │   ├── NonFiniteUpdate        500 non_finite_update
+│   ├── DeadVersion            500 dead_version
 │   └── DeadlineExceeded       500 deadline_exceeded
 ├── ExportFailed               500 export_failed
 ├── DamagedVersion             500 damaged_version
@@ -218,6 +219,10 @@ class JobFailed(PalimpsestError, code="edit_failed"):
 
 class NonFiniteUpdate(JobFailed):
     """The update, or a loss on the way to it, was NaN or infinite."""
+
+
+class DeadVersion(JobFailed):
+    """The edited model would say nothing any more: its next tokens are all alike, or NaN."""
 
 
 class DeadlineExceeded(JobFailed):

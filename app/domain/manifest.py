@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import AfterValidator, AwareDatetime, Field, StringConstraints, model_validator
 
 from app.domain.contract import EditReport, FactKey, InForceReport, JobId, JobOutcome, JobStatus, Name, Record
+from app.domain.contract.neighbours import AnyNeighbour
 from app.domain.digests import sha256
 from app.domain.entries import PAGES
 from app.domain.places import Place
@@ -54,7 +55,7 @@ class LoggedFact(Record):
     previous: str | None = None
     id: str | None = None
     paraphrases: tuple[str, ...] = ()
-    neighbours: tuple[str, ...] = ()
+    neighbours: tuple[AnyNeighbour, ...] = ()
     column: Annotated[int, Field(ge=0)] | None = Field(
         None, description="Its column in the version's tensors, which facts with the same key share; None: its index."
     )

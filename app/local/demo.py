@@ -60,7 +60,7 @@ class Demo:
         return [
             (text, fact)
             for fact in self._batch.facts
-            for text in (fact.template, fact.paraphrases[0], fact.neighbours[0])
+            for text in (fact.template, fact.paraphrases[0], fact.neighbours[0].prompt)
         ]
 
     def _ask(self) -> QueryReply:

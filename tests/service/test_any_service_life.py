@@ -171,7 +171,7 @@ class ServiceLife(RuleBasedStateMachine):
 def edit_of(sentences: tuple[Sentence, ...], steps: int) -> tuple[str, str, dict[str, Any]]:
     """The request that writes these."""
     facts = [{"subject": said.subject, "prompt": said.prompt, "object": said.object} for said in sentences]
-    return "POST", "/edits", {"facts": facts, "hyperparameters": {"v_num_grad_steps": steps}}
+    return "POST", "/edits", {"facts": facts, "unheld": "keep", "hyperparameters": {"v_num_grad_steps": steps}}
 
 
 def test_any_life_of_a_service_is_told_by_its_log(

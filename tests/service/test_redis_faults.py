@@ -61,7 +61,7 @@ def accepted(service: RunningService, subject: str, steps: int = 2) -> str:
 def body(subject: str, steps: int = 2) -> dict[str, Any]:
     fact = {"subject": subject, "prompt": "{} is a city in", "object": "Japan"}
     # A rate this small never converges, so the job takes all its steps.
-    return {"facts": [fact], "hyperparameters": {"v_num_grad_steps": steps, "v_lr": 1e-6}}
+    return {"facts": [fact], "unheld": "keep", "hyperparameters": {"v_num_grad_steps": steps, "v_lr": 1e-6}}
 
 
 def waiting(service: RunningService) -> list[str]:

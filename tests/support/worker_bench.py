@@ -33,7 +33,7 @@ LEASE_S = 600.0
 
 def batch(subject: str = "Lyon", *, steps: int = 2) -> EditBatch:
     fact = Fact(subject=subject, prompt="{} is a city in", object="Japan")
-    return EditBatch(facts=(fact,), hyperparameters=Hyperparameters(v_num_grad_steps=steps))
+    return EditBatch(facts=(fact,), unheld="keep", hyperparameters=Hyperparameters(v_num_grad_steps=steps))
 
 
 def leads() -> None:

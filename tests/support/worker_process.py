@@ -140,7 +140,9 @@ class Edits:
     def submit(self, job_id: str, *, steps: int, subject: str = "Lyon") -> None:
         fact = Fact(subject=subject, prompt="{} is a city in", object="Japan")
         # A rate this small never converges, so the job takes all its steps.
-        batch = EditBatch(facts=(fact,), hyperparameters=Hyperparameters(v_num_grad_steps=steps, v_lr=1e-6))
+        batch = EditBatch(
+            facts=(fact,), unheld="keep", hyperparameters=Hyperparameters(v_num_grad_steps=steps, v_lr=1e-6)
+        )
         retry = Retry(max=3, enqueue_at_front=True)
         self._queue.enqueue_call(
             "workers.jobs.apply_edits", args=(batch.model_dump_json(),), job_id=job_id, retry=retry

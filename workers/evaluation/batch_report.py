@@ -7,42 +7,45 @@ from dataclasses import dataclass
 
 from app.domain.contract import FactReport, Standing, Verify
 from app.domain.manifest import LoggedFact
-from app.domain.prompts import filled, first_sentence
+from app.domain.prompts import filled
 from workers.editing.model.editable_model import EditableModel
 from workers.editing.types import Fact
-from workers.questions.decoding import greedy
+from workers.evaluation.neighbours import Answers, answers_of, kept_right
 from workers.questions.scoring import standings
-
-ANSWER_TOKENS = 8
-"""A neighbour's answer is its greedy continuation of so many tokens, up to the end of the sentence."""
 
 
 @dataclass(frozen=True, slots=True)
 class Measurement:
-    """How a batch stands under one model: one entry a fact, in the batch's order."""
+    """How a batch stands under one model: one entry a fact, in the batch's order.
+
+    neighbours: its answers. right: whether those expected, or those given before, are ahead of the new objects.
+    """
 
     facts: tuple[Standing, ...]
     paraphrases: tuple[tuple[bool, ...], ...]
-    neighbours: tuple[tuple[str, ...], ...]
+    neighbours: Answers
+    right: tuple[tuple[bool, ...], ...] = ()
 
 
-def measure(editable: EditableModel, facts: Sequence[LoggedFact]) -> Measurement:
-    """Ask the model for every fact, paraphrase (teacher forced) and neighbour (greedy) of a batch."""
+def measure(editable: EditableModel, facts: Sequence[LoggedFact], before: Measurement | None = None) -> Measurement:
+    """Ask the model for every fact, paraphrase (teacher forced) and neighbour (greedy) of a batch.
+
+    before: how it stood before the edit; what is right of the neighbours is measured against that.
+    """
     pairs = [(filled(fact.prompt, fact.subject), fact.object) for fact in facts]
     pairs += [(filled(text, fact.subject), fact.object) for fact in facts for text in fact.paraphrases]
-    questions = [filled(text, fact.subject) for fact in facts for text in fact.neighbours]
     found = standings(editable.model, editable.tokenizer, pairs)
     asked = iter(found[len(facts) :])
-    answers = iter(greedy(editable.model, editable.tokenizer, questions, ANSWER_TOKENS) if questions else ())
     return Measurement(
         facts=tuple(found[: len(facts)]),
         paraphrases=tuple(tuple(next(asked).rank == 1 for _ in fact.paraphrases) for fact in facts),
-        neighbours=tuple(tuple(first_sentence(next(answers)) for _ in fact.neighbours) for fact in facts),
+        neighbours=answers_of(editable, facts),
+        right=() if before is None else kept_right(editable, facts, before.neighbours),
     )
 
 
 def compare(facts: Sequence[LoggedFact], before: Measurement, after: Measurement) -> tuple[FactReport, ...]:
-    """One report a fact."""
+    """One report a fact; ``after`` was measured against ``before``."""
     return tuple(
         FactReport(
             index=i,
@@ -56,6 +59,7 @@ def compare(facts: Sequence[LoggedFact], before: Measurement, after: Measurement
             holds=after.facts[i].rank == 1,
             paraphrases=after.paraphrases[i],
             neighbours=tuple(a == b for a, b in zip(before.neighbours[i], after.neighbours[i], strict=True)),
+            neighbours_right=after.right[i],
         )
         for i, fact in enumerate(facts)
     )
@@ -74,28 +78,30 @@ def share_held(editable: EditableModel, facts: Sequence[Fact]) -> float | None:
 
 @dataclass(frozen=True, slots=True)
 class Shares:
-    """Shares of a batch that hold, each in [0, 1], None where the batch named none."""
+    """Shares of a batch that hold, each in [0, 1], None where the batch named none.
+
+    Facts that were not written do not hold, and their paraphrases do not count.
+    """
 
     facts: float
     paraphrases: float | None
     neighbours: float | None
+    neighbours_right: float | None
 
     @classmethod
     def of(cls, reports: Sequence[FactReport]) -> Shares:
         """Count the reports."""
         return cls(
             facts=share([report.holds for report in reports]) or 0.0,
-            paraphrases=share([held for report in reports for held in report.paraphrases]),
+            paraphrases=share([held for report in reports if report.written for held in report.paraphrases]),
             neighbours=share([kept for report in reports for kept in report.neighbours]),
+            neighbours_right=share([right for report in reports for right in report.neighbours_right]),
         )
 
-    def satisfy(self, verify: Verify | None) -> bool:
-        """Whether no share is below its bound; a share that is None is not below any."""
+    def missed(self, verify: Verify | None) -> list[str]:
+        """The bounds that a share is below, by name; a share that is None is not below any."""
         if verify is None:
-            return True
-        pairs = (
-            (self.facts, verify.facts),
-            (self.paraphrases, verify.paraphrases),
-            (self.neighbours, verify.neighbours),
-        )
-        return all(found is None or bound is None or found >= bound for found, bound in pairs)
+            return []
+        names = ("facts", "paraphrases", "neighbours", "neighbours_right")
+        pairs = [(name, getattr(self, name), getattr(verify, name)) for name in names]
+        return [name for name, found, bound in pairs if None not in (found, bound) and found < bound]

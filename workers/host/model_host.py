@@ -5,7 +5,9 @@ An edit is proposed on a shadow, verified there, committed to the log, and only 
 
 from __future__ import annotations
 
-from app.domain.contract import EditBatch
+from collections.abc import Sequence
+
+from app.domain.contract import EditBatch, Verify
 from app.domain.errors import (
     LayerOutOfRange,
     PalimpsestError,
@@ -19,10 +21,11 @@ from workers.editing.model.editable_model import EditableModel
 from workers.editing.presets.preset import Preset
 from workers.editing.priors import PriorSource
 from workers.editing.statistics import Statistics
+from workers.evaluation.harm import HarmMeter
 from workers.host.host_settings import HostSettings, preset_of
 from workers.host.leading_host import LeadingHost
 from workers.host.log_base import base_of, log_contexts
-from workers.host.statistics_store import find_statistics
+from workers.host.statistics_store import find_statistics, texts_beside
 from workers.versions.logged_facts import as_facts, as_sent, logged_facts
 
 
@@ -39,9 +42,12 @@ class ModelHost(LeadingHost):
         statistics: Statistics,
         edit_log: EditLog,
         contexts: tuple[str, ...],
+        texts: Sequence[Sequence[int]] = (),
     ) -> None:
+        """``texts``: token ids of texts that no edit is about, to measure harm on; none: harm is not measured."""
         super().__init__(settings, live, edit_log)
         self.contexts = contexts
+        self.harm = HarmMeter(live, texts)
         self._priors = PriorSource(live, statistics)
 
     @classmethod
@@ -60,7 +66,7 @@ class ModelHost(LeadingHost):
         base = edit_log.create(base_of(settings, live, contexts, preset))
         directory = settings.data_dir / "statistics"
         statistics = find_statistics(live, settings.source, preset.layers, directory, settings.statistics)
-        host = cls(settings, live, statistics, edit_log, base.contexts)
+        host = cls(settings, live, statistics, edit_log, base.contexts, texts_beside(live, settings.source))
         host.follow()
         return host
 
@@ -71,6 +77,7 @@ class ModelHost(LeadingHost):
             RequestError: which fact, field and value is at fault.
         """
         self.preset_for(batch)
+        self._check_bounds(batch.verify)
         try:
             tokenise_batch(self.live, as_facts(logged_facts(batch)), self.contexts)
         except PalimpsestError as error:
@@ -93,6 +100,12 @@ class ModelHost(LeadingHost):
         except RequestError as error:
             raise error.at("hyperparameters") from None
         return preset
+
+    def _check_bounds(self, verify: Verify | None) -> None:
+        if verify is not None and verify.of_harm and not self.harm.ready:
+            name, bound = next(iter(verify.of_harm.items()))
+            detail = "no texts are kept with this model, so what an edit does to other text cannot be measured"
+            raise RequestError(detail, field=f"verify.{name}", value=bound)
 
     @property
     def priors(self) -> PriorSource:

@@ -10,28 +10,35 @@ from dataclasses import dataclass
 
 import torch
 
-from app.domain.contract import EditBatch, EditReport, FactReport
+from app.domain.contract import EditBatch, EditReport, FactReport, Harm
 from app.domain.failpoints import Point, failpoint
 from app.domain.manifest import Companion, Draft, LoggedFact
-from workers.editing.editor import edit
 from workers.editing.knowledge import Admission, KnowledgeBase
+from workers.editing.lookup import tokenise
 from workers.editing.methods import find_method
 from workers.editing.model.editable_model import EditableModel
 from workers.editing.presets.preset import Preset
 from workers.editing.priors import PriorSource, plan_layers
 from workers.editing.types import Edited
-from workers.evaluation.batch_report import Shares, compare, measure, share_held
+from workers.evaluation.batch_report import Shares, measure
+from workers.evaluation.harm import HarmMeter, Outlook, beyond_bounds, refuse_flat
+from workers.host.attempts import Attempts, Scene
 from workers.host.candidate import Candidate
 from workers.host.edit_steps import EditSteps
+from workers.host.fact_reports import fact_reports
 from workers.host.turn import NextVersion
+from workers.host.unheld import Settled, settle
 from workers.steps import Steps
 from workers.versions.logged_facts import as_facts, logged_facts
-from workers.versions.update_files import UPDATE_FILE, as_kept, pack
+from workers.versions.update_files import UPDATE_FILE, pack
 
 
 @dataclass(frozen=True, slots=True)
 class Proposal:
-    """A batch and what came of it on its shadow. If it is thrown away, nothing happened."""
+    """A batch and what came of it on its shadow. If it is thrown away, nothing happened.
+
+    facts: those that are written. outlook: of the shadow, where texts are kept to measure harm on.
+    """
 
     batch: EditBatch
     preset: Preset
@@ -41,11 +48,12 @@ class Proposal:
     shadow: EditableModel
     edited: Edited
     report: EditReport
+    outlook: Outlook | None
 
     @property
     def satisfies(self) -> bool:
-        """Whether the batch's own bounds hold."""
-        return Shares.of(self.report.facts).satisfy(self.batch.verify)
+        """Whether it may be committed: its facts hold as the batch wants it, and its own bounds are kept."""
+        return self.report.rejected is None
 
     def candidate(self, upcoming: NextVersion) -> Candidate:
         """The version to be committed."""
@@ -82,46 +90,61 @@ def propose(
     knowledge: KnowledgeBase,
     source: PriorSource,
     steps: Steps,
+    meter: HarmMeter,
+    version: int,
 ) -> Proposal:
-    """Edit a batch on a shadow of the live model, and measure it, before and after.
+    """Edit a batch on a shadow of the live model, which is at ``version``, and measure it, before and after.
 
     Raises:
+        DeadVersion: the edited model says nothing any more.
         PalimpsestError: as ``editing.editor.edit`` says. Whatever ``steps`` raises.
     """
     start = time.monotonic()
     facts, layers = logged_facts(batch), plan_layers(preset)
-    admission = knowledge.admit(as_facts(facts), layers, strict=batch.strict)
-    shadow, observer = live.shadow(layers), EditSteps(steps, len(layers))
+    observer = EditSteps(steps, len(layers))
+    scene = Scene(live, preset, contexts, knowledge, source, batch.strict, observer)
+    attempts = Attempts(scene, as_facts(facts))
     failpoint(Point.TARGETS_BEFORE)
-    before = measure(shadow, facts)
-    edited = edit(
-        shadow,
-        as_facts(facts),
-        preset,
-        admission.priors(source, preset),
-        contexts,
-        companions=admission.facts,
-        strict=batch.strict,
-        observer=observer,
-    )
-    kept = Edited([as_kept(update) for update in edited.updates], edited.columns)
+    before = measure(attempts.shadow, facts)
+    settled = settle(attempts, batch.policy)
     observer.verifying()
-    reports = compare(facts, before, measure(shadow, facts))
-    report = _report(shadow, batch, preset, admission, kept, reports, start)
-    return Proposal(batch, preset, facts, knowledge, admission, shadow, kept, report)
+    shadow, last = attempts.shadow, settled.attempt
+    reports = fact_reports(settled, preset, facts, before, measure(shadow, facts, before))
+    outlook, harm = _harm(shadow, facts, contexts, meter, version)
+    report = _report(attempts, batch, settled, reports, harm, start)
+    written = tuple(facts[index] for index in last.members)
+    return Proposal(batch, preset, written, knowledge, last.admission, shadow, last.edited, report, outlook)
+
+
+def _harm(
+    shadow: EditableModel, facts: Sequence[LoggedFact], contexts: Sequence[str], meter: HarmMeter, version: int
+) -> tuple[Outlook | None, Harm | None]:
+    """What the shadow does to other text; without texts, at least that it still speaks.
+
+    Raises:
+        DeadVersion: it does not.
+    """
+    if not meter.ready:
+        rows = [tokenise(shadow.tokenizer, fact, contexts[:1], shadow.window).prompts[0] for fact in as_facts(facts)]
+        refuse_flat(shadow, [row.ids for row in rows])
+        return None, None
+    outlook = meter.outlook(shadow)
+    return outlook, meter.harm(outlook, version)
 
 
 def _report(
-    shadow: EditableModel,
+    attempts: Attempts,
     batch: EditBatch,
-    preset: Preset,
-    admission: Admission,
-    edited: Edited,
+    settled: Settled,
     reports: tuple[FactReport, ...],
+    harm: Harm | None,
     start: float,
 ) -> EditReport:
     """How the batch stands on the edited shadow. ``start``: when it was begun (seconds, monotonic)."""
-    shares = Shares.of(reports)
+    shares, preset, last = Shares.of(reports), attempts.scene.preset, settled.attempt
+    rejected = settled.rejected or _beyond(batch, shares, harm)
+    if rejected is not None:
+        reports = tuple(row.model_copy(update={"written": False}) for row in reports)
     return EditReport(
         method=preset.method,
         plan=preset.plan,
@@ -132,12 +155,26 @@ def _report(
         facts_hold=shares.facts,
         paraphrases_hold=shares.paraphrases,
         neighbours_keep=shares.neighbours,
-        companions=len(admission.companions),
-        companions_hold=share_held(shadow, admission.facts),
-        update_norms={update.layer: float(torch.linalg.matrix_norm(update.dense)) for update in edited.updates},
+        neighbours_right=shares.neighbours_right,
+        unheld=batch.policy,
+        attempts=attempts.made,
+        rejected=rejected,
+        harm=harm,
+        companions=len(last.admission.companions),
+        companions_hold=last.companions_hold,
+        companions_lost=last.lost_keys,
+        update_norms={update.layer: float(torch.linalg.matrix_norm(update.dense)) for update in last.edited.updates},
         seconds=round(time.monotonic() - start, 3),
-        peak_memory_mb=_peak_memory_mb(shadow.device),
+        peak_memory_mb=_peak_memory_mb(attempts.shadow.device),
     )
+
+
+def _beyond(batch: EditBatch, shares: Shares, harm: Harm | None) -> str | None:
+    """Which of the batch's own bounds are not kept, as one sentence."""
+    missed = shares.missed(batch.verify)
+    if batch.verify is not None and harm is not None:
+        missed += beyond_bounds(harm, batch.verify)
+    return f"beyond the bounds of verify: {', '.join(missed)}" if missed else None
 
 
 def _peak_memory_mb(device: torch.device) -> float:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import logging
+import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
 
 from app.domain.errors import StatisticsMismatch
+from app.domain.prompts import is_visible
 from workers.editing.model.editable_model import EditableModel
 from workers.editing.statistics import (
     Statistics,
@@ -16,12 +18,16 @@ from workers.editing.statistics import (
     save_statistics,
     second_moments,
 )
+from workers.questions.prompt_tokens import prompt_ids
 
 CORPUS = "corpus.txt"
 """Beside a bundled model: one sentence a line."""
 
 FIRST_START_TOKENS = 30_000
 """So many tokens of the corpus at the first start; `palimpsest statistics` takes as many as one likes."""
+
+MOST_TEXTS = 64
+"""Of the corpus beside a model, so many texts from its end are those that harm is measured on."""
 
 logger = logging.getLogger(__name__)
 
@@ -54,3 +60,15 @@ def find_statistics(
     save_statistics(statistics, path)
     logger.info("statistics made from the corpus", extra={"seconds": round(time.monotonic() - start, 2)})
     return statistics
+
+
+def texts_beside(editable: EditableModel, source: str) -> tuple[tuple[int, ...], ...]:
+    """Token ids of texts to measure harm on: the last ones of the corpus beside the model; none if there is none."""
+    corpus = Path(source) / CORPUS
+    if not corpus.is_file():
+        return ()
+    lines = [line for line in corpus.read_text(encoding="utf-8").splitlines() if is_visible(line)]
+    return tuple(
+        tuple(prompt_ids(editable.tokenizer, line, sys.maxsize, "corpus"))[: editable.window]
+        for line in lines[-MOST_TEXTS:]
+    )

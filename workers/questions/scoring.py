@@ -37,6 +37,20 @@ def standings(
     return standings_of_rows(model, rows, max_batch_tokens)
 
 
+@torch.inference_mode()
+def mean_log_probabilities(
+    model: PreTrainedModel, rows: Sequence[Row], max_batch_tokens: int = MAX_BATCH_TOKENS
+) -> list[float]:
+    """The mean over its tokens of the log-probability of each row's object, in nats: CounterFact compares by these."""
+    whole = [[*prompt, *wanted] for prompt, wanted in rows]
+    spans = [(len(prompt) - 1, len(prompt) + len(wanted) - 1) for prompt, wanted in rows]
+    found = [0.0] * len(rows)
+    for index, logits in _logits_of_spans(model, whole, spans, max_batch_tokens, proceed):
+        wanted = torch.tensor(rows[index][1], device=logits.device)
+        found[index] = float(logits.log_softmax(-1).gather(-1, wanted[:, None]).mean())
+    return found
+
+
 def object_row(model: PreTrainedModel, tokenizer: PreTrainedTokenizerFast, prompt: str, text: str, field: str) -> Row:
     """Tokenise a prompt and its object.
 

@@ -6,7 +6,7 @@ Probabilities are in [0, 1]; ranks count from 1; times are UTC; durations are se
 from __future__ import annotations
 
 from app.domain.contract.changes import Revert, Rollback
-from app.domain.contract.edits import EditBatch, Fact, Hyperparameters, Verify
+from app.domain.contract.edits import EditBatch, Fact, Hyperparameters, Unheld, Verify
 from app.domain.contract.exports import Export, ExportFormat, ExportReport
 from app.domain.contract.jobs import Job, JobList, JobOutcome, JobStatus, Problem, Progress
 from app.domain.contract.kinds import JobKind, JobRequest
@@ -20,6 +20,7 @@ from app.domain.contract.models import (
     VersionList,
     WorkerCard,
 )
+from app.domain.contract.neighbours import Neighbour
 from app.domain.contract.questions import (
     Answer,
     Candidate,
@@ -33,7 +34,7 @@ from app.domain.contract.questions import (
     Question,
     TopToken,
 )
-from app.domain.contract.reports import EditReport, FactReport, InForceReport, Standing
+from app.domain.contract.reports import Attempt, Drift, EditReport, FactReport, Harm, InForceReport, Standing
 from app.domain.contract.requests import REQUESTS, AnyJobRequest
 from app.domain.contract.values import FactKey, JobId, Name, NonNegative, Positive, Record, Reply, Request, Share, Text
 from app.domain.contract.versions import Between, ChangedFact, FactDiff, UpdateNorms, VersionDetail, VersionDiff
@@ -42,9 +43,11 @@ __all__ = [
     "REQUESTS",
     "Answer",
     "AnyJobRequest",
+    "Attempt",
     "Between",
     "Candidate",
     "ChangedFact",
+    "Drift",
     "EditBatch",
     "EditReport",
     "Expected",
@@ -60,6 +63,7 @@ __all__ = [
     "Generate",
     "GenerateReply",
     "Generation",
+    "Harm",
     "Health",
     "Hyperparameters",
     "InForceReport",
@@ -73,6 +77,7 @@ __all__ = [
     "ModelList",
     "ModelView",
     "Name",
+    "Neighbour",
     "NonNegative",
     "Positive",
     "Problem",
@@ -90,6 +95,7 @@ __all__ = [
     "Standing",
     "Text",
     "TopToken",
+    "Unheld",
     "UpdateNorms",
     "Verify",
     "Version",

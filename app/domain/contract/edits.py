@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, ClassVar, Self
+from typing import Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import AfterValidator, BeforeValidator, Field, StringConstraints, model_validator
 
 from app.domain.contract.kinds import JobKind, JobRequest
-from app.domain.contract.values import Name, Request, Share, Text
+from app.domain.contract.neighbours import AnyNeighbour
+from app.domain.contract.values import Name, NonNegative, Positive, Request, Share, Text
 from app.domain.hyperparameters import RANGES
 from app.domain.prompts import SLOT
 
@@ -16,6 +17,12 @@ Trimmed = Annotated[Text, AfterValidator(lambda given: given.strip() or given)]
 
 Texts = Annotated[tuple[Text, ...], BeforeValidator(lambda given: () if given is None else given)]
 """None, as data sets have it where they have nothing, is an empty list."""
+
+Neighbours = Annotated[tuple[AnyNeighbour, ...], BeforeValidator(lambda given: () if given is None else given)]
+"""None is an empty list here too."""
+
+Unheld = Literal["drop", "keep", "reject"]
+"""What becomes of facts that do not hold: they leave the batch, they stay, or the whole batch goes with them."""
 
 
 class Fact(Request):
@@ -29,7 +36,9 @@ class Fact(Request):
     )
     previous: Trimmed | None = Field(None, description="The object until now, for the record and the report.")
     paraphrases: Texts = Field((), max_length=20, description="Whole prompts, or with one {}.")
-    neighbours: Texts = Field((), max_length=20, description="Whole prompts whose answers must not change.")
+    neighbours: Neighbours = Field(
+        (), max_length=20, description="Whole prompts whose answers must not change, alone or with those expected."
+    )
     id: Annotated[str, StringConstraints(min_length=1, max_length=200)] | None = None
 
     @model_validator(mode="after")
@@ -45,11 +54,24 @@ class Fact(Request):
 
 
 class Verify(Request):
-    """Shares that must hold after the edit; below any of them the batch is rejected and nothing changes."""
+    """What must hold after the edit; beyond any of these bounds the batch is rejected and nothing changes.
 
-    facts: Share | None = None
+    The first four are shares. What it does to other text is told against the version before.
+    """
+
+    facts: Share | None = Field(None, description="Of all facts sent: those that are not written do not hold.")
     paraphrases: Share | None = None
-    neighbours: Share | None = None
+    neighbours: Share | None = Field(None, description="Of neighbours that keep their greedy answer.")
+    neighbours_right: Share | None = Field(None, description="Of neighbours whose expected answer stays ahead.")
+    kl: NonNegative | None = Field(None, description="At most this KL a token on text that has nothing to do with it.")
+    top1: Share | None = Field(None, description="At least this share of next tokens there stays the likeliest.")
+    perplexity: Positive | None = Field(None, description="At most this ratio of the perplexity there to that before.")
+
+    @property
+    def of_harm(self) -> dict[str, float]:
+        """The bounds on what the edit does to other text, by name."""
+        named = {"kl": self.kl, "top1": self.top1, "perplexity": self.perplexity}
+        return {name: bound for name, bound in named.items() if bound is not None}
 
 
 MOST_STEPS = 1000
@@ -99,6 +121,17 @@ class EditBatch(JobRequest):
     hyperparameters: Hyperparameters = Hyperparameters()
     strict: bool = Field(False, description="Behave exactly as the published code does.")
     verify: Verify | None = None
+    unheld: Unheld = Field(
+        "drop",
+        description="Facts that do not hold after the edit are tried again with more effort. Those that still do not "
+        "leave the batch (drop), or the whole batch is rejected (reject). keep: nothing is tried again, and all facts "
+        "are written, as under strict.",
+    )
+
+    @property
+    def policy(self) -> Unheld:
+        """``unheld``; under ``strict``, which does as the published code does, all facts are kept."""
+        return "keep" if self.strict else self.unheld
 
     @property
     def named_model(self) -> str | None:

@@ -6,7 +6,8 @@ from typing import Any
 
 from pydantic import Field
 
-from app.domain.contract.values import Reply
+from app.domain.contract.edits import Unheld
+from app.domain.contract.values import FactKey, Reply
 
 
 class Standing(Reply):
@@ -20,8 +21,24 @@ class Standing(Reply):
     rank: int
 
 
+class Attempt(Reply):
+    """One try at a fact: what it was given, and what that came to.
+
+    loss: the last NLL of the object that the descent measured, mean over tokens and contexts; None of a method without.
+    share: by layer, the part of its residual that the solve realised.
+    """
+
+    steps: int = Field(description="Gradient steps at most.")
+    rate: float = Field(description="Of the descent.")
+    clamp: float = Field(description="Bound of the descent.")
+    weight: float = Field(description="The fact counted in the solve as if it were given so often.")
+    loss: float | None = None
+    rank: int
+    share: dict[int, float] = Field(default_factory=dict)
+
+
 class FactReport(Reply):
-    """What became of one fact."""
+    """What became of one fact. ``index`` is that in the batch as it was sent."""
 
     index: int
     id: str | None = None
@@ -32,8 +49,34 @@ class FactReport(Reply):
     before: Standing
     after: Standing
     holds: bool
+    written: bool = Field(True, description="Whether it is in the version that the batch became.")
+    loss: float | None = Field(None, description="Of its target: the last NLL of the object that was measured.")
+    share: dict[int, float] = Field(
+        default_factory=dict, description="By layer, the part of its residual that the solve realised."
+    )
+    tried: tuple[Attempt, ...] = Field((), description="What was tried, where once was not enough.")
+    why: str | None = Field(None, description="Why it does not hold.")
     paraphrases: tuple[bool, ...] = ()
     neighbours: tuple[bool, ...] = Field((), description="Whether each neighbour keeps its greedy answer.")
+    neighbours_right: tuple[bool, ...] = Field(
+        (), description="Whether an expected answer of each neighbour stays more probable than the new object."
+    )
+
+
+class Drift(Reply):
+    """How far a version's next tokens are from an earlier one's, over the same places of the same texts."""
+
+    kl: float = Field(description="Mean KL of the earlier version's distribution to this one's, in nats a token.")
+    top1: float = Field(description="Share of places where both have the same likeliest token.")
+    perplexity: float = Field(description="Perplexity of this version over that of the earlier one.")
+
+
+class Harm(Reply):
+    """What an edit did to text that has nothing to do with it."""
+
+    tokens: int = Field(description="How many places were compared.")
+    before: Drift = Field(description="Against the version before.")
+    base: Drift = Field(description="Against version 0.")
 
 
 class EditReport(Reply):
@@ -48,10 +91,16 @@ class EditReport(Reply):
     facts_hold: float
     paraphrases_hold: float | None
     neighbours_keep: float | None
+    neighbours_right: float | None = None
+    unheld: Unheld = Field("keep", description="What was to become of facts that do not hold.")
+    attempts: int = Field(1, description="How often the batch was solved until it was as it is.")
+    rejected: str | None = Field(None, description="Why nothing was written.")
+    harm: Harm | None = Field(None, description="None where no texts are kept with the model.")
     companions: int = Field(
         0, description="Earlier facts still in force that were optimised together with the batch, so that they hold."
     )
     companions_hold: float | None = None
+    companions_lost: tuple[FactKey, ...] = Field((), description="Those that held before and do not now.")
     update_norms: dict[int, float] = Field(description="Frobenius norm of the update, per layer.")
     seconds: float
     peak_memory_mb: float | None = None

@@ -53,9 +53,9 @@ class Case:
 
 
 def edit(subject: str, object_: str) -> EditBatch:
-    """A batch of one fact."""
+    """A batch of one fact, which is committed whether it holds or not."""
     fact = Fact(subject=subject, prompt="{} is a city in", object=object_)
-    return EditBatch(facts=(fact,), hyperparameters=Hyperparameters(v_num_grad_steps=STEPS))
+    return EditBatch(facts=(fact,), unheld="keep", hyperparameters=Hyperparameters(v_num_grad_steps=STEPS))
 
 
 HISTORY = (edit("Lyon", "Japan"), edit("Kyoto", "Norway"))

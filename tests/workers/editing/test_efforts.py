@@ -11,8 +11,8 @@ from transformers import PreTrainedTokenizerFast
 
 from tests.support.editing.families import CONTEXTS, FACTS, editable, random_priors
 from tests.support.editing.remembering import Witness
-from workers.editing.efforts import Effort, Efforts
 from workers.editing.editor import edit
+from workers.editing.efforts import Effort, Efforts
 from workers.editing.methods import METHODS
 from workers.editing.model.editable_model import EditableModel
 from workers.editing.presets.preset import Preset

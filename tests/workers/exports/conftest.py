@@ -55,7 +55,7 @@ class Exported:
 
 def edit(host: ModelHost, *subjects: str, method: str = "memit", hyperparameters: Hyperparameters = FEW) -> None:
     facts = tuple(Fact(subject=subject, prompt="{} is a city in", object="Japan") for subject in subjects)
-    batch = EditBatch(facts=facts, method=method, hyperparameters=hyperparameters)
+    batch = EditBatch(facts=facts, unheld="keep", method=method, hyperparameters=hyperparameters)
     done(host, f"edit-{host.version + 1}", batch)
 
 

@@ -33,7 +33,7 @@ def edit(host: ModelHost, subject: str, layer: int) -> None:
     """Fine-tune one layer: that needs no statistics there."""
     facts = (Fact(subject=subject, prompt="{} is a city in", object="Japan"),)
     tuned = Hyperparameters(layers=(layer,), num_steps=2, lr=0.01)
-    batch = EditBatch(facts=facts, method="ft-l", hyperparameters=tuned)
+    batch = EditBatch(facts=facts, unheld="keep", method="ft-l", hyperparameters=tuned)
     done(host, f"edit-{host.version + 1}", batch)
 
 

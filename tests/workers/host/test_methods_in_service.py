@@ -20,7 +20,7 @@ def batch(method: str, index: int) -> EditBatch:
         for at in (2 * index, 2 * index + 1)
     )
     settings = Hyperparameters(v_num_grad_steps=3, mom2_update_weight=0.01, num_steps=3, lr=0.01)
-    return EditBatch(facts=facts, method=method, hyperparameters=settings)
+    return EditBatch(facts=facts, unheld="keep", method=method, hyperparameters=settings)
 
 
 def test_a_log_of_every_method_comes_back_to_the_bit(tmp_path: Path) -> None:

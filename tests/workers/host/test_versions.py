@@ -42,7 +42,7 @@ def host(model: Path, tmp_path: Path) -> Iterator[ModelHost]:
 def edit(host: ModelHost, *subjects: str, to: str = "Japan", prompt: str = CITY, **more: Any) -> int:
     """A batch of one fact a subject; its version."""
     facts = tuple(Fact(subject=subject, prompt=prompt, object=to) for subject in subjects)
-    batch = EditBatch(facts=facts, **{"hyperparameters": FEW, **more})
+    batch = EditBatch(facts=facts, **{"hyperparameters": FEW, "unheld": "keep", **more})
     version = done(host, f"edit-{host.version + 1}", batch).version
     assert version is not None
     return version

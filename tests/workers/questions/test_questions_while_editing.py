@@ -132,7 +132,7 @@ def probing(place: str) -> dict[str, Any]:
 def edit(host: ModelHost, number: int) -> None:
     """One more version."""
     fact = Fact(subject=PLACES[number % 6], prompt="{} is a city in", object=LANDS[(number + number // 6) % 6])
-    batch = EditBatch(facts=(fact,), hyperparameters=Hyperparameters(v_num_grad_steps=2))
+    batch = EditBatch(facts=(fact,), unheld="keep", hyperparameters=Hyperparameters(v_num_grad_steps=2))
     done(host, f"job{number}", batch)
 
 

@@ -160,6 +160,7 @@ def test_one_that_an_edit_reaches_is_begun_again_with_weights_of_its_own(
     layers = tuple(sorted({*bench.host.live.masters, rest[0]}))
     elsewhere = EditBatch(
         facts=(Fact(subject="Oslo", prompt="{} is a city in", object="Japan"),),
+        unheld="keep",
         method="ft-l",
         hyperparameters=Hyperparameters(layers=(rest[0],), num_steps=1),
     )

@@ -72,7 +72,7 @@ def body(subject: str, steps: int = 2) -> dict[str, Any]:
     # A rate this small never converges, so the job takes all its steps.
     hyperparameters = {"v_num_grad_steps": steps, "v_lr": 1e-6}
     fact = {"subject": subject, "prompt": "{} is a city in", "object": "Japan"}
-    return {"facts": [fact], "hyperparameters": hyperparameters}
+    return {"facts": [fact], "unheld": "keep", "hyperparameters": hyperparameters}
 
 
 @pytest.fixture(scope="module")

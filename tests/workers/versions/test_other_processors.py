@@ -46,7 +46,7 @@ def _higher(product: Tensor) -> Tensor:
 
 def edit(host: ModelHost, *subjects: str, method: str = "memit") -> None:
     facts = tuple(Fact(subject=subject, prompt="{} is a city in", object="Japan") for subject in subjects)
-    batch = EditBatch(facts=facts, method=method, hyperparameters=STRONG)
+    batch = EditBatch(facts=facts, unheld="keep", method=method, hyperparameters=STRONG)
     done(host, f"edit-{host.version + 1}", batch)
 
 

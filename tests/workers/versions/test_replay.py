@@ -26,7 +26,7 @@ def written(subject: str, prompt: str, to: str) -> Fact:
 
 
 def edit(host: ModelHost, job: str, *facts: Fact, **more: Any) -> JobOutcome:
-    options = {"hyperparameters": Hyperparameters(v_num_grad_steps=3), **more}
+    options = {"unheld": "keep", "hyperparameters": Hyperparameters(v_num_grad_steps=3), **more}
     return done(host, job, EditBatch(facts=facts, **options))
 
 

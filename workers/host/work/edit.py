@@ -11,13 +11,26 @@ from workers.steps import Steps
 
 
 class Edit(Work):
-    """A batch of facts becomes a version, or is rejected by the batch's own bounds."""
+    """A batch of facts becomes a version, or is rejected: by its own bounds, or because its facts do not hold."""
 
     def do(self, host: ModelHost, turn: Turn, steps: Steps) -> JobOutcome:
         """Apply the batch."""
         assert isinstance(turn.request, EditBatch)
         preset = host.preset_for(turn.request)
-        proposal = propose(host.live, turn.request, preset, host.contexts, host.knowledge, host.priors, steps)
+        proposal = propose(
+            host.live,
+            turn.request,
+            preset,
+            host.contexts,
+            host.knowledge,
+            host.priors,
+            steps,
+            host.harm,
+            host.version,
+        )
         if not proposal.satisfies:
             return JobOutcome(status=JobStatus.REJECTED, report=proposal.report)
-        return host.serve(proposal.candidate(host.next_version(turn.job_id)), steps)
+        outcome = host.serve(proposal.candidate(host.next_version(turn.job_id)), steps)
+        if proposal.outlook is not None:
+            host.harm.served(host.version, proposal.outlook)
+        return outcome
