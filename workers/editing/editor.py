@@ -9,12 +9,14 @@ from dataclasses import replace
 from workers.editing.batch import tokenise_batch
 from workers.editing.groups import Group, group_by_key
 from workers.editing.keys import keys_at
+from workers.editing.lookup import TokenisedFact
 from workers.editing.methods import find_method
 from workers.editing.model.editable_model import EditableModel
+from workers.editing.overflow import naming_overflow
 from workers.editing.presets.preset import Preset
 from workers.editing.priors import plan_layers
 from workers.editing.rounds import joined, rounds_of
-from workers.editing.solving import answers, solve
+from workers.editing.solving import answers, finite_keys, solve
 from workers.editing.tuning import tuned
 from workers.editing.types import Edited, Fact, Observer, Priors, Silent
 
@@ -45,8 +47,21 @@ def edit(
         JobFailed: a solve has no answer: its matrix, of the second moment and the keys, is singular.
         Whatever the observer raises, between two steps.
     """
-    watch = observer or Silent()
     tokenised = tokenise_batch(shadow, [*facts, *companions], contexts)
+    with naming_overflow(shadow, tokenised):
+        return _edited(shadow, tokenised, preset, priors, observer or Silent(), strict=strict)
+
+
+def _edited(
+    shadow: EditableModel,
+    tokenised: Sequence[TokenisedFact],
+    preset: Preset,
+    priors: Priors,
+    watch: Observer,
+    *,
+    strict: bool,
+) -> Edited:
+    """The edit of facts that are tokenised, companions last."""
     groups = group_by_key(tokenised, strict=strict)
     method = find_method(preset.method)
     before = {layer: shadow.weights(layer) for layer in plan_layers(preset)}
@@ -64,7 +79,7 @@ def edit(
         shadow.add(updates[layer])
     leaders = [tokenised[group.members[0]] for group in groups]
     kept = [
-        replace(update, keys=keys_at(shadow, leaders, layer, preset.max_batch_tokens))
+        replace(update, keys=finite_keys(keys_at(shadow, leaders, layer, preset.max_batch_tokens), layer))
         for layer, update in updates.items()
     ]
     return Edited(kept, _columns(groups, len(tokenised)))

@@ -44,7 +44,7 @@ def solve(
                 shadow, tokenised, members.groups, step.target_layer, method.objective, preset, members.watch
             )
         members.watch.solving(step.layer)
-        keys = keys_at(shadow, leaders, step.layer, preset.max_batch_tokens)
+        keys = finite_keys(keys_at(shadow, leaders, step.layer, preset.max_batch_tokens), step.layer)
         site = method.objective.solved_for
         current = outputs_at(shadow, leaders, step.target_layer, preset.max_batch_tokens, site)
         residual = (targets[step.target_layer] - current) * step.share
@@ -70,6 +70,17 @@ def _update(
         raise NonFiniteUpdate(f"the update of layer {layer} is not finite", field="layers", value=layer)
     dtype = shadow.master(layer).dtype
     return WeightUpdate(layer, residual.to(dtype).contiguous(), right.to(dtype).contiguous(), keys)
+
+
+def finite_keys(keys: Tensor, layer: int) -> Tensor:
+    """The keys (d_in, n) of a layer.
+
+    Raises:
+        NonFiniteUpdate: one is NaN or infinite.
+    """
+    if not torch.isfinite(keys).all():
+        raise NonFiniteUpdate(f"the keys of layer {layer} are not finite", field="layers", value=layer)
+    return keys
 
 
 @contextmanager
