@@ -15,12 +15,13 @@ from rich.console import Console
 from app.domain.errors import PalimpsestError
 from app.domain.logging_setup import set_up_logging
 from app.domain.settings import DATA_DIR
+from app.domain.smollm2 import default_model
 from app.local.demo import Demo
 from app.local.stack import Stack, StackSettings, free_port, running
 from app.log_cli import log_cli
 from app.settings import Settings
 
-DEFAULT_MODEL = "atlas-gpt2"
+DEMO_MODEL = "atlas-gpt2"
 COMMANDS = "palimpsest.commands"
 
 cli = typer.Typer(no_args_is_help=True, add_completion=False, help=__doc__, pretty_exceptions_show_locals=False)
@@ -30,7 +31,8 @@ cli.add_typer(log_cli, name="log")
 @cli.command()
 def serve(
     models: Annotated[
-        list[str] | None, typer.Option("--model", help="Bundled name, folder or hub id; may be repeated.")
+        list[str] | None,
+        typer.Option("--model", help="Bundled name, folder, hub id or GGUF file; by default smollm2. May be repeated."),
     ] = None,
     host: Annotated[str | None, typer.Option(help="Address to listen on.")] = None,
     port: Annotated[int | None, typer.Option(help="Port to listen on.")] = None,
@@ -42,7 +44,7 @@ def serve(
     settings = Settings()
     set_up_logging(settings.log_level)
     stack = StackSettings(
-        models=tuple(models or [DEFAULT_MODEL]),
+        models=tuple(models or [default_model()]),
         data_dir=data_dir or settings.data_dir,
         host=host or settings.host,
         port=settings.port if port is None else port,
@@ -64,7 +66,7 @@ def serve(
 
 @cli.command()
 def demo(
-    model: Annotated[str, typer.Option(help="A bundled model.")] = DEFAULT_MODEL,
+    model: Annotated[str, typer.Option(help="A bundled model.")] = DEMO_MODEL,
     data_dir: Annotated[Path, typer.Option(help="Its log, jobs and Redis files are deleted first.")] = DATA_DIR
     / "demo",
 ) -> None:

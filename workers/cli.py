@@ -21,7 +21,9 @@ from app.domain.settings import DATA_DIR, SharedSettings
 
 DEFAULT_SAMPLES = 10_000
 
-ModelArgument = Annotated[str, typer.Argument(help="Folder, hub id, or the name of a bundled model.")]
+ModelArgument = Annotated[
+    str, typer.Argument(help="Folder, hub id, GGUF file, or the name of a model that comes along.")
+]
 Device = Annotated[str, typer.Option(help="As torch names it.")]
 Dtype = Annotated[str, typer.Option(help="float64, float32, bfloat16 or float16.")]
 
@@ -50,7 +52,9 @@ def apply(
     dtype: Dtype = "float32",
     strict: Annotated[bool, typer.Option("--strict", help="Exactly the published behaviour.")] = False,
     report: Annotated[Path | None, typer.Option(help="Write a JSON report of every batch here.")] = None,
-    data_dir: Annotated[Path, typer.Option(help="Where statistics made on the way are kept.")] = DATA_DIR,
+    data_dir: Annotated[
+        Path, typer.Option(help="Where statistics made on the way, and converted GGUF files, are kept.")
+    ] = DATA_DIR,
 ) -> None:
     """Edit a model from a file of facts, without a service, and write the updates."""
     console = Console(stderr=True)
@@ -61,7 +65,14 @@ def apply(
         from workers.offline import FactsFile, OfflineModel
 
         opened = OfflineModel.open(
-            model, device=device, dtype=dtype, preset=preset, contexts=contexts, method=method, plan=plan
+            model,
+            device=device,
+            dtype=dtype,
+            preset=preset,
+            contexts=contexts,
+            method=method,
+            plan=plan,
+            data_dir=data_dir,
         )
         lines = FactsFile.model_validate_json(facts.read_text(encoding="utf-8")).batches
         batches = [[Fact(line.subject, line.prompt, line.object) for line in batch] for batch in lines]
@@ -98,7 +109,7 @@ def export(
     with _telling_errors(console):
         from workers.exports.from_log import LoggedModel
 
-        opened = LoggedModel.open(log or _log_root(), model, source, device=device, dtype=dtype)
+        opened = LoggedModel.open(log or _log_root(), model, source, _data_dir(), device=device, dtype=dtype)
         made = opened.export(export_format, version, out)
         rank = "" if made.rank is None else f", rank {made.rank}, relative error {made.error:.2g}"
         bound = "the rank was cut" if made.tolerance is None else f"{made.tolerance:.2g} allowed"
@@ -130,7 +141,7 @@ def statistics(
         from workers.editing.statistics import save_statistics
         from workers.statistics_run import StatisticsRun
 
-        run = StatisticsRun.open(model, _layers(layers), device=device, dtype=dtype)
+        run = StatisticsRun.open(model, _layers(layers), device=device, dtype=dtype, data_dir=_data_dir())
         columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
         with Progress(*columns, console=console) as bar:
             task = bar.add_task("tokens", total=max_tokens)
@@ -148,6 +159,11 @@ def statistics(
 def _log_root() -> str:
     """Where a worker with the same environment would keep its logs."""
     return str(SharedSettings().log_dir)
+
+
+def _data_dir() -> Path:
+    """Where a worker with the same environment would keep converted models."""
+    return SharedSettings().data_dir
 
 
 def _layers(text: str | None) -> tuple[int, ...]:

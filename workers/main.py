@@ -33,6 +33,7 @@ from workers.serving.registration import Registration
 from workers.serving.server import create_server
 from workers.serving.server_thread import ServerThread
 from workers.settings import WorkerSettings, read_settings
+from workers.sources import source_of
 from workers.stopping import Stopping
 
 logger = logging.getLogger(__name__)
@@ -104,7 +105,7 @@ def _host_settings(settings: WorkerSettings, redis: Redis) -> HostSettings:
     if device == "auto":
         device = "cuda" if torch.cuda.is_available() else "cpu"
     return HostSettings(
-        source=settings.source,
+        source=source_of(settings.model, settings.data_dir),
         name=settings.name,
         log_root=settings.log_dir,
         data_dir=settings.data_dir,

@@ -11,6 +11,7 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict
 from torch import Tensor
 
+from app.domain.settings import DATA_DIR
 from workers.editing.batch import refuse_contradictions, slotted
 from workers.editing.contexts import contexts_of
 from workers.editing.editor import edit
@@ -22,7 +23,7 @@ from workers.editing.presets.preset import Preset
 from workers.editing.priors import PriorSource, plan_layers
 from workers.editing.types import Fact
 from workers.host.statistics_store import find_statistics
-from workers.models import source_of
+from workers.sources import source_of
 
 
 class FactLine(BaseModel):
@@ -85,13 +86,14 @@ class OfflineModel:
         contexts: Path | None = None,
         method: str | None = None,
         plan: str | None = None,
+        data_dir: Path = DATA_DIR,
     ) -> OfflineModel:
-        """Load a folder, a hub id or a bundled model; preset and contexts default to the model's own.
+        """Load a model by what ``source_of`` takes; preset and contexts default to the model's own.
 
         Raises:
             PalimpsestError: the preset, the contexts or the architecture is at fault.
         """
-        source = source_of(model)
+        source = source_of(model, data_dir)
         live = load(source, device=device, dtype=dtype)
         templates = contexts_of(live, source, contexts)
         return cls(source, live, choose_preset(source, live.depth, preset, method, plan), templates)

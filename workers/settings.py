@@ -6,7 +6,6 @@ import argparse
 import socket
 import sys
 from collections.abc import Sequence
-from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -15,7 +14,6 @@ from pydantic_settings import CliSettingsSource, SettingsConfigDict
 
 from app.domain.contract import Name
 from app.domain.settings import WORKER_PREFIX, Count, LogLevel, Port, RedisUrl, Seconds, SharedSettings, faults
-from workers.models import source_of
 
 PROGRAM = "python -m workers"
 
@@ -29,9 +27,13 @@ class WorkerSettings(SharedSettings):
 
     model_config = SettingsConfigDict(env_prefix=WORKER_PREFIX)
 
-    model: Annotated[str, Field(min_length=1)] = Field(description="Folder, hub id, or a bundled model's name.")
+    model: Annotated[str, Field(min_length=1)] = Field(
+        description="Folder, hub id, GGUF file, or the name of a model that comes along."
+    )
     name: Name = Field(
-        "", validate_default=False, description="What requests call the model; by default the last part of its path."
+        "",
+        validate_default=False,
+        description="What requests call the model; by default the last part of its path, without .gguf.",
     )
     revision: str | None = Field(None, description="Of a hub id.")
     device: Annotated[str, Field(pattern=r"^(auto|cpu|mps|cuda(:\d+)?)$")] = Field(
@@ -84,12 +86,8 @@ class WorkerSettings(SharedSettings):
     def _named(cls, values: dict[str, Any]) -> dict[str, Any]:
         if values.get("name") or not values.get("model"):
             return values
-        return {**values, "name": Path(values["model"]).resolve().name}
-
-    @cached_property
-    def source(self) -> str:
-        """What the model is loaded from: a folder of that name goes before a bundled model."""
-        return source_of(self.model)
+        path = Path(values["model"]).resolve()
+        return {**values, "name": path.stem if path.suffix.lower() == ".gguf" else path.name}
 
     def url(self, port: int) -> str:
         """The base URL that the worker's card gives, when its HTTP listens on ``port``."""

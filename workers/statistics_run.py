@@ -8,11 +8,12 @@ from itertools import islice
 from pathlib import Path
 
 from app.domain.errors import RequestError
+from app.domain.settings import DATA_DIR
 from workers.editing.loading import load
 from workers.editing.model.editable_model import EditableModel
 from workers.editing.presets import find_preset
 from workers.editing.statistics import Statistics, second_moments
-from workers.models import source_of
+from workers.sources import source_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,13 +24,15 @@ class StatisticsRun:
     layers: tuple[int, ...]
 
     @classmethod
-    def open(cls, model: str, layers: Sequence[int], *, device: str, dtype: str) -> StatisticsRun:
+    def open(
+        cls, model: str, layers: Sequence[int], *, device: str, dtype: str, data_dir: Path = DATA_DIR
+    ) -> StatisticsRun:
         """Load a model; without ``layers`` those of its preset are taken.
 
         Raises:
             LayerOutOfRange: the model has no such layer.
         """
-        source = source_of(model)
+        source = source_of(model, data_dir)
         live = load(source, device=device, dtype=dtype)
         chosen = tuple(layers) or find_preset(source, live.depth).layers
         for layer in chosen:

@@ -42,6 +42,7 @@ PalimpsestError                500 internal
 ├── ModelMismatch              500 model_mismatch
 ├── UnsupportedStorage         500 unsupported_storage
 ├── StatisticsMismatch         500 statistics_mismatch
+├── ModelNotFound              500 model_not_found
 └── UnsupportedArchitecture    500 unsupported_architecture
 """
 
@@ -249,5 +250,10 @@ class StatisticsMismatch(PalimpsestError):
     """The statistics were taken on another model, or lack a layer that is needed."""
 
 
+class ModelNotFound(PalimpsestError):
+    """What was named is no folder with a model and no GGUF file, and the hub has no such model or is out of reach."""
+
+
 class UnsupportedArchitecture(PalimpsestError):
-    """The model's blocks have no single MLP down-projection that can be found by structure."""
+    """The model cannot be edited here: no single MLP down-projection a block (experts, for instance), files that are
+    not read, or numbers that overflow."""

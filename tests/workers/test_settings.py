@@ -6,7 +6,6 @@ from pathlib import Path
 
 import pytest
 
-from workers.models import bundled
 from workers.settings import WorkerSettings, read_settings
 
 
@@ -22,14 +21,12 @@ def no_environment(monkeypatch: pytest.MonkeyPatch) -> None:
         ("atlas-gpt2", "atlas-gpt2"),
         ("meta-llama/Llama-3-8B", "Llama-3-8B"),
         ("/models/mine/", "mine"),
+        ("/models/mine.Q4_1.gguf", "mine.Q4_1"),
+        ("smollm2", "smollm2"),
     ],
 )
 def test_the_name_is_the_last_part_of_the_models_path(model: str, name: str) -> None:
     assert read_settings(["--model", model]).name == name
-
-
-def test_a_bundled_model_is_found_by_its_name() -> None:
-    assert read_settings(["--model", "atlas-gpt2"]).source == str(bundled("atlas-gpt2"))
 
 
 def test_the_command_line_goes_before_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:

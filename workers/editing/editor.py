@@ -13,12 +13,14 @@ from workers.editing.batch import tokenise_batch
 from workers.editing.efforts import Efforts, strongest
 from workers.editing.groups import Group, group_by_key
 from workers.editing.keys import keys_at
+from workers.editing.lookup import TokenisedFact
 from workers.editing.methods import find_method
 from workers.editing.model.editable_model import EditableModel
+from workers.editing.overflow import naming_overflow
 from workers.editing.presets.preset import Preset
 from workers.editing.priors import plan_layers
 from workers.editing.rounds import joined, rounds_of
-from workers.editing.solving import Solved, answers, solve
+from workers.editing.solving import Solved, answers, finite_keys, solve
 from workers.editing.tuning import tuned
 from workers.editing.types import Edited, Fact, Known, Observer, Priors, Silent
 
@@ -57,9 +59,25 @@ def edit(
         JobFailed: a solve has no answer: its matrix, of the second moment and the keys, is singular.
         Whatever the observer raises, between two steps.
     """
-    watch = observer or Silent()
     batch = [*facts, *companions]
     tokenised = tokenise_batch(shadow, batch, contexts)
+    with naming_overflow(shadow, tokenised):
+        return _edited(shadow, batch, tokenised, preset, priors, observer or Silent(), known, efforts, strict=strict)
+
+
+def _edited(
+    shadow: EditableModel,
+    batch: Sequence[Fact],
+    tokenised: Sequence[TokenisedFact],
+    preset: Preset,
+    priors: Priors,
+    watch: Observer,
+    known: Known,
+    efforts: Efforts,
+    *,
+    strict: bool,
+) -> Edited:
+    """The edit of facts that are tokenised, companions last."""
     groups = group_by_key(tokenised, strict=strict)
     method = find_method(preset.method)
     before = {layer: shadow.weights(layer) for layer in plan_layers(preset)}
@@ -80,7 +98,7 @@ def edit(
         shadow.add(updates[layer])
     leaders = [tokenised[group.members[0]] for group in groups]
     kept = [
-        replace(update, keys=keys_at(shadow, leaders, layer, preset.max_batch_tokens))
+        replace(update, keys=finite_keys(keys_at(shadow, leaders, layer, preset.max_batch_tokens), layer))
         for layer, update in updates.items()
     ]
     shares = {layer: tuple(share for solved in rounds for share in solved.shares[layer]) for layer in before if rounds}

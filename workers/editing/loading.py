@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import threading
+from typing import Any
 
 import torch
 from torch import nn
 from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerFast
 
 from app.domain.errors import UnsupportedArchitecture
+from workers.editing.checkpoint import check_checkpoint, telling
 from workers.editing.descent.compatibility import check_replay
 from workers.editing.model.editable_model import EditableModel
 
@@ -41,13 +43,23 @@ def load(source: str, *, revision: str | None = None, device: str = "cpu", dtype
         dtype: one of ``DTYPES``; the model's compute dtype. Edited matrices have masters of at least float32.
 
     Raises:
-        UnsupportedArchitecture: no fast tokenizer (its offsets find the lookup token), or no parts that can be edited.
+        ModelNotFound: no such folder, and the hub does not give it.
+        UnsupportedArchitecture: no weights in safetensors; no fast tokenizer (its offsets find the lookup token); no
+            parts that can be edited, as in a mixture of experts; numbers that overflow in this dtype.
     """
-    tokenizer = load_tokenizer(source, revision)
     with PROCESS_WIDE:
-        model: PreTrainedModel = AutoModelForCausalLM.from_pretrained(
-            source, revision=revision, dtype=DTYPES[dtype], use_safetensors=True, trust_remote_code=False
-        )
+        check_checkpoint(source, revision)
+        tokenizer = load_tokenizer(source, revision)
+        with telling(source):
+            loaded = AutoModelForCausalLM.from_pretrained(
+                source,
+                revision=revision,
+                dtype=DTYPES[dtype],
+                use_safetensors=True,
+                trust_remote_code=False,
+                output_loading_info=True,
+            )
+        model = whole(loaded, source)
     nn.Module.to(model, torch.device(device))
     _align(model)
     editable = EditableModel.of(model, tokenizer)
@@ -62,13 +74,33 @@ def _align(model: nn.Module) -> None:
             tensor.data = tensor.data.clone()
 
 
+def whole(loaded: Any, source: str) -> PreTrainedModel:
+    """The model, if its checkpoint had all of its weights: transformers makes up those that are missing.
+
+    Args:
+        loaded: what ``from_pretrained`` gives with ``output_loading_info``: the model, and what was found.
+
+    Raises:
+        UnsupportedArchitecture: it had not.
+    """
+    model: PreTrainedModel = loaded[0]
+    told: dict[str, Any] = loaded[1]
+    if missing := sorted(told["missing_keys"]):
+        detail = (
+            f"the checkpoint lacks {len(missing)} of the model's weights ({missing[0]}, ...): get it anew, and whole"
+        )
+        raise UnsupportedArchitecture(detail, field="model", value=source)
+    return model
+
+
 def load_tokenizer(source: str, revision: str | None = None) -> PreTrainedTokenizerFast:
     """The model's fast tokenizer.
 
     Raises:
-        UnsupportedArchitecture: it has none.
+        ModelNotFound: there is nothing to load. UnsupportedArchitecture: it has none.
     """
-    tokenizer = AutoTokenizer.from_pretrained(source, revision=revision, trust_remote_code=False)
+    with telling(source):
+        tokenizer = AutoTokenizer.from_pretrained(source, revision=revision, trust_remote_code=False)
     if not isinstance(tokenizer, PreTrainedTokenizerFast):
         raise UnsupportedArchitecture("editing needs a fast tokenizer", value=source)
     return tokenizer

@@ -64,7 +64,7 @@ def solve(
                     shadow, leaders, step.layer, found, later, preset.max_batch_tokens, site
                 )
         members.watch.solving(step.layer)
-        keys = keys_at(shadow, leaders, step.layer, preset.max_batch_tokens)
+        keys = finite_keys(keys_at(shadow, leaders, step.layer, preset.max_batch_tokens), step.layer)
         current = outputs_at(shadow, leaders, step.target_layer, preset.max_batch_tokens, site)
         residual = (targets[step.target_layer] - current) * step.share
         right = _right_factor(step.layer, keys, method, priors[step.layer], preset, aims.weights)
@@ -93,6 +93,17 @@ def _update(shadow: EditableModel, layer: int, residual: Tensor, right: Tensor, 
         raise NonFiniteUpdate(f"the update of layer {layer} is not finite", field="layers", value=layer)
     dtype = shadow.master(layer).dtype
     return WeightUpdate(layer, residual.to(dtype).contiguous(), right.to(dtype).contiguous(), keys)
+
+
+def finite_keys(keys: Tensor, layer: int) -> Tensor:
+    """The keys (d_in, n) of a layer.
+
+    Raises:
+        NonFiniteUpdate: one is NaN or infinite.
+    """
+    if not torch.isfinite(keys).all():
+        raise NonFiniteUpdate(f"the keys of layer {layer} are not finite", field="layers", value=layer)
+    return keys
 
 
 @contextmanager

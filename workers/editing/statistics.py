@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from app.domain.errors import StatisticsMismatch
 from workers.editing.model.editable_model import EditableModel
 from workers.editing.model.micro_batches import in_given_order, right_padded
+from workers.editing.model.overflow import OTHER_DTYPE
 
 SAMPLED_ELEMENTS = 1024
 
@@ -75,7 +76,7 @@ def second_moments(
     Texts longer than the model's window are cut into windows. ``progress`` hears of tokens as they are done.
 
     Raises:
-        StatisticsMismatch: the corpus holds no token.
+        StatisticsMismatch: the corpus holds no token, or a key is not finite.
     """
     sums = {
         layer: torch.zeros(editable.key_width(layer), editable.key_width(layer), dtype=torch.float64)
@@ -91,6 +92,10 @@ def second_moments(
             break
     if done == 0:
         raise StatisticsMismatch("the corpus holds no token")
+    for layer, total in sums.items():
+        if not bool(torch.isfinite(total).all()):
+            detail = f"the keys of layer {layer} are not finite over these texts: {OTHER_DTYPE}"
+            raise StatisticsMismatch(detail, field="layers", value=layer)
     # Some processors' products are not symmetric in the last digit, and then solvers that read one half of C, or both,
     # differ by more than rounding in float64.
     moments = {layer: (total + total.T).div_(2 * done).float() for layer, total in sums.items()}

@@ -7,14 +7,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from app.domain.contract import ExportFormat, ExportReport
-from app.domain.errors import ModelMismatch, RequestError
+from app.domain.errors import ModelMismatch, ModelNotFound, RequestError
 from app.domain.log.reader import LogReader
 from app.domain.log.root import LogRoot
 from workers.editing.loading import load
 from workers.editing.model.anatomy import bytes_of
 from workers.editing.model.editable_model import EditableModel
 from workers.exports.exporter import Exporter
-from workers.models import source_of
+from workers.sources import source_of
 from workers.steps import Unwatched
 
 
@@ -28,11 +28,14 @@ class LoggedModel:
     revision: str | None
 
     @classmethod
-    def open(cls, root: LogRoot, model: str, source: str | None, *, device: str, dtype: str) -> LoggedModel:
+    def open(
+        cls, root: LogRoot, model: str, source: str | None, data_dir: Path, *, device: str, dtype: str
+    ) -> LoggedModel:
         """Load the model that the log was begun for.
 
         Args:
             source: where the base model is now; None: where the log says.
+            data_dir: where a GGUF file's model is kept once it was converted.
 
         Raises:
             UnknownModel: there is no log. ModelMismatch: what was loaded is not its base.
@@ -40,10 +43,10 @@ class LoggedModel:
         log = LogReader(root, model)
         base = log.base()
         revision = base.revision if source is None else None
-        found = base.source if source is None else source_of(source)
+        found = base.source if source is None else source_of(source, data_dir)
         try:
             live = load(found, revision=revision, device=device, dtype=dtype)
-        except OSError:
+        except ModelNotFound:
             detail = "the base model is not there any more: say where it is with --source"
             raise ModelMismatch(detail, field="source", value=found) from None
         for layer, digest in base.weights_sha256.items():

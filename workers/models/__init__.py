@@ -22,8 +22,3 @@ def bundled(name: str) -> Path:
     if name not in NAMES:
         raise KeyError(name)
     return _FOLDER / name
-
-
-def source_of(model: str) -> str:
-    """What a model is loaded from: a folder as it is, a bundled model's folder by its name, else a hub id."""
-    return str(bundled(model)) if model in NAMES and not Path(model).is_dir() else model

@@ -13,7 +13,7 @@ import pytest
 from workers.editing.contexts import read_contexts
 from workers.editing.loading import load
 from workers.editing.lookup import object_ids, subject_row
-from workers.models import NAMES, bundled, source_of
+from workers.models import NAMES, bundled
 from workers.questions.scoring import standings
 
 MOST_BYTES = 16_000_000
@@ -105,7 +105,6 @@ def test_both_models_are_there() -> None:
     for name in ("no-such-model", "atlas"):  # the latter holds what they share
         with pytest.raises(KeyError):
             bundled(name)
-        assert source_of(name) == name
 
 
 def test_what_the_models_share_stands_once() -> None:

@@ -11,10 +11,14 @@ from enum import Enum
 
 import torch
 from torch import Tensor, nn
+from torch.nn.modules.conv import _ConvNd
 from transformers import PreTrainedModel
 from transformers.pytorch_utils import Conv1D
 
 from app.domain.errors import UnsupportedArchitecture
+
+MATRICES = 3
+"""Dimensions of a parameter that is many matrices."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,8 +39,9 @@ def locate(model: PreTrainedModel) -> Anatomy:
     """Find the parts by structure, not by family name.
 
     Raises:
-        UnsupportedArchitecture: no block list, no single down-projection a block, or no final norm.
+        UnsupportedArchitecture: no block list, experts, no single down-projection a block, or no final norm.
     """
+    refuse_experts(model)
     config = model.config.get_text_config()
     depth, hidden = config.num_hidden_layers, config.hidden_size
     lists = [
@@ -63,11 +68,28 @@ def _down_projection(block: nn.Module, hidden: int) -> str:
     ]
     inner = [name for name in found if in_features(block.get_submodule(name)) != hidden] or found
     parents = {name.rpartition(".")[0] for name in inner}
-    experts = [name for name, _ in block.named_modules() if "expert" in name.lower()]
-    if len(parents) != 1 or experts:
-        detail = f"a block has no single MLP down-projection; candidates: {experts or inner}"
+    if len(parents) != 1:
+        detail = f"a block has no single MLP down-projection; candidates: {inner}"
         raise UnsupportedArchitecture(detail, value=type(block).__name__)
     return inner[-1]  # of a square MLP all are candidates; the last one goes down
+
+
+def refuse_experts(model: nn.Module) -> None:
+    """Raise UnsupportedArchitecture for a mixture of experts: no one matrix there holds a fact.
+
+    Experts are modules of that name, or matrices stacked into one parameter (experts, d_out, d_in).
+    """
+    named = (name for name, _ in model.named_modules() if "expert" in name.lower())
+    stacked = (
+        f"{name}.{own}"
+        for name, module in model.named_modules()
+        if not isinstance(module, _ConvNd)
+        for own, parameter in module.named_parameters(recurse=False)
+        if parameter.dim() == MATRICES
+    )
+    if (found := next(named, None) or next(stacked, None)) is not None:
+        detail = f"mixture-of-experts models cannot be edited ({found}): serve a dense model, with one MLP a block"
+        raise UnsupportedArchitecture(detail, field="model", value=type(model).__name__)
 
 
 def attention(block: nn.Module) -> nn.Module:

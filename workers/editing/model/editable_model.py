@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 from transformers import PreTrainedModel, PreTrainedTokenizerFast
 
-from app.domain.errors import LayerOutOfRange, UnsupportedArchitecture
+from app.domain.errors import LayerOutOfRange, NonFiniteUpdate, UnsupportedArchitecture
 from workers.editing.model.anatomy import (
     Anatomy,
     Site,
@@ -25,6 +25,7 @@ from workers.editing.model.anatomy import (
     takes_runs,
     window,
 )
+from workers.editing.model.overflow import OTHER_DTYPE, first_overflow, overflow_at
 from workers.editing.model.updates import LayerWeights, LowRank, WeightUpdate
 
 
@@ -150,6 +151,7 @@ class EditableModel:
 
         Raises:
             LayerOutOfRange: this is a shadow, and the layer's weight is not its own.
+            NonFiniteUpdate: the weight would not be finite in the model's dtype, which holds less than the master.
         """
         if self.owned is not None and layer not in self.owned:
             raise LayerOutOfRange("the shadow was made for other layers", field="layers", value=layer)
@@ -158,7 +160,12 @@ class EditableModel:
         self.corrections.pop(layer, None)
         if correction is not None and correction.rank > 0:
             self.corrections[layer] = correction
-        self.weight(layer).copy_(self._applied(layer))
+        weight, applied = self.weight(layer), self._applied(layer)
+        weight.copy_(applied)
+        if weight.dtype is not applied.dtype and not bool(torch.isfinite(weight).all()):
+            kind = str(weight.dtype).removeprefix("torch.")
+            detail = f"the edited weight of layer {layer} is beyond {kind}'s range: {OTHER_DTYPE}, or edit more gently"
+            raise NonFiniteUpdate(detail, field="layers", value=layer)
 
     def add(self, update: WeightUpdate) -> None:
         """Add an update to its layer's master, and cast it into the model's weight."""
@@ -216,6 +223,9 @@ class EditableModel:
             expected = self.model(input_ids=ids, use_cache=False).logits
         finally:
             handle.remove()
+        if not bool(torch.isfinite(expected).all()):
+            detail = overflow_at(self.model, first_overflow(self.model, ids) or "the logits")
+            raise UnsupportedArchitecture(detail, field="model", value=type(self.model).__name__)
         found = self.logits(self.anatomy.final_norm(outputs[0]))
         if not torch.allclose(found.float(), expected.float(), rtol=1e-3, atol=1e-3):
             detail = "the model does more after its last block than a norm and the output embeddings"

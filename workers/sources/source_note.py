@@ -1,0 +1,36 @@
+"""``palimpsest-source.json``: what a converted model was made from, and what was lost."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict
+
+NOTE_FILE = "palimpsest-source.json"
+
+
+class SourceNote(BaseModel):
+    """One conversion. It stands beside the weights, and a folder that has it is whole.
+
+    file, sha256: the GGUF file's name and digest. quantisation: its own, which the folder's weights no longer have.
+    dtype: what the weights were dequantised to.
+    """
+
+    model_config = ConfigDict(extra="ignore", frozen=True)
+
+    made_by: Literal["palimpsest"] = "palimpsest"
+    file: str
+    sha256: str
+    quantisation: str
+    dtype: str = "float32"
+
+    def write(self, folder: Path) -> None:
+        """Put the note into the folder."""
+        (folder / NOTE_FILE).write_text(self.model_dump_json(indent=2) + "\n", encoding="utf-8")
+
+
+def source_note(source: str) -> SourceNote | None:
+    """The note of a model that was converted; None of any other."""
+    file = Path(source) / NOTE_FILE
+    return SourceNote.model_validate_json(file.read_bytes()) if file.is_file() else None
