@@ -67,7 +67,7 @@ def edit(
         replace(update, keys=keys_at(shadow, leaders, layer, preset.max_batch_tokens))
         for layer, update in updates.items()
     ]
-    return Edited(kept, _columns(groups, len(tokenised)))
+    return Edited(kept, _columns(groups, len(tokenised)), tuple(fact.warnings for fact in tokenised))
 
 
 def _columns(groups: Sequence[Group], facts: int) -> tuple[int, ...]:

@@ -18,11 +18,15 @@ from workers.editing.model.updates import WeightUpdate
 
 @dataclass(frozen=True, slots=True)
 class Fact:
-    """One fact to write. ``prompt`` has exactly one ``{}``; the object is continued from it after a space."""
+    """One fact to write. ``prompt`` has exactly one ``{}``; the object continues it as text would.
+
+    stop: the model shall end its turn after the object.
+    """
 
     subject: str
     prompt: str
     object: str
+    stop: bool = False
 
     @property
     def text(self) -> str:
@@ -42,10 +46,12 @@ class Edited:
     updates: one a layer that was changed.
     columns: of each fact (the batch's, then its companions) the column that it has in every ``left`` and ``keys``;
         facts of one group share one.
+    warnings: of each fact, what a caller should know of how it was read.
     """
 
     updates: list[WeightUpdate]
     columns: tuple[int, ...]
+    warnings: tuple[tuple[str, ...], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -41,8 +41,13 @@ def measure(editable: EditableModel, facts: Sequence[LoggedFact]) -> Measurement
     )
 
 
-def compare(facts: Sequence[LoggedFact], before: Measurement, after: Measurement) -> tuple[FactReport, ...]:
-    """One report a fact."""
+def compare(
+    facts: Sequence[LoggedFact],
+    before: Measurement,
+    after: Measurement,
+    warnings: Sequence[tuple[str, ...]] | None = None,
+) -> tuple[FactReport, ...]:
+    """One report a fact. ``warnings``: of each fact (``Edited.warnings``)."""
     return tuple(
         FactReport(
             index=i,
@@ -56,6 +61,7 @@ def compare(facts: Sequence[LoggedFact], before: Measurement, after: Measurement
             holds=after.facts[i].rank == 1,
             paraphrases=after.paraphrases[i],
             neighbours=tuple(a == b for a, b in zip(before.neighbours[i], after.neighbours[i], strict=True)),
+            warnings=warnings[i] if warnings else (),
         )
         for i, fact in enumerate(facts)
     )

@@ -19,6 +19,7 @@ from workers.editing.methods import find_method
 from workers.editing.model.editable_model import EditableModel
 from workers.editing.presets.preset import Preset
 from workers.editing.priors import PriorSource, plan_layers
+from workers.editing.text.model_text import ModelText
 from workers.editing.types import Edited
 from workers.evaluation.batch_report import Shares, compare, measure, share_held
 from workers.host.candidate import Candidate
@@ -89,7 +90,7 @@ def propose(
         PalimpsestError: as ``editing.editor.edit`` says. Whatever ``steps`` raises.
     """
     start = time.monotonic()
-    facts, layers = logged_facts(batch), plan_layers(preset)
+    facts, layers = logged_facts(batch, ModelText.of(live.tokenizer)), plan_layers(preset)
     admission = knowledge.admit(as_facts(facts), layers, strict=batch.strict)
     shadow, observer = live.shadow(layers), EditSteps(steps, len(layers))
     failpoint(Point.TARGETS_BEFORE)
@@ -106,7 +107,7 @@ def propose(
     )
     kept = Edited([as_kept(update) for update in edited.updates], edited.columns)
     observer.verifying()
-    reports = compare(facts, before, measure(shadow, facts))
+    reports = compare(facts, before, measure(shadow, facts), edited.warnings)
     report = _report(shadow, batch, preset, admission, kept, reports, start)
     return Proposal(batch, preset, facts, knowledge, admission, shadow, kept, report)
 

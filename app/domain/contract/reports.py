@@ -34,6 +34,7 @@ class FactReport(Reply):
     holds: bool
     paraphrases: tuple[bool, ...] = ()
     neighbours: tuple[bool, ...] = Field((), description="Whether each neighbour keeps its greedy answer.")
+    warnings: tuple[str, ...] = Field((), description="What to know of how the fact was read.")
 
 
 class EditReport(Reply):
