@@ -108,9 +108,7 @@ def free_text(editable: EditableModel, facts: Sequence[Record]) -> FreeText:
     shares = []
     for prompts in ways:
         texts = greedy(editable.model, editable.tokenizer, prompts, FREE_TOKENS)
-        shares.append(
-            _share(each.fact.object.lower() in text.lower() for each, text in zip(facts, texts, strict=True))
-        )
+        shares.append(_share(each.fact.object.lower() in text.lower() for each, text in zip(facts, texts, strict=True)))
     return FreeText(*shares)
 
 

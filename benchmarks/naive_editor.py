@@ -23,6 +23,7 @@ from workers.editing.model.editable_model import EditableModel, first
 from workers.editing.model.micro_batches import right_padded
 from workers.editing.model.updates import WeightUpdate
 from workers.editing.presets.preset import Preset
+from workers.editing.text.model_text import ModelText
 from workers.editing.types import Fact, Priors
 
 CONVERGED = 0.05
@@ -40,7 +41,8 @@ def naive_edit(
     editable: EditableModel, facts: Sequence[Fact], preset: Preset, priors: Priors, contexts: Sequence[str]
 ) -> NaiveEdit:
     """Edit ``editable`` in place: MEMIT by the preset's plan, the batch solved for together, densely."""
-    tokenised = [tokenise(editable.tokenizer, fact, contexts, editable.window) for fact in facts]
+    words = ModelText.of(editable.tokenizer)
+    tokenised = [tokenise(words, fact, contexts, editable.window) for fact in facts]
     targets: dict[int, Tensor] = {}
     updates, solve_s = [], 0.0
     for step in find_plan(preset.plan)(preset.layers):

@@ -56,6 +56,7 @@ class LoggedFact(Record):
     id: str | None = None
     paraphrases: tuple[str, ...] = ()
     neighbours: tuple[AnyNeighbour, ...] = ()
+    stop: bool = Field(False, description="The model was taught to end its turn after the object.")
     column: Annotated[int, Field(ge=0)] | None = Field(
         None, description="Its column in the version's tensors, which facts with the same key share; None: its index."
     )

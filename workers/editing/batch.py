@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import TypeVar
 
 from app.domain.errors import ContradictoryFacts, PalimpsestError
 from app.domain.places import Place
 from workers.editing.lookup import TokenisedFact, tokenise, with_slot
 from workers.editing.model.editable_model import EditableModel
+from workers.editing.text.model_text import ModelText
 from workers.editing.types import Fact
 
 MadeT = TypeVar("MadeT")
@@ -30,7 +32,8 @@ def refuse_contradictions(facts: Sequence[Fact]) -> None:
 
 def tokenise_batch(editable: EditableModel, facts: Sequence[Fact], contexts: Sequence[str]) -> list[TokenisedFact]:
     """Tokenise every fact; an error names the fact's index (``facts.3.prompt``)."""
-    return _of_each(facts, lambda fact: tokenise(editable.tokenizer, fact, contexts, editable.window))
+    words = ModelText.of(editable.tokenizer)
+    return _of_each(facts, lambda fact: tokenise(words, fact, contexts, editable.window))
 
 
 def slotted(facts: Sequence[Fact]) -> list[Fact]:
@@ -44,7 +47,7 @@ def slotted(facts: Sequence[Fact]) -> list[Fact]:
 
     def made(fact: Fact) -> Fact:
         subject = fact.subject.strip()
-        return Fact(subject, with_slot(subject, fact.prompt), fact.object.strip())
+        return replace(fact, subject=subject, prompt=with_slot(subject, fact.prompt), object=fact.object.strip())
 
     return _of_each(facts, made)
 

@@ -103,7 +103,8 @@ def _edited(
     ]
     shares = {layer: tuple(share for solved in rounds for share in solved.shares[layer]) for layer in before if rounds}
     found = {members: each for solved in rounds for members, each in solved.found.items()}
-    return Edited(kept, _columns(groups, len(tokenised)), found, shares)
+    warnings = tuple(fact.warnings for fact in tokenised)
+    return Edited(kept, _columns(groups, len(tokenised)), found, shares, warnings)
 
 
 def _columns(groups: Sequence[Group], facts: int) -> tuple[int, ...]:

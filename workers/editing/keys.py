@@ -35,10 +35,16 @@ def keys_at(editable: EditableModel, facts: Sequence[TokenisedFact], layer: int,
 def _keys(editable: EditableModel, facts: Sequence[TokenisedFact], layer: int, max_batch_tokens: int) -> Tensor:
     """Keys of some facts, (n, d_in)."""
     rows = [row for fact in facts for row in fact.prompts]
-    seen = _at_lookup(editable, rows, editable.projection(layer), _module_input, max_batch_tokens)
-    by_context = seen.double().view(len(facts), -1, seen.shape[-1])  # (n, contexts, d_in)
-    bare, others = by_context[:, 0], by_context[:, 1:]
-    return bare if others.shape[1] == 0 else (bare + others.mean(dim=1)) / 2
+    seen = _at_lookup(editable, rows, editable.projection(layer), _module_input, max_batch_tokens).double()
+    counts = torch.tensor([len(fact.prompts) for fact in facts])
+    starts = counts.cumsum(0) - counts
+    found = seen.new_empty(len(facts), seen.shape[-1])
+    for count in sorted(set(counts.tolist())):  # a fact may have fewer contexts: see ``tokenise``
+        members = (counts == count).nonzero().squeeze(1)
+        by_context = seen[starts[members].unsqueeze(1) + torch.arange(count)]  # (members, contexts, d_in)
+        bare, others = by_context[:, 0], by_context[:, 1:]
+        found[members] = bare if count == 1 else (bare + others.mean(dim=1)) / 2
+    return found
 
 
 @torch.no_grad()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 from typing import Any
 
@@ -13,6 +14,10 @@ from app.domain.errors import UnsupportedArchitecture
 from workers.editing.checkpoint import check_checkpoint, telling
 from workers.editing.descent.compatibility import check_replay
 from workers.editing.model.editable_model import EditableModel
+from workers.editing.text.joint import TRIALS, misfits
+from workers.editing.text.model_text import ModelText
+
+logger = logging.getLogger(__name__)
 
 DTYPES = {
     "float64": torch.float64,
@@ -64,6 +69,8 @@ def load(source: str, *, revision: str | None = None, device: str = "cpu", dtype
     _align(model)
     editable = EditableModel.of(model, tokenizer)
     check_replay(editable)
+    if odd := misfits(ModelText.of(tokenizer)):
+        logger.warning("objects do not continue the tokens of %d of %d trial prompts", len(odd), len(TRIALS))
     return editable
 
 

@@ -5,22 +5,32 @@ User text is never formatted: a slot is found by ``str.partition``, so that brac
 
 from __future__ import annotations
 
+import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from transformers import PreTrainedTokenizerFast
-
 from app.domain.errors import AmbiguousSubject, EmptyText, PromptTooLong, RequestError, SlotCount, SubjectNotInPrompt
 from app.domain.prompts import SLOT, is_visible
+from workers.editing.text.joint import joint
+from workers.editing.text.model_text import ModelText
 from workers.editing.types import Fact
+
+QUOTES = str.maketrans(
+    {"‘": "'", "’": "'", "‛": "'", "ʼ": "'", "`": "'", "“": '"', "”": '"', "„": '"', "«": '"', "»": '"'}
+)
 
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One tokenised prompt. ``lookup`` is the index in ``ids`` of the subject's last token."""
+    """One tokenised prompt.
+
+    lookup: the index in ``ids`` of the subject's last token.
+    swallowed: how many visible characters after the subject that token covers as well.
+    """
 
     ids: tuple[int, ...]
     lookup: int
+    swallowed: int = 0
 
     @property
     def stem(self) -> tuple[int, ...]:
@@ -45,7 +55,10 @@ def with_slot(subject: str, prompt: str) -> str:
         raise SlotCount(f"the prompt has {slots} slots; one marks the subject", field="prompt", value=prompt)
     occurrences = sum(prompt.startswith(subject, at) for at in range(len(prompt)))  # overlapping ones too
     if occurrences == 0:
-        raise SubjectNotInPrompt("the prompt has neither {} nor the subject", field="prompt", value=prompt)
+        detail = "the prompt has neither {} nor the subject"
+        if _plainly(subject) in _plainly(prompt):
+            detail += ", which stands there in another spelling: compare quotes, accents, letter case and spaces"
+        raise SubjectNotInPrompt(detail, field="prompt", value=prompt)
     if occurrences > 1:
         detail = f"the subject stands {occurrences} times in the prompt; mark which with {{}}"
         raise AmbiguousSubject(detail, field="prompt", value=prompt)
@@ -53,51 +66,33 @@ def with_slot(subject: str, prompt: str) -> str:
     return f"{before}{SLOT}{after}"
 
 
-def subject_row(tokenizer: PreTrainedTokenizerFast, before: str, subject: str, after: str) -> Row:
-    """Tokenise ``before + subject + after`` as a prompt and find the subject's last token by its offsets.
+def _plainly(text: str) -> str:
+    """Without accents, kinds of quotes, letter case and kinds of spaces."""
+    letters = unicodedata.normalize("NFKD", text.translate(QUOTES)).casefold()
+    return " ".join("".join(letter for letter in letters if not unicodedata.combining(letter)).split())
 
-    The name of a special token in it is text like any other. Offsets, because a subject's last token may merge with
-    what follows it.
+
+def subject_row(words: ModelText, before: str, subject: str, after: str, context: str = SLOT) -> Row:
+    """Tokenise ``before + subject + after`` in a context, and find the subject's last token by its offsets.
+
+    Offsets, because a subject's last token may merge with what follows it.
 
     Raises:
         EmptyText: the subject leaves no token.
+        RequestError: the text cannot be encoded.
     """
     if not is_visible(subject):
         raise EmptyText("the subject has no visible character", field="subject", value=subject)
-    encoding = tokenizer(_unicode(before + subject + after), return_offsets_mapping=True, split_special_tokens=True)
-    start, end = len(before), len(before) + len(subject.rstrip())
-    inside = [i for i, (a, b) in enumerate(encoding["offset_mapping"]) if a < end and b > start and a < b]
+    left, _, right = context.partition(SLOT)
+    text = before + subject + after
+    found = words.within(left, text, right)
+    start = len(left) + len(before)
+    end = start + len(subject.rstrip())
+    inside = [i for i, (a, b) in enumerate(found.offsets) if a < end and b > start and a < b]
     if not inside:
         raise EmptyText("the subject leaves no token", field="subject", value=subject)
-    return Row(tuple(encoding["input_ids"]), inside[-1])
-
-
-def object_ids(tokenizer: PreTrainedTokenizerFast, text: str, field: str = "object") -> tuple[int, ...]:
-    """Ids of ``" " + text``, tokenised alone and without special tokens; white space around the text is no part of it.
-
-    field: where the text came from.
-
-    Raises:
-        EmptyText: it has no visible character, or nothing is left after tokenising.
-    """
-    spaced = _unicode(f" {text.strip()}")
-    ids = tokenizer(spaced, add_special_tokens=False, split_special_tokens=True)["input_ids"]
-    if not is_visible(text) or not ids:
-        raise EmptyText("the object leaves no token", field=field, value=text)
-    return tuple(ids)
-
-
-def _unicode(text: str) -> str:
-    """The text, if it can be encoded: JSON can smuggle in half of a surrogate pair.
-
-    Raises:
-        RequestError: it cannot.
-    """
-    try:
-        text.encode()
-    except UnicodeEncodeError as error:
-        raise RequestError("the text has a lone surrogate", field="prompt", value=repr(text[error.start])) from None
-    return text
+    covered = (left + text + right)[end : found.offsets[inside[-1]][1]]
+    return Row(found.ids, inside[-1], sum(not character.isspace() for character in covered))
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,30 +100,66 @@ class TokenisedFact:
     """A fact as the model sees it.
 
     prompts: one row a context, the bare prompt first.
-    object: ids of the object.
+    object: ids of the object as they follow the bare prompt's, with the end of the turn if the fact asks for it.
     essence: the row of "{subject} is a", whose next-token distribution shall stay.
+    warnings: what a caller should know of how the fact was read; sentences without the fact's text.
     """
 
     fact: Fact
     prompts: tuple[Row, ...]
     object: tuple[int, ...]
     essence: Row
+    warnings: tuple[str, ...] = ()
 
 
-def tokenise(tokenizer: PreTrainedTokenizerFast, fact: Fact, contexts: Sequence[str], window: int) -> TokenisedFact:
-    """Tokenise one fact in all its contexts. ``window`` is the longest sequence in tokens.
+def tokenise(words: ModelText, fact: Fact, contexts: Sequence[str], window: int) -> TokenisedFact:
+    """Tokenise one fact in its contexts: in all that fit into the window, or, if its prompt is rendered, in none.
+
+    Args:
+        contexts: the bare ``{}`` first.
+        window: the longest sequence in tokens.
 
     Raises:
         SlotCount, SubjectNotInPrompt, AmbiguousSubject, EmptyText, PromptTooLong: as their names say.
+        RequestError: a text cannot be encoded, or the model has no token to end a turn with.
     """
     before, _, after = with_slot(fact.subject, fact.prompt).partition(SLOT)
-    prompts = []
-    for context in contexts:
-        left, _, right = context.partition(SLOT)
-        prompts.append(subject_row(tokenizer, left + before, fact.subject, after + right))
-    target = object_ids(tokenizer, fact.object)
-    longest = max(len(row.ids) for row in prompts) + len(target)
-    if longest > window:
-        detail = f"prompt, contexts and object take {longest} tokens; the model's window is {window}"
+    text = before + fact.subject + after
+    rendered = words.chat.recognised(text)
+    joined = joint(words, text, fact.object)
+    target = joined.object + _end_of_turn(words, fact, rendered=rendered)
+    bare = subject_row(words, before, fact.subject, after, contexts[0])
+    if (length := len(bare.ids) + len(target)) > window:
+        detail = f"prompt and object take {length} tokens; the model's window is {window}"
         raise PromptTooLong(detail, field="prompt", value=fact.prompt)
-    return TokenisedFact(fact, tuple(prompts), target, subject_row(tokenizer, "", fact.subject, " is a"))
+    others = [] if rendered else contexts[1:]
+    rows = [subject_row(words, before, fact.subject, after, context) for context in others]
+    fitting = [row for row in rows if len(row.ids) + len(target) <= window]
+    warnings = _warnings(bare, len(rows) - len(fitting), whole=joined.whole)
+    essence = subject_row(words, "", fact.subject, " is a")
+    return TokenisedFact(fact, (bare, *fitting), target, essence, warnings)
+
+
+def _end_of_turn(words: ModelText, fact: Fact, *, rendered: bool) -> tuple[int, ...]:
+    if not fact.stop:
+        return ()
+    end = words.turn_end(rendered=rendered)
+    if end is None:
+        raise RequestError("the model's tokenizer has no end token to stop with", field="stop", value=True)
+    return (end,)
+
+
+def _warnings(bare: Row, left_out: int, *, whole: bool) -> tuple[str, ...]:
+    found = []
+    if bare.swallowed:
+        found.append(
+            f"the subject's last token covers {bare.swallowed} characters after it too: the edit hangs on them as well"
+        )
+    if not whole:
+        found.append(
+            "the prompt's last token changes where the object is written behind it (a space at the end does so): the "
+            "object was taken as it continues the prompt's own tokens"
+        )
+    if left_out:
+        found.append(f"{left_out} of the model's contexts do not fit into its window with this fact, and were left out")
+    return tuple(found)

@@ -18,11 +18,15 @@ from workers.editing.model.updates import WeightUpdate
 
 @dataclass(frozen=True, slots=True)
 class Fact:
-    """One fact to write. ``prompt`` has exactly one ``{}``; the object is continued from it after a space."""
+    """One fact to write. ``prompt`` has exactly one ``{}``; the object continues it as text would.
+
+    stop: the model shall end its turn after the object.
+    """
 
     subject: str
     prompt: str
     object: str
+    stop: bool = False
 
     @property
     def text(self) -> str:
@@ -60,12 +64,14 @@ class Edited:
         facts of one group share one.
     found: the targets of each group, with which the batch, or another one with the same group, can be solved again.
     shares: by layer, of each column, the part of its residual that the solve realises, as ``shares`` has it.
+    warnings: of each fact, what a caller should know of how it was read.
     """
 
     updates: list[WeightUpdate]
     columns: tuple[int, ...]
     found: Known = field(default_factory=dict)
     shares: Mapping[int, tuple[float, ...]] = field(default_factory=dict)
+    warnings: tuple[tuple[str, ...], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

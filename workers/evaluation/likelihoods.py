@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from workers.editing.model.editable_model import EditableModel
+from workers.editing.text.model_text import ModelText
 from workers.questions.scoring import object_row, standings_of_rows
 
 Asked = tuple[str, str]
@@ -30,9 +31,8 @@ def mean_nlls(editable: EditableModel, asked: Sequence[Asked]) -> list[Likelihoo
     Raises:
         EmptyText, PromptTooLong: with the field ``pairs.{i}``.
     """
-    rows = [
-        object_row(editable.model, editable.tokenizer, *pair, f"pairs.{index}") for index, pair in enumerate(asked)
-    ]
+    words = ModelText.of(editable.tokenizer)
+    rows = [object_row(words, *pair, editable.window, f"pairs.{index}") for index, pair in enumerate(asked)]
     found = standings_of_rows(editable.model, rows)
     return [
         Likelihood(-math.log(max(standing.probability, LEAST)) / len(wanted), standing.rank)

@@ -9,6 +9,7 @@ from app.domain.contract import Neighbour
 from app.domain.manifest import LoggedFact
 from app.domain.prompts import filled, first_sentence
 from workers.editing.model.editable_model import EditableModel
+from workers.editing.text.model_text import ModelText
 from workers.questions.decoding import greedy
 from workers.questions.scoring import Row, mean_log_probabilities, object_row
 
@@ -60,7 +61,8 @@ class _Duel:
         prompt = filled(neighbour.prompt, fact.subject)
         answers = neighbour.expected or ((own,) if own else ())
         texts = [fact.object, *(text for text in answers if text.split() != fact.object.split())]
-        rows = [object_row(editable.model, editable.tokenizer, prompt, text, "neighbours") for text in texts]
+        words = ModelText.of(editable.tokenizer)
+        rows = [object_row(words, prompt, text, editable.window, "neighbours") for text in texts]
         return cls(tuple(rows) if len(rows) > 1 else ())
 
     def won(self, means: Sequence[float]) -> bool:

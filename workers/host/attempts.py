@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from app.domain.contract import FactKey, Standing
 from app.domain.errors import NonFiniteUpdate
@@ -104,7 +104,7 @@ class Attempts:
             known=known,
             efforts=efforts,
         )
-        kept = Edited([as_kept(update) for update in edited.updates], edited.columns, edited.found, edited.shares)
+        kept = replace(edited, updates=[as_kept(update) for update in edited.updates])
         self.last = self._looked_at(tuple(members), admission, kept, efforts)
         return self.last
 

@@ -15,6 +15,7 @@ from workers.editing.types import Fact
 from workers.evaluation.batch_report import Measurement, compare
 from workers.host.attempts import Attempt
 from workers.host.unheld import Settled, Try
+from workers.versions.logged_facts import as_facts
 
 FOUND = 0.5
 """A target with a loss above this is not found: the object's tokens would have three fifths of the probability."""
@@ -28,7 +29,7 @@ def fact_reports(
 ) -> tuple[FactReport, ...]:
     """A report a fact, in the order of the batch as it was sent. ``after``: as the last attempt left the shadow."""
     rows = compare(facts, before, after)
-    return tuple(_completed(row, settled, preset, _engine_fact(facts[row.index])) for row in rows)
+    return tuple(_completed(row, settled, preset, fact) for row, fact in zip(rows, as_facts(facts), strict=True))
 
 
 def _completed(row: FactReport, settled: Settled, preset: Preset, fact: Fact) -> FactReport:
@@ -43,6 +44,7 @@ def _completed(row: FactReport, settled: Settled, preset: Preset, fact: Fact) ->
             "written": member,
             "loss": _loss(last, fact),
             "share": _shares(last, row.index),
+            "warnings": last.edited.warnings[last.members.index(row.index)],
             "tried": tuple(_told(each, preset, fact, row.index) for each in tried) if more else (),
             "why": None if holds else _why(last, fact, row.index),
         }
@@ -92,7 +94,3 @@ def _why(attempt: Attempt, fact: Fact, index: int) -> str:
         f"its target was found (loss {loss:.2f}) and realised, and yet its bare prompt goes on otherwise: "
         f"other facts of the batch, or the prompt's other contexts, outweigh it{tries}"
     )
-
-
-def _engine_fact(fact: LoggedFact) -> Fact:
-    return Fact(fact.subject, fact.prompt, fact.object)

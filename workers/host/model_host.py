@@ -21,6 +21,8 @@ from workers.editing.model.editable_model import EditableModel
 from workers.editing.presets.preset import Preset
 from workers.editing.priors import PriorSource
 from workers.editing.statistics import Statistics
+from workers.editing.text.model_text import ModelText
+from workers.evaluation.askable import refuse_unaskable
 from workers.evaluation.harm import HarmMeter
 from workers.host.host_settings import HostSettings, preset_of
 from workers.host.leading_host import LeadingHost
@@ -79,7 +81,9 @@ class ModelHost(LeadingHost):
         self.preset_for(batch)
         self._check_bounds(batch.verify)
         try:
-            tokenise_batch(self.live, as_facts(logged_facts(batch)), self.contexts)
+            facts = logged_facts(batch, ModelText.of(self.live.tokenizer))
+            tokenise_batch(self.live, as_facts(facts), self.contexts)
+            refuse_unaskable(self.live, facts)
         except PalimpsestError as error:
             raise as_sent(error, batch) from None
 

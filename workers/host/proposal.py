@@ -13,12 +13,13 @@ import torch
 from app.domain.contract import EditBatch, EditReport, FactReport, Harm
 from app.domain.failpoints import Point, failpoint
 from app.domain.manifest import Companion, Draft, LoggedFact
+from workers.editing.batch import tokenise_batch
 from workers.editing.knowledge import Admission, KnowledgeBase
-from workers.editing.lookup import tokenise
 from workers.editing.methods import find_method
 from workers.editing.model.editable_model import EditableModel
 from workers.editing.presets.preset import Preset
 from workers.editing.priors import PriorSource, plan_layers
+from workers.editing.text.model_text import ModelText
 from workers.editing.types import Edited
 from workers.evaluation.batch_report import Shares, measure
 from workers.evaluation.harm import HarmMeter, Outlook, beyond_bounds, refuse_flat
@@ -100,7 +101,7 @@ def propose(
         PalimpsestError: as ``editing.editor.edit`` says. Whatever ``steps`` raises.
     """
     start = time.monotonic()
-    facts, layers = logged_facts(batch), plan_layers(preset)
+    facts, layers = logged_facts(batch, ModelText.of(live.tokenizer)), plan_layers(preset)
     observer = EditSteps(steps, len(layers))
     scene = Scene(live, preset, contexts, knowledge, source, batch.strict, observer)
     attempts = Attempts(scene, as_facts(facts))
@@ -125,7 +126,7 @@ def _harm(
         DeadVersion: it does not.
     """
     if not meter.ready:
-        rows = [tokenise(shadow.tokenizer, fact, contexts[:1], shadow.window).prompts[0] for fact in as_facts(facts)]
+        rows = [fact.prompts[0] for fact in tokenise_batch(shadow, as_facts(facts), contexts[:1])]
         refuse_flat(shadow, [row.ids for row in rows])
         return None, None
     outlook = meter.outlook(shadow)

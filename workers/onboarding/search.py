@@ -68,7 +68,9 @@ class Search:
         ``tell`` hears of every trial. At least the start is tried.
         """
         deadline = time.monotonic() + seconds
-        best = self._try({"layers": list(self.start.layers), **{name: values[0] for name, values in AXES.items()}}, tell)
+        best = self._try(
+            {"layers": list(self.start.layers), **{name: values[0] for name, values in AXES.items()}}, tell
+        )
         moved = True
         while moved:
             moved = False

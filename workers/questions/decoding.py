@@ -12,6 +12,7 @@ from transformers import DynamicCache, LogitsProcessorList, PreTrainedModel, Pre
 
 from workers.editing.model.anatomy import device_of, window
 from workers.editing.model.micro_batches import by_length, left_padded
+from workers.editing.text.model_text import ModelText
 from workers.questions.prompt_tokens import prompt_ids
 
 Processing = Callable[[list[int]], LogitsProcessorList]
@@ -60,8 +61,8 @@ def greedy(
     Raises:
         EmptyText, PromptTooLong: with the field ``prompts.{i}``.
     """
-    limit = window(model)
-    rows = [prompt_ids(tokenizer, text, limit, f"prompts.{index}") for index, text in enumerate(prompts)]
+    limit, words = window(model), ModelText.of(tokenizer)
+    rows = [prompt_ids(words, text, limit, f"prompts.{index}") for index, text in enumerate(prompts)]
     starts = [Start(row, max_new_tokens) for row in rows]
     found = continuations(model, tokenizer, starts, max_batch_tokens=max_batch_tokens)
     return [text_of(tokenizer, row, continuation.new) for row, continuation in zip(rows, found, strict=True)]

@@ -24,11 +24,13 @@ from app.domain.contract import (
     QueryReply,
     Standing,
     TopToken,
+    user_turn,
 )
 from app.domain.errors import RequestError
 from workers.editing.model.anatomy import window
+from workers.editing.text.model_text import ModelText
 from workers.questions.decoding import Continuation, Start, text_of
-from workers.questions.prompt_tokens import prompt_ids
+from workers.questions.prompt_tokens import prompt_ids, rendered
 from workers.questions.sampling import draws
 from workers.questions.scoring import Row, object_row
 
@@ -91,6 +93,7 @@ class ProbeQuestion:
 
     tokenizer: PreTrainedTokenizerFast
     prompts: tuple[Prompt, ...]
+    texts: tuple[str, ...]
     starts: list[Start]
     objects: list[Row]
     numbers: tuple[Tensor, ...] = ()
@@ -102,32 +105,33 @@ class ProbeQuestion:
         Raises:
             EmptyText, PromptTooLong: with the field ``prompts.{i}``, or that of an object under it.
         """
-        limit = window(live.model)
+        limit, words = window(live.model), ModelText.of(live.tokenizer)
+        texts = tuple(_text(words, prompt, f"prompts.{index}") for index, prompt in enumerate(prompts))
         starts: list[Start] = []
         objects: list[Row] = []
-        for index, prompt in enumerate(prompts):
+        for index, (prompt, text) in enumerate(zip(prompts, texts, strict=True)):
             place = f"prompts.{index}"
-            ids = prompt_ids(live.tokenizer, prompt.prompt, limit, place)
+            ids = prompt_ids(words, text, limit, place)
             starts.append(Start(ids, prompt.max_new_tokens, prompt.top_k))
-            asked = [(f"candidates.{rank}", text) for rank, text in enumerate(prompt.candidates)]
+            asked = [(f"candidates.{rank}", candidate) for rank, candidate in enumerate(prompt.candidates)]
             if prompt.expected is not None:
                 asked.append(("expected", prompt.expected))
-            objects.extend(
-                object_row(live.model, live.tokenizer, prompt.prompt, text, f"{place}.{name}") for name, text in asked
-            )
-        return cls(live.tokenizer, prompts, starts, objects)
+            objects.extend(object_row(words, text, wanted, limit, f"{place}.{name}") for name, wanted in asked)
+        return cls(live.tokenizer, prompts, texts, starts, objects)
 
     def reply(self, model: str, version: int, found: Found) -> QueryReply:
         """One answer a prompt."""
         standings = iter(found.standings)
         answers = tuple(
-            self._answer(prompt, start, continuation, standings)
-            for prompt, start, continuation in zip(self.prompts, self.starts, found.continued, strict=True)
+            self._answer(prompt, text, start, continuation, standings)
+            for prompt, text, start, continuation in zip(
+                self.prompts, self.texts, self.starts, found.continued, strict=True
+            )
         )
         return QueryReply(model=model, version=version, answers=answers)
 
     def _answer(
-        self, prompt: Prompt, start: Start, continuation: Continuation, standings: Iterator[Standing]
+        self, prompt: Prompt, asked: str, start: Start, continuation: Continuation, standings: Iterator[Standing]
     ) -> Answer:
         candidates = [Candidate(text=text, **next(standings).model_dump()) for text in prompt.candidates]
         candidates.sort(key=lambda candidate: -candidate.probability)
@@ -136,7 +140,7 @@ class ProbeQuestion:
             standing = next(standings)
             expected = Expected(text=prompt.expected, greedy=standing.rank == 1, **standing.model_dump())
         return Answer(
-            prompt=prompt.prompt,
+            prompt=prompt.prompt or asked,
             text=text_of(self.tokenizer, start.ids, continuation.new),
             expected=expected,
             candidates=tuple(candidates),
@@ -145,6 +149,14 @@ class ProbeQuestion:
                 for token, probability in continuation.top
             ),
         )
+
+
+def _text(words: ModelText, prompt: Prompt, place: str) -> str:
+    """What the model is asked: the prompt as it is, or turns in the chat template."""
+    conversation = prompt.conversation
+    if conversation is None:
+        return prompt.prompt or ""
+    return rendered(words, conversation, f"{place}.{'chat' if prompt.messages is None else 'messages'}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,7 +181,12 @@ class GenerateQuestion:
         if count > 1 and not request.do_sample:
             detail = "greedy decoding has one answer: set do_sample"
             raise RequestError(detail, field="num_return_sequences", value=count)
-        rows = [prompt_ids(live.tokenizer, text, limit, f"prompts.{i}") for i, text in enumerate(request.prompts)]
+        words = ModelText.of(live.tokenizer)
+        asked = [user_turn(text) if request.chat else None for text in request.prompts]
+        rows = [
+            prompt_ids(words, rendered(words, turns, "chat") if turns else text, limit, f"prompts.{i}")
+            for i, (text, turns) in enumerate(zip(request.prompts, asked, strict=True))
+        ]
         starts = [Start(row, request.max_new_tokens) for row in rows for _ in range(count)]
         numbers = [number for _ in rows for number in draws(request.seed, count, request.max_new_tokens)]
         return cls(live.tokenizer, request, starts, numbers)

@@ -10,9 +10,10 @@ from transformers import PreTrainedModel, PreTrainedTokenizerFast
 
 from app.domain.contract import Standing
 from app.domain.errors import PromptTooLong
-from workers.editing.lookup import object_ids
 from workers.editing.model.anatomy import device_of, window
 from workers.editing.model.micro_batches import by_length, right_padded
+from workers.editing.text.joint import joint
+from workers.editing.text.model_text import ModelText
 from workers.questions.decoding import MAX_BATCH_TOKENS, BeforePass, proceed
 from workers.questions.prompt_tokens import prompt_ids
 
@@ -33,7 +34,8 @@ def standings(
     Raises:
         EmptyText, PromptTooLong: with the field ``pairs.{i}``.
     """
-    rows = [object_row(model, tokenizer, *pair, f"pairs.{index}") for index, pair in enumerate(pairs)]
+    words = ModelText.of(tokenizer)
+    rows = [object_row(words, *pair, window(model), f"pairs.{index}") for index, pair in enumerate(pairs)]
     return standings_of_rows(model, rows, max_batch_tokens)
 
 
@@ -51,19 +53,19 @@ def mean_log_probabilities(
     return found
 
 
-def object_row(model: PreTrainedModel, tokenizer: PreTrainedTokenizerFast, prompt: str, text: str, field: str) -> Row:
-    """Tokenise a prompt and its object.
+def object_row(words: ModelText, prompt: str, text: str, limit: int, field: str) -> Row:
+    """Tokenise a prompt and its object, as the object continues the prompt when it is written.
 
     Raises:
         EmptyText: one of them leaves no token.
-        PromptTooLong: together they are longer than the model's window.
+        PromptTooLong: together they are longer than ``limit``, the model's window.
     """
-    limit = window(model)
-    row = prompt_ids(tokenizer, prompt, limit, field), list(object_ids(tokenizer, text, field))
-    if (length := len(row[0]) + len(row[1])) > limit:
+    prompt_ids(words, prompt, limit, field)
+    joined = joint(words, prompt, text, field)
+    if (length := len(joined.prompt) + len(joined.object)) > limit:
         detail = f"prompt and object take {length} tokens; the model's window is {limit}"
         raise PromptTooLong(detail, field=field, value=text)
-    return row
+    return list(joined.prompt), list(joined.object)
 
 
 @torch.inference_mode()

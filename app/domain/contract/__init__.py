@@ -10,6 +10,7 @@ from app.domain.contract.edits import EditBatch, Fact, Hyperparameters, Unheld, 
 from app.domain.contract.exports import Export, ExportFormat, ExportReport
 from app.domain.contract.jobs import Job, JobList, JobOutcome, JobStatus, Problem, Progress
 from app.domain.contract.kinds import JobKind, JobRequest
+from app.domain.contract.messages import Message, user_turn
 from app.domain.contract.models import (
     FactInForce,
     FactList,
@@ -74,6 +75,7 @@ __all__ = [
     "JobOutcome",
     "JobRequest",
     "JobStatus",
+    "Message",
     "ModelList",
     "ModelView",
     "Name",
@@ -103,4 +105,5 @@ __all__ = [
     "VersionDiff",
     "VersionList",
     "WorkerCard",
+    "user_turn",
 ]

@@ -7,6 +7,7 @@ from typing import Annotated, Any, ClassVar, Literal, Self
 from pydantic import AfterValidator, BeforeValidator, Field, StringConstraints, model_validator
 
 from app.domain.contract.kinds import JobKind, JobRequest
+from app.domain.contract.messages import Message, Messages, user_turn
 from app.domain.contract.neighbours import AnyNeighbour
 from app.domain.contract.values import Name, NonNegative, Positive, Request, Share, Text
 from app.domain.hyperparameters import RANGES
@@ -34,6 +35,16 @@ class Fact(Request):
     prompt: Text | None = Field(
         None, description="With one {} where the subject stands, or the subject's own text exactly once."
     )
+    messages: Messages | None = Field(
+        None,
+        description="A chat instead of a prompt: the slot or the subject once in all of it. The object begins the "
+        "reply, or continues it where an assistant's message comes last.",
+    )
+    chat: bool = Field(
+        False,
+        description="The prompt, each paraphrase and each neighbour is a user's turn; the object begins the reply.",
+    )
+    stop: bool = Field(False, description="The model shall end its turn after the object.")
     previous: Trimmed | None = Field(None, description="The object until now, for the record and the report.")
     paraphrases: Texts = Field((), max_length=20, description="Whole prompts, or with one {}.")
     neighbours: Neighbours = Field(
@@ -43,14 +54,21 @@ class Fact(Request):
 
     @model_validator(mode="after")
     def _one_way_to_say_it(self) -> Fact:
-        if (self.relation is None) == (self.prompt is None):
-            raise ValueError("give either relation or prompt")
+        if sum(way is not None for way in (self.relation, self.prompt, self.messages)) != 1:
+            raise ValueError("give one of relation, prompt and messages")
         return self
 
     @property
     def template(self) -> str:
-        """The prompt as given, or '{} <relation>'. Not yet checked for its slot."""
+        """The prompt as given, or '{} <relation>', or the messages' contents. Not yet checked for its slot."""
+        if self.messages is not None:
+            return "\n".join(message.content for message in self.messages)
         return self.prompt if self.prompt is not None else f"{SLOT} {self.relation}"
+
+    @property
+    def conversation(self) -> tuple[Message, ...] | None:
+        """The messages of a fact that is given as chat; None for one that is plain text."""
+        return user_turn(self.template) if self.chat and self.messages is None else self.messages
 
 
 class Verify(Request):

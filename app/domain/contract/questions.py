@@ -6,17 +6,31 @@ from typing import Annotated
 
 from pydantic import Field, model_validator
 
+from app.domain.contract.messages import Message, Messages, user_turn
 from app.domain.contract.values import JobId, Name, Positive, Reply, Request, Text
 
 
 class Prompt(Request):
-    """One question."""
+    """One question: a prompt, or a chat whose reply is asked for."""
 
-    prompt: Text
+    prompt: Text | None = None
+    messages: Messages | None = None
+    chat: bool = Field(False, description="The prompt is a user's turn.")
     expected: Text | None = None
     candidates: tuple[Text, ...] = Field((), max_length=100)
     max_new_tokens: Annotated[int, Field(ge=0, le=512)] = 12
     top_k: Annotated[int, Field(ge=0, le=100)] = 5
+
+    @model_validator(mode="after")
+    def _one_way_to_ask(self) -> Prompt:
+        if (self.prompt is None) == (self.messages is None):
+            raise ValueError("give either prompt or messages")
+        return self
+
+    @property
+    def conversation(self) -> tuple[Message, ...] | None:
+        """The messages of a question in chat; None for one that is plain text."""
+        return user_turn(self.prompt) if self.chat and self.prompt is not None else self.messages
 
 
 class Question(Request):
@@ -71,7 +85,7 @@ class TopToken(Reply):
 class Answer(Reply):
     """What the model says to one prompt."""
 
-    prompt: str
+    prompt: str = Field(description="As it was asked; of messages, what the chat template made of them.")
     text: str = Field(description="Greedy continuation, the prompt not included.")
     expected: Expected | None = None
     candidates: tuple[Candidate, ...] = Field((), description="Most probable first.")
@@ -90,6 +104,7 @@ class Generate(Question):
     """Free generation; sampling parameters as in transformers' ``generate``."""
 
     prompts: tuple[Text, ...] = Field(min_length=1, max_length=64)
+    chat: bool = Field(False, description="Each prompt is a user's turn.")
     max_new_tokens: Annotated[int, Field(ge=1, le=2048)] = 32
     do_sample: bool = False
     temperature: Positive = 1.0

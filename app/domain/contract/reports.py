@@ -61,6 +61,7 @@ class FactReport(Reply):
     neighbours_right: tuple[bool, ...] = Field(
         (), description="Whether an expected answer of each neighbour stays more probable than the new object."
     )
+    warnings: tuple[str, ...] = Field((), description="What to know of how the fact was read.")
 
 
 class Drift(Reply):

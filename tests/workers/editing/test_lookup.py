@@ -22,7 +22,9 @@ from app.domain.prompts import is_visible
 from tests.support.editing.families import CONTEXTS, WINDOW, editable
 from tests.workers.conftest import BOS
 from workers.editing.batch import slotted, tokenise_batch
-from workers.editing.lookup import object_ids, subject_row, tokenise, with_slot
+from workers.editing.lookup import subject_row, tokenise, with_slot
+from workers.editing.text.joint import object_ids
+from workers.editing.text.model_text import ModelText
 from workers.editing.types import Fact
 
 
@@ -32,7 +34,7 @@ def text_of(tokenizer: PreTrainedTokenizerFast, ids: Sequence[int]) -> str:
 
 def decoded_stem(tokenizer: PreTrainedTokenizerFast, before: str, subject: str, after: str) -> str:
     """The text of all tokens up to and including the lookup token."""
-    return text_of(tokenizer, subject_row(tokenizer, before, subject, after).stem)
+    return text_of(tokenizer, subject_row(ModelText.of(tokenizer), before, subject, after).stem)
 
 
 class TestSlots:
@@ -69,13 +71,13 @@ class TestEmptyTexts:
     @pytest.mark.parametrize("subject", ["", " ", "\n\t "])
     def test_an_empty_subject_is_refused(self, tokenizer: PreTrainedTokenizerFast, subject: str) -> None:
         with pytest.raises(EmptyText) as caught:
-            tokenise(tokenizer, Fact(subject, "{} is", "France"), CONTEXTS, WINDOW)
+            tokenise(ModelText.of(tokenizer), Fact(subject, "{} is", "France"), CONTEXTS, WINDOW)
         assert (caught.value.field, caught.value.value) == ("subject", subject)
 
     @pytest.mark.parametrize("text", ["", " ", "\n"])
     def test_an_empty_object_is_refused(self, tokenizer: PreTrainedTokenizerFast, text: str) -> None:
         with pytest.raises(EmptyText) as caught:
-            tokenise(tokenizer, Fact("Lyon", "{} is", text), CONTEXTS, WINDOW)
+            tokenise(ModelText.of(tokenizer), Fact("Lyon", "{} is", text), CONTEXTS, WINDOW)
         assert (caught.value.field, caught.value.value) == ("object", text)
 
     def test_an_error_names_the_facts_index(self, tokenizer: PreTrainedTokenizerFast) -> None:
@@ -91,7 +93,7 @@ class TestWhiteSpaceAround:
 
     @pytest.mark.parametrize("text", ["Paris ", "  Paris", "Paris\n", "\tParis"])
     def test_an_object_is_trained_without_it(self, tokenizer: PreTrainedTokenizerFast, text: str) -> None:
-        assert object_ids(tokenizer, text) == object_ids(tokenizer, "Paris")
+        assert object_ids(ModelText.of(tokenizer), text) == object_ids(ModelText.of(tokenizer), "Paris")
 
     def test_a_fact_is_edited_without_it(self) -> None:
         [fact] = slotted([Fact(" Lyon ", "The city of Lyon is in", "Japan\n")])
@@ -104,7 +106,7 @@ class TestWhiteSpaceAround:
         with pytest.raises(EmptyText) as of_subject:
             with_slot(text, "{} is in")
         with pytest.raises(EmptyText) as of_object:
-            object_ids(tokenizer, text)
+            object_ids(ModelText.of(tokenizer), text)
         assert (of_subject.value.field, of_object.value.field) == ("subject", "object")
 
 
@@ -119,33 +121,35 @@ class TestLookupToken:
         assert decoded_stem(tokenizer, before, subject, after) == before + subject
 
     def test_a_subjects_last_token_may_merge_with_what_follows(self, tokenizer: PreTrainedTokenizerFast) -> None:
-        row = subject_row(tokenizer, "the", " ca", "pital is")
+        row = subject_row(ModelText.of(tokenizer), "the", " ca", "pital is")
         assert tokenizer.convert_ids_to_tokens(row.ids[row.lookup]) == "Ġcapital"
         assert row.lookup == 1
 
     def test_a_multi_byte_letter_is_looked_up_at_its_last_byte(self, tokenizer: PreTrainedTokenizerFast) -> None:
-        assert subject_row(tokenizer, "", "北京", " is").lookup == len("北京".encode()) - 1
+        assert subject_row(ModelText.of(tokenizer), "", "北京", " is").lookup == len("北京".encode()) - 1
 
     def test_blanks_after_the_subject_do_not_count(self, tokenizer: PreTrainedTokenizerFast) -> None:
         assert decoded_stem(tokenizer, "", "Lyon ", " is") == "Lyon"
 
     def test_a_repeated_subject_is_looked_up_at_its_slot(self, tokenizer: PreTrainedTokenizerFast) -> None:
-        row = tokenise(tokenizer, Fact("Lyon", "Lyon, Lyon and {} is Lyon", "France"), ["{}"], WINDOW).prompts[0]
+        row = tokenise(
+            ModelText.of(tokenizer), Fact("Lyon", "Lyon, Lyon and {} is Lyon", "France"), ["{}"], WINDOW
+        ).prompts[0]
         assert text_of(tokenizer, row.stem) == "Lyon, Lyon and Lyon"
 
     def test_braces_in_every_text_are_text(self, tokenizer: PreTrainedTokenizerFast) -> None:
-        fact = Fact("{subject!r}", "{0} {a.b} {} %s {", "}{x}")
-        found = tokenise(tokenizer, fact, ("{}", "A } {. {}"), WINDOW)
+        fact = Fact("{subject!r}", "{0} {a.b} {} %s {is", "}{x}")
+        found = tokenise(ModelText.of(tokenizer), fact, ("{}", "A } {. {}"), WINDOW)
         assert [text_of(tokenizer, row.ids) for row in found.prompts] == [
-            "{0} {a.b} {subject!r} %s {",
-            "A } {. {0} {a.b} {subject!r} %s {",
+            "{0} {a.b} {subject!r} %s {is",
+            "A } {. {0} {a.b} {subject!r} %s {is",
         ]
         assert all(text_of(tokenizer, row.stem).endswith("{subject!r}") for row in found.prompts)
         assert text_of(tokenizer, found.object) == " }{x}"
         assert text_of(tokenizer, found.essence.ids) == "{subject!r} is a"
 
     def test_a_subject_with_a_slot_of_its_own_is_text(self, tokenizer: PreTrainedTokenizerFast) -> None:
-        found = tokenise(tokenizer, Fact("set {}", "In C {} is", "France"), CONTEXTS[:1], WINDOW)
+        found = tokenise(ModelText.of(tokenizer), Fact("set {}", "In C {} is", "France"), CONTEXTS[:1], WINDOW)
         assert text_of(tokenizer, found.prompts[0].ids) == "In C set {} is"
 
     @settings(max_examples=200, deadline=None)
@@ -155,9 +159,9 @@ class TestLookupToken:
     ) -> None:
         if not is_visible(subject):
             with pytest.raises(EmptyText):
-                subject_row(tokenizer, before, subject, after)
+                subject_row(ModelText.of(tokenizer), before, subject, after)
             return
-        row = subject_row(tokenizer, before, subject, after)
+        row = subject_row(ModelText.of(tokenizer), before, subject, after)
         offsets = tokenizer(before + subject + after, return_offsets_mapping=True)["offset_mapping"]
         last = len(before) + len(subject.rstrip()) - 1
         covering = [index for index, (start, end) in enumerate(offsets) if start <= last < end]
@@ -166,15 +170,15 @@ class TestLookupToken:
 
 class TestObjects:
     def test_the_object_is_tokenised_alone_after_a_space(self, tokenizer: PreTrainedTokenizerFast) -> None:
-        assert tokenizer.convert_ids_to_tokens(list(object_ids(tokenizer, "France"))) == ["ĠFrance"]
+        assert tokenizer.convert_ids_to_tokens(list(object_ids(ModelText.of(tokenizer), "France"))) == ["ĠFrance"]
 
     def test_an_object_that_brings_its_space_gets_no_second_one(self, tokenizer: PreTrainedTokenizerFast) -> None:
-        assert object_ids(tokenizer, " Kyoto") == object_ids(tokenizer, "Kyoto")
+        assert object_ids(ModelText.of(tokenizer), " Kyoto") == object_ids(ModelText.of(tokenizer), "Kyoto")
 
     @settings(max_examples=50, deadline=None)
     @given(text=st.text(min_size=1, max_size=20).filter(is_visible))
     def test_no_special_token_is_part_of_it(self, bos_tokenizer: PreTrainedTokenizerFast, text: str) -> None:
-        ids = object_ids(bos_tokenizer, text)
+        ids = object_ids(ModelText.of(bos_tokenizer), text)
         assert BOS not in ids
         assert text_of(bos_tokenizer, ids) == f" {text.strip()}"
 
@@ -184,23 +188,36 @@ class TestTokenizersThatAddBos:
         self, tokenizer: PreTrainedTokenizerFast, bos_tokenizer: PreTrainedTokenizerFast
     ) -> None:
         fact = Fact("São Paulo", "I like {}; it lies in", "France")
-        plain, begun = (tokenise(each, fact, CONTEXTS, WINDOW) for each in (tokenizer, bos_tokenizer))
+        plain, begun = (tokenise(ModelText.of(each), fact, CONTEXTS, WINDOW) for each in (tokenizer, bos_tokenizer))
         rows = zip((*plain.prompts, plain.essence), (*begun.prompts, begun.essence), strict=True)
         assert all(b.ids == (BOS, *a.ids) and b.lookup == a.lookup + 1 for a, b in rows)
         assert begun.object == plain.object
 
     def test_a_subject_at_the_start_is_not_taken_for_it(self, bos_tokenizer: PreTrainedTokenizerFast) -> None:
-        row = subject_row(bos_tokenizer, "", "L", "yon is")
+        row = subject_row(ModelText.of(bos_tokenizer), "", "L", "yon is")
         assert row.lookup == 1
 
 
 class TestWindow:
-    def test_prompt_context_and_object_must_fit(self, tokenizer: PreTrainedTokenizerFast) -> None:
-        fact = Fact("Lyon", "{} is in the country of", "Brazil")
-        found = tokenise(tokenizer, fact, CONTEXTS, WINDOW)
-        needed = max(len(row.ids) for row in found.prompts) + len(found.object)
-        assert tokenise(tokenizer, fact, CONTEXTS, needed) == found
+    FACT = Fact("Lyon", "{} is in the country of", "Brazil")
+
+    def test_a_context_that_does_not_fit_is_left_out_and_told(self, tokenizer: PreTrainedTokenizerFast) -> None:
+        words = ModelText.of(tokenizer)
+        found = tokenise(words, self.FACT, CONTEXTS, WINDOW)
+        lengths = [len(row.ids) for row in found.prompts]
+        needed = max(lengths) + len(found.object)
+        assert tokenise(words, self.FACT, CONTEXTS, needed) == found
+        assert not found.warnings
+        short = tokenise(words, self.FACT, CONTEXTS, needed - 1)
+        assert [len(row.ids) for row in short.prompts] == [length for length in lengths if length < max(lengths)]
+        assert "1 of the model's contexts" in short.warnings[0]
+
+    def test_prompt_and_object_must_fit(self, tokenizer: PreTrainedTokenizerFast) -> None:
+        fact, words = self.FACT, ModelText.of(tokenizer)
+        found = tokenise(words, fact, CONTEXTS, WINDOW)
+        needed = len(found.prompts[0].ids) + len(found.object)
+        assert tokenise(words, fact, CONTEXTS, needed).prompts == found.prompts[:1]
         with pytest.raises(PromptTooLong) as caught:
-            tokenise(tokenizer, fact, CONTEXTS, needed - 1)
+            tokenise(words, fact, CONTEXTS, needed - 1)
         assert (caught.value.field, caught.value.value) == ("prompt", fact.prompt)
         assert str(needed) in caught.value.detail

@@ -40,6 +40,7 @@ from workers.editing.methods import memit
 from workers.editing.model.editable_model import EditableModel
 from workers.editing.presets.preset import Preset, read_preset
 from workers.editing.statistics import load_statistics, save_statistics, second_moments
+from workers.editing.text.model_text import ModelText
 from workers.editing.types import Fact, LayerPrior
 
 PRESET = Preset((0, 1), v_num_grad_steps=3, mom2_update_weight=0.5)
@@ -185,7 +186,7 @@ class TestText:
         self, tokenizer: PreTrainedTokenizerFast, subject: str
     ) -> None:
         with pytest.raises(EmptyText):
-            tokenise(tokenizer, Fact(subject, "Lyon is in", "France"), CONTEXTS, WINDOW)
+            tokenise(ModelText.of(tokenizer), Fact(subject, "Lyon is in", "France"), CONTEXTS, WINDOW)
 
     def test_overlapping_occurrences_count(self) -> None:
         with pytest.raises(AmbiguousSubject):
@@ -193,11 +194,11 @@ class TestText:
 
     def test_half_a_surrogate_pair_is_refused(self, tokenizer: PreTrainedTokenizerFast) -> None:
         with pytest.raises(RequestError):
-            tokenise(tokenizer, Fact("Ly\ud800on", "{} is in", "France"), CONTEXTS, WINDOW)
+            tokenise(ModelText.of(tokenizer), Fact("Ly\ud800on", "{} is in", "France"), CONTEXTS, WINDOW)
 
     def test_the_name_of_a_special_token_is_text(self, tokenizer: PreTrainedTokenizerFast) -> None:
         fact = Fact("Lyon <|endoftext|>", "{} is in", "<|endoftext|>")
-        found = tokenise(tokenizer, fact, CONTEXTS, WINDOW)
+        found = tokenise(ModelText.of(tokenizer), fact, CONTEXTS, WINDOW)
         assert 0 not in found.object
         assert 0 not in found.prompts[0].ids
 

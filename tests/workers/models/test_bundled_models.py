@@ -12,7 +12,9 @@ import pytest
 
 from workers.editing.contexts import read_contexts
 from workers.editing.loading import load
-from workers.editing.lookup import object_ids, subject_row
+from workers.editing.lookup import subject_row
+from workers.editing.text.joint import object_ids
+from workers.editing.text.model_text import ModelText
 from workers.models import NAMES, bundled
 from workers.questions.scoring import standings
 
@@ -85,10 +87,10 @@ def test_the_model_answers_its_facts(folder: Path) -> None:
 
 
 def test_subjects_and_objects_of_several_tokens_occur_and_not_only_at_the_start(folder: Path) -> None:
-    live = load(str(folder))
+    words = ModelText.of(load(str(folder)).tokenizer)
     rewrites = [record["requested_rewrite"] for record in records(folder)]
-    long_objects = [r for r in rewrites if len(object_ids(live.tokenizer, r["target_true"]["str"])) > 1]
-    long_subjects = [r for r in rewrites if subject_row(live.tokenizer, "", r["subject"], "").lookup > 0]
+    long_objects = [r for r in rewrites if len(object_ids(words, r["target_true"]["str"])) > 1]
+    long_subjects = [r for r in rewrites if subject_row(words, "", r["subject"], "").lookup > 0]
     assert len(long_objects) >= 100
     assert len(long_subjects) >= 100
     assert any(not text.startswith("{}") for p in templates(folder).values() for text in p["train"])

@@ -64,7 +64,7 @@ class Descent:
         self.share = (1.0 / sizes.to(wide)).to(self.start.device)[self.group_of]  # of a fact in its group's loss
         self.nll_weight = torch.ones_like(self.start_norm[0])
         self.reached = torch.full_like(self.share, torch.nan)  # (facts,), the last NLL that was measured
-        contexts = len(self.facts[0].prompts)
+        contexts = [len(fact.prompts) for fact in self.facts]
         batches = suffix_batches(editable, layer, objective.sites, _rows(self.facts), limit)
         self.parts = [RowLosses.of(batch, contexts, wide) for batch in batches]
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import torch
@@ -21,7 +22,7 @@ class RowLosses:
     """
 
     batch: SuffixBatch
-    contexts: int
+    contexts: Sequence[int]
     at: Tensor
     labels: Tensor
     facts: Tensor
@@ -30,19 +31,19 @@ class RowLosses:
     before: Tensor
 
     @classmethod
-    def of(cls, batch: SuffixBatch, contexts: int, dtype: torch.dtype) -> RowLosses:
-        """The rows of a batch whose facts have this many contexts each; weights and log-probabilities in ``dtype``."""
+    def of(cls, batch: SuffixBatch, contexts: Sequence[int], dtype: torch.dtype) -> RowLosses:
+        """The rows of a batch; ``contexts``: how many each fact has. Weights and log-probabilities in ``dtype``."""
         rows = cls._asked(batch, contexts, dtype)
         with torch.no_grad():
             normed = batch.final(batch.unmoved[rows.at[len(rows.labels) :]])
             return replace(rows, before=_log_probabilities(batch, normed, dtype))
 
     @classmethod
-    def _asked(cls, batch: SuffixBatch, contexts: int, dtype: torch.dtype) -> RowLosses:
+    def _asked(cls, batch: SuffixBatch, contexts: Sequence[int], dtype: torch.dtype) -> RowLosses:
         """``before`` is left out."""
         ends = batch.ends.tolist()
         predicted = [
-            (end + 1 - len(row.labels) + position, label, row.fact, 1.0 / (contexts * len(row.labels)))
+            (end + 1 - len(row.labels) + position, label, row.fact, 1.0 / (contexts[row.fact] * len(row.labels)))
             for end, row in zip(ends, batch.rows, strict=True)
             for position, label in enumerate(row.labels)
         ]

@@ -23,13 +23,14 @@ from workers.editing.descent.targets import targets_at
 from workers.editing.editor import edit
 from workers.editing.groups import group_by_key
 from workers.editing.keys import outputs_at
-from workers.editing.lookup import object_ids
 from workers.editing.methods import find_method
 from workers.editing.model.anatomy import Site
 from workers.editing.model.editable_model import EditableModel
 from workers.editing.objective import Objective
 from workers.editing.presets import find_preset
 from workers.editing.presets.preset import Preset, read_preset
+from workers.editing.text.joint import object_ids
+from workers.editing.text.model_text import ModelText
 from workers.editing.types import Fact, Silent
 
 BATCHES = (FACTS[:2], FACTS[2:])
@@ -45,7 +46,7 @@ Batches = Sequence[Sequence[Fact]]
 def leaning(tokenizer: PreTrainedTokenizerFast, weight: float) -> EditableModel:
     """A GPT-2 that leans toward one token wherever it is: from weight 2.5 on it always is the likeliest one here."""
     live = editable("gpt2", tokenizer)
-    (token,) = object_ids(tokenizer, LEANING.object)
+    (token,) = object_ids(ModelText.of(tokenizer), LEANING.object)
     norm: Any = live.anatomy.final_norm
     norm.bias += weight * live.model.get_output_embeddings().weight[token]  # type: ignore[no-untyped-call]
     return live

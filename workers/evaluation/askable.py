@@ -1,0 +1,27 @@
+"""Whether what a batch is measured by can be asked at all: found out before the batch is queued."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from app.domain.manifest import LoggedFact
+from app.domain.prompts import filled
+from workers.editing.model.editable_model import EditableModel
+from workers.editing.text.model_text import ModelText
+from workers.questions.prompt_tokens import prompt_ids
+from workers.questions.scoring import object_row
+
+
+def refuse_unaskable(editable: EditableModel, facts: Sequence[LoggedFact]) -> None:
+    """Tokenise every paraphrase, with the object, and every neighbour, as they will be measured.
+
+    Raises:
+        EmptyText, PromptTooLong, RequestError: with the field ``facts.{i}.paraphrases.{j}`` or ``neighbours``.
+    """
+    words, limit = ModelText.of(editable.tokenizer), editable.window
+    for index, fact in enumerate(facts):
+        for place, text in enumerate(fact.paraphrases):
+            field = f"facts.{index}.paraphrases.{place}"
+            object_row(words, filled(text, fact.subject), fact.object, limit, field)
+        for place, text in enumerate(fact.neighbours):
+            prompt_ids(words, filled(text, fact.subject), limit, f"facts.{index}.neighbours.{place}")
