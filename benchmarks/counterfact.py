@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -77,8 +77,8 @@ def _argmax(found: Sequence[Likelihood]) -> float:
     return _share(each.rank == 1 for each in found)
 
 
-def _share(held: object) -> float:
-    listed = list(held)  # type: ignore[call-overload]
+def _share(held: Iterable[bool]) -> float:
+    listed = list(held)
     return sum(listed) / len(listed)
 
 

@@ -18,8 +18,9 @@ from workers.editing.methods import find_method
 from workers.editing.model.editable_model import EditableModel
 from workers.editing.overflow import naming_overflow
 from workers.editing.presets.preset import Preset
-from workers.editing.priors import plan_layers
+from workers.editing.priors import plan_layers, plan_steps
 from workers.editing.rounds import joined, rounds_of
+from workers.editing.sinks import off_sinks
 from workers.editing.solving import Solved, answers, finite_keys, solve
 from workers.editing.tuning import tuned
 from workers.editing.types import Edited, Fact, Known, Observer, Priors, Silent
@@ -62,6 +63,8 @@ def edit(
     batch = [*facts, *companions]
     tokenised = tokenise_batch(shadow, batch, contexts)
     with naming_overflow(shadow, tokenised):
+        if not strict and find_method(preset.method).tune is None:
+            tokenised = off_sinks(shadow, tokenised, plan_steps(preset)[0].target_layer, preset.max_batch_tokens)
         return _edited(shadow, batch, tokenised, preset, priors, observer or Silent(), known, efforts, strict=strict)
 
 
@@ -104,7 +107,8 @@ def _edited(
     shares = {layer: tuple(share for solved in rounds for share in solved.shares[layer]) for layer in before if rounds}
     found = {members: each for solved in rounds for members, each in solved.found.items()}
     warnings = tuple(fact.warnings for fact in tokenised)
-    return Edited(kept, _columns(groups, len(tokenised)), found, shares, warnings)
+    asked = tuple(fact.asked for fact in tokenised)
+    return Edited(kept, _columns(groups, len(tokenised)), found, shares, warnings, asked)
 
 
 def _columns(groups: Sequence[Group], facts: int) -> tuple[int, ...]:

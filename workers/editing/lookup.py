@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from app.domain.errors import AmbiguousSubject, EmptyText, PromptTooLong, RequestError, SlotCount, SubjectNotInPrompt
-from app.domain.prompts import SLOT, is_visible
+from app.domain.prompts import SLOT, filled, is_visible
 from workers.editing.text.joint import joint
 from workers.editing.text.model_text import ModelText
 from workers.editing.types import Fact
@@ -103,6 +103,7 @@ class TokenisedFact:
     object: ids of the object as they follow the bare prompt's, with the end of the turn if the fact asks for it.
     essence: the row of "{subject} is a", whose next-token distribution shall stay.
     warnings: what a caller should know of how the fact was read; sentences without the fact's text.
+    contexts: those that the prompts stand in, one a prompt.
     """
 
     fact: Fact
@@ -110,6 +111,12 @@ class TokenisedFact:
     object: tuple[int, ...]
     essence: Row
     warnings: tuple[str, ...] = ()
+    contexts: tuple[str, ...] = (SLOT,)
+
+    @property
+    def asked(self) -> str:
+        """The text that the object shall follow: the bare prompt, unless it was taken out (``sinks``)."""
+        return filled(self.contexts[0], self.fact.text)
 
 
 def tokenise(words: ModelText, fact: Fact, contexts: Sequence[str], window: int) -> TokenisedFact:
@@ -133,11 +140,11 @@ def tokenise(words: ModelText, fact: Fact, contexts: Sequence[str], window: int)
         detail = f"prompt and object take {length} tokens; the model's window is {window}"
         raise PromptTooLong(detail, field="prompt", value=fact.prompt)
     others = [] if rendered else contexts[1:]
-    rows = [subject_row(words, before, fact.subject, after, context) for context in others]
-    fitting = [row for row in rows if len(row.ids) + len(target) <= window]
+    rows = {context: subject_row(words, before, fact.subject, after, context) for context in others}
+    fitting = {context: row for context, row in rows.items() if len(row.ids) + len(target) <= window}
     warnings = _warnings(bare, len(rows) - len(fitting), whole=joined.whole)
     essence = subject_row(words, "", fact.subject, " is a")
-    return TokenisedFact(fact, (bare, *fitting), target, essence, warnings)
+    return TokenisedFact(fact, (bare, *fitting.values()), target, essence, warnings, (contexts[0], *fitting))
 
 
 def _end_of_turn(words: ModelText, fact: Fact, *, rendered: bool) -> tuple[int, ...]:

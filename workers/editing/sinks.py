@@ -17,6 +17,12 @@ from workers.editing.model.editable_model import EditableModel
 TIMES = 3.0
 """An output so many times as long as the same subject's behind a context is a sink's."""
 
+WARNING = (
+    "the subject is the first token of the prompt, where this model keeps a state that is alike for all words (an "
+    "attention sink): the fact is written for prompts in which something stands before it, and in chat; what the bare "
+    "prompt gives is told beside"
+)
+
 
 def off_sinks(
     editable: EditableModel, facts: Sequence[TokenisedFact], layer: int, max_batch_tokens: int
@@ -46,5 +52,12 @@ def _ordinary(fact: TokenisedFact) -> int | None:
 
 def _behind(fact: TokenisedFact, index: int) -> TokenisedFact:
     """The fact with its ``index``-th row in the bare prompt's place, which is left out."""
+    order = [index, *(other for other in range(1, len(fact.prompts)) if other != index)]
     row = fact.prompts[index]
-    return replace(fact, prompts=(row, *fact.prompts[1:]), essence=Row(row.stem, row.lookup), behind=index)
+    return replace(
+        fact,
+        prompts=tuple(fact.prompts[place] for place in order),
+        contexts=tuple(fact.contexts[place] for place in order),
+        essence=Row(row.stem, row.lookup),
+        warnings=(*fact.warnings, WARNING),
+    )

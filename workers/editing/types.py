@@ -65,6 +65,7 @@ class Edited:
     found: the targets of each group, with which the batch, or another one with the same group, can be solved again.
     shares: by layer, of each column, the part of its residual that the solve realises, as ``shares`` has it.
     warnings: of each fact, what a caller should know of how it was read.
+    asked: of each fact the text that its object shall follow: its bare prompt, or that in a context (``sinks``).
     """
 
     updates: list[WeightUpdate]
@@ -72,6 +73,7 @@ class Edited:
     found: Known = field(default_factory=dict)
     shares: Mapping[int, tuple[float, ...]] = field(default_factory=dict)
     warnings: tuple[tuple[str, ...], ...] = ()
+    asked: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

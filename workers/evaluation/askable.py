@@ -23,5 +23,5 @@ def refuse_unaskable(editable: EditableModel, facts: Sequence[LoggedFact]) -> No
         for place, text in enumerate(fact.paraphrases):
             field = f"facts.{index}.paraphrases.{place}"
             object_row(words, filled(text, fact.subject), fact.object, limit, field)
-        for place, text in enumerate(fact.neighbours):
-            prompt_ids(words, filled(text, fact.subject), limit, f"facts.{index}.neighbours.{place}")
+        for place, each in enumerate(fact.neighbours):
+            prompt_ids(words, filled(each.prompt, fact.subject), limit, f"facts.{index}.neighbours.{place}")

@@ -121,17 +121,20 @@ class Attempts:
 
     def _looked_at(self, members: tuple[int, ...], admission: Admission, edited: Edited, efforts: Efforts) -> Attempt:
         """How all stand on the shadow."""
-        found = _standings(self.shadow, [*self.facts, *admission.facts])
+        asked = iter(edited.asked)
+        texts = [next(asked) if index in members else fact.text for index, fact in enumerate(self.facts)]
+        pairs = zip([*texts, *asked], [*self.facts, *admission.facts], strict=True)
+        found = _standings(self.shadow, [(text, fact.object) for text, fact in pairs])
         own, theirs = found[: len(self.facts)], found[len(self.facts) :]
         missing = [known for known, now in zip(admission.companions, theirs, strict=True) if now.rank > 1]
-        before = _standings(self.scene.live, [known.fact for known in missing])
+        before = _standings(self.scene.live, [(known.fact.text, known.fact.object) for known in missing])
         lost = tuple(known for known, then in zip(missing, before, strict=True) if then.rank == 1)
         share = 1.0 - len(missing) / len(theirs) if theirs else None
         return Attempt(members, admission, edited, efforts, tuple(own), lost, share)
 
 
-def _standings(editable: EditableModel, facts: Sequence[Fact]) -> list[Standing]:
-    found = standings(editable.model, editable.tokenizer, [(fact.text, fact.object) for fact in facts])
+def _standings(editable: EditableModel, pairs: Sequence[tuple[str, str]]) -> list[Standing]:
+    found = standings(editable.model, editable.tokenizer, pairs)
     if not all(math.isfinite(standing.probability) for standing in found):
         raise NonFiniteUpdate("the edited model's answer to a fact is NaN")
     return found

@@ -36,7 +36,7 @@ def _completed(row: FactReport, settled: Settled, preset: Preset, fact: Fact) ->
     attempt, tried = settled.attempt, settled.tried[row.index]
     member = row.index in attempt.members
     last = attempt if member else tried[-1].attempt
-    holds = member and row.holds
+    holds = attempt.holds(row.index)
     more = len(tried) > 1 or not holds
     return row.model_copy(
         update={

@@ -18,6 +18,7 @@ from workers.editing.statistics import (
     save_statistics,
     second_moments,
 )
+from workers.editing.text.model_text import ModelText
 from workers.questions.prompt_tokens import prompt_ids
 
 CORPUS = "corpus.txt"
@@ -68,7 +69,7 @@ def texts_beside(editable: EditableModel, source: str) -> tuple[tuple[int, ...],
     if not corpus.is_file():
         return ()
     lines = [line for line in corpus.read_text(encoding="utf-8").splitlines() if is_visible(line)]
+    words = ModelText.of(editable.tokenizer)
     return tuple(
-        tuple(prompt_ids(editable.tokenizer, line, sys.maxsize, "corpus"))[: editable.window]
-        for line in lines[-MOST_TEXTS:]
+        tuple(prompt_ids(words, line, sys.maxsize, "corpus"))[: editable.window] for line in lines[-MOST_TEXTS:]
     )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from app.domain.contract import Fact, Message, user_turn
+from app.domain.contract import Fact, Message, Neighbour, user_turn
 from app.domain.errors import AmbiguousSubject, PalimpsestError, SlotCount
 from app.domain.prompts import SLOT, is_visible
 from workers.editing.lookup import with_slot
@@ -18,7 +18,7 @@ class Wording:
 
     prompt: str
     paraphrases: tuple[str, ...]
-    neighbours: tuple[str, ...]
+    neighbours: tuple[Neighbour, ...]
 
 
 def wording(sent: Fact, words: ModelText) -> Wording:
@@ -40,8 +40,10 @@ def wording(sent: Fact, words: ModelText) -> Wording:
             for index, text in enumerate(sent.paraphrases)
         ),
         tuple(
-            _rendered(words, (*asked, *user_turn(text)), f"neighbours.{index}")
-            for index, text in enumerate(sent.neighbours)
+            each.model_copy(
+                update={"prompt": _rendered(words, (*asked, *user_turn(each.prompt)), f"neighbours.{index}")}
+            )
+            for index, each in enumerate(sent.neighbours)
         ),
     )
 

@@ -47,7 +47,7 @@ def test_each_target_leads_where_its_own_prompt_alone_leads(name: str, tokenizer
 
         handles = [
             live.block(0).register_forward_hook(put),
-            live.block(1).register_forward_hook(lambda _m, _a, output: seen.append(first(output))),
+            live.block(1).register_forward_hook(lambda _m, _a, output: seen.append(first(output))),  # noqa: B023
         ]
         with torch.no_grad():
             live.model(input_ids=ids, use_cache=False)
