@@ -74,6 +74,7 @@ class OfflineModel:
     live: EditableModel
     preset: Preset
     contexts: tuple[str, ...]
+    strict_contexts: tuple[str, ...]
 
     @classmethod
     def open(
@@ -96,7 +97,8 @@ class OfflineModel:
         source = source_of(model, data_dir)
         live = load(source, device=device, dtype=dtype)
         templates = contexts_of(live, source, contexts)
-        return cls(source, live, choose_preset(source, live.depth, preset, method, plan), templates)
+        published = contexts_of(live, source, contexts, strict=True)
+        return cls(source, live, choose_preset(source, live.depth, preset, method, plan), templates, published)
 
     def edit(
         self, batches: Sequence[Sequence[Fact]], statistics: Path | None, data_dir: Path, *, strict: bool
@@ -124,7 +126,7 @@ class OfflineModel:
                 facts,
                 self.preset,
                 admission.priors(source, self.preset),
-                self.contexts,
+                self.strict_contexts if strict else self.contexts,
                 companions=admission.facts,
                 strict=strict,
             )

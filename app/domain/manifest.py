@@ -42,6 +42,13 @@ class Base(Record):
     modules: dict[int, str] = Field(description="Layer -> name of its edited module.")
     weights_sha256: dict[int, Digest] = Field(description="Layer -> digest of that module's weight bytes.")
     contexts: tuple[str, ...] = Field(description="Context templates, made once per model.")
+    strict_contexts: tuple[str, ...] | None = Field(
+        None, description="Those of strict edits, as published; None: the same."
+    )
+
+    def contexts_for(self, *, strict: bool) -> tuple[str, ...]:
+        """The contexts of a strict edit, or of any other."""
+        return self.strict_contexts if strict and self.strict_contexts is not None else self.contexts
     preset: dict[str, Any]
     created: AwareDatetime
 

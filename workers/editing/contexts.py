@@ -4,18 +4,34 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 
 import torch
 
-from app.domain.errors import ModelMismatch
+from app.domain.errors import ModelMismatch, RequestError
 from app.domain.prompts import SLOT
 from workers.editing.model.editable_model import EditableModel
+from workers.editing.text.chat_template import ChatTemplate
 
 OPENINGS = ("The", "Therefore", "Because", "I", "You")
 NEW_TOKENS = 10
 TOP_K = 5
 SEED = 0
+
+WRITTEN = 1
+"""How many of the prefixes that a chat model writes stay among its contexts."""
+
+TURNS = (
+    (("user", "Tell me a fact."), ("assistant", SLOT)),
+    (("user", f"Complete this sentence: {SLOT}"),),
+    (("user", SLOT),),
+)
+"""A chat model's contexts: the prompt begins its reply, or is asked for, and then the object begins the reply.
+
+What stands after the subject costs a gradient step as much as the object does; what stands before is run once.
+"""
+
 BESIDE_THE_MODEL = "contexts.json"
 """Name of the file that a bundled model brings its contexts in."""
 
@@ -44,15 +60,35 @@ def make_contexts(editable: EditableModel, seed: int = SEED) -> tuple[str, ...]:
     return tuple(found)
 
 
-def contexts_of(editable: EditableModel, source: str, given: Path | None = None) -> tuple[str, ...]:
+def chat_contexts(editable: EditableModel, written: Sequence[str]) -> tuple[str, ...]:
+    """Of contexts that a model has written the first, and turns of its own chat; all of them if it has no template.
+
+    A template that refuses a turn goes without it.
+    """
+    chat, found = ChatTemplate.of(editable.tokenizer), []
+    for turn in TURNS if chat.openings else ():
+        with suppress(RequestError):
+            found.append(chat.render([{"role": role, "content": content} for role, content in turn]))
+    turns = [text for text in found if text.count(SLOT) == 1]
+    return (*written[: 1 + WRITTEN], *turns) if turns else tuple(written)
+
+
+def contexts_of(
+    editable: EditableModel, source: str, given: Path | None = None, *, strict: bool = False
+) -> tuple[str, ...]:
     """The contexts of a model: the file that is ``given``, else the one beside the model, else ones it writes now.
+
+    strict: only those that a model writes, as published, and no turn of a chat.
 
     Raises:
         ModelMismatch: the file holds no contexts.
     """
     beside = Path(source) / BESIDE_THE_MODEL
     file = given or (beside if beside.is_file() else None)
-    return make_contexts(editable) if file is None else read_contexts(file)
+    if file is not None:
+        return read_contexts(file)
+    written = make_contexts(editable)
+    return written if strict else chat_contexts(editable, written)
 
 
 def read_contexts(path: Path) -> tuple[str, ...]:

@@ -15,6 +15,7 @@ from app.domain.errors import (
     StatisticsMismatch,
 )
 from app.domain.log.edit_log import EditLog
+from app.domain.manifest import Base
 from workers.editing.batch import tokenise_batch
 from workers.editing.loading import load
 from workers.editing.model.editable_model import EditableModel
@@ -43,12 +44,12 @@ class ModelHost(LeadingHost):
         live: EditableModel,
         statistics: Statistics,
         edit_log: EditLog,
-        contexts: tuple[str, ...],
+        base: Base,
         texts: Sequence[Sequence[int]] = (),
     ) -> None:
         """``texts``: token ids of texts that no edit is about, to measure harm on; none: harm is not measured."""
         super().__init__(settings, live, edit_log)
-        self.contexts = contexts
+        self.base = base
         self.harm = HarmMeter(live, texts)
         self._priors = PriorSource(live, statistics)
 
@@ -68,7 +69,7 @@ class ModelHost(LeadingHost):
         base = edit_log.create(base_of(settings, live, contexts, preset))
         directory = settings.data_dir / "statistics"
         statistics = find_statistics(live, settings.source, preset.layers, directory, settings.statistics)
-        host = cls(settings, live, statistics, edit_log, base.contexts, texts_beside(live, settings.source))
+        host = cls(settings, live, statistics, edit_log, base, texts_beside(live, settings.source))
         host.follow()
         return host
 
@@ -82,7 +83,7 @@ class ModelHost(LeadingHost):
         self._check_bounds(batch.verify)
         try:
             facts = logged_facts(batch, ModelText.of(self.live.tokenizer))
-            tokenise_batch(self.live, as_facts(facts), self.contexts)
+            tokenise_batch(self.live, as_facts(facts), self.base.contexts_for(strict=batch.strict))
             refuse_unaskable(self.live, facts)
         except PalimpsestError as error:
             raise as_sent(error, batch) from None

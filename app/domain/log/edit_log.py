@@ -50,7 +50,7 @@ class EditLog(LogReader):
         if not self.exists():
             self._storage.begin(BASE, base.model_dump_json(indent=2).encode())
         found = self.base()
-        for field in ("model", "modules", "weights_sha256", "contexts"):
+        for field in ("model", "modules", "weights_sha256", "contexts", "strict_contexts"):
             if getattr(found, field) != getattr(base, field):
                 detail = f"the edit log of {self.model} was written for other {field}"
                 raise ModelMismatch(detail, field=field, value=getattr(base, field))

@@ -21,7 +21,7 @@ class Edit(Work):
             host.live,
             turn.request,
             preset,
-            host.contexts,
+            host.base.contexts_for(strict=turn.request.strict),
             host.knowledge,
             host.priors,
             steps,
