@@ -11,28 +11,39 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict
 from torch import Tensor
 
+from app.domain.contract import FactReport, Unheld
+from app.domain.contract.neighbours import AnyNeighbour
+from app.domain.manifest import LoggedFact
 from app.domain.settings import DATA_DIR
 from workers.editing.batch import refuse_contradictions, slotted
 from workers.editing.contexts import contexts_of
-from workers.editing.editor import edit
 from workers.editing.knowledge import KnowledgeBase
 from workers.editing.loading import load
 from workers.editing.model.editable_model import EditableModel
 from workers.editing.presets import choose_preset
 from workers.editing.presets.preset import Preset
 from workers.editing.priors import PriorSource, plan_layers
-from workers.editing.types import Fact
+from workers.editing.types import Fact, Silent
+from workers.evaluation.batch_report import measure
+from workers.host.attempts import Attempts, Scene
+from workers.host.fact_reports import fact_reports
 from workers.host.statistics_store import find_statistics
+from workers.host.unheld import settle
 from workers.sources import source_of
+from workers.versions.logged_facts import as_facts
 
 
 class FactLine(BaseModel):
-    """One fact of a facts file."""
+    """One fact of a facts file. Paraphrases and neighbours are for the report."""
 
     model_config = ConfigDict(extra="ignore", frozen=True)
     subject: str
     prompt: str
     object: str
+    previous: str | None = None
+    id: str | None = None
+    paraphrases: tuple[str, ...] = ()
+    neighbours: tuple[AnyNeighbour, ...] = ()
 
 
 class FactsFile(BaseModel):
@@ -45,7 +56,8 @@ class FactsFile(BaseModel):
 class BatchResult:
     """One batch: ``totals`` by layer are (d_out, d_in), all updates so far against the base weights.
 
-    ``companions`` counts the facts of earlier batches that were optimised together with it.
+    ``companions`` counts the facts of earlier batches that were optimised together with it. reports: of each fact;
+    none where nobody asked. rejected: why nothing of the batch was written.
     """
 
     number: int
@@ -54,6 +66,13 @@ class BatchResult:
     seconds: float
     totals: dict[int, Tensor]
     update_norms: dict[int, float]
+    reports: tuple[FactReport, ...] = ()
+    rejected: str | None = None
+
+    @property
+    def unheld(self) -> int:
+        """How many facts do not hold, as far as the reports tell."""
+        return sum(not report.holds for report in self.reports)
 
     def as_row(self) -> dict[str, Any]:
         """All but the tensors, for a report."""
@@ -63,6 +82,8 @@ class BatchResult:
             "companions": self.companions,
             "seconds": self.seconds,
             "update_norms": self.update_norms,
+            "rejected": self.rejected,
+            "fact_reports": [report.model_dump(mode="json") for report in self.reports],
         }
 
 
@@ -101,44 +122,76 @@ class OfflineModel:
         return cls(source, live, choose_preset(source, live.depth, preset, method, plan), templates, published)
 
     def edit(
-        self, batches: Sequence[Sequence[Fact]], statistics: Path | None, data_dir: Path, *, strict: bool
+        self,
+        batches: Sequence[Sequence[Fact | FactLine]],
+        statistics: Path | None,
+        data_dir: Path,
+        *,
+        strict: bool,
+        unheld: Unheld = "keep",
+        measured: bool = False,
     ) -> Iterator[BatchResult]:
         """Edit batch after batch on a shadow, as the service does; the model itself stays as it was.
 
         Args:
-            strict: the published behaviour. Facts may contradict each other then.
+            strict: the published behaviour. Facts may contradict each other then, and all of them are kept.
+            unheld: what becomes of facts that do not hold. A batch that is rejected leaves the model as it was.
+            measured: whether each fact gets its report.
 
         Raises:
             PalimpsestError: a fact, a layer or the statistics are at fault.
         """
         layers = plan_layers(self.preset)
         found = find_statistics(self.live, self.source, self.preset.layers, data_dir / "statistics", statistics)
-        source = PriorSource(self.live, found)
-        knowledge, shadow = KnowledgeBase(), self.live.shadow(layers)
+        source, knowledge, current = PriorSource(self.live, found), KnowledgeBase(), self.live
         for number, batch in enumerate(batches):
             start = time.monotonic()
-            facts = slotted(batch)
+            facts = _logged(batch)
             if not strict:
-                refuse_contradictions(facts)
-            admission = knowledge.admit(facts, layers, strict=strict)
-            edited = edit(
-                shadow,
-                facts,
-                self.preset,
-                admission.priors(source, self.preset),
-                self.strict_contexts if strict else self.contexts,
-                companions=admission.facts,
-                strict=strict,
-            )
-            knowledge = knowledge.after(number + 1, facts, admission, edited)
+                refuse_contradictions(as_facts(facts))
+            contexts = self.strict_contexts if strict else self.contexts
+            scene = Scene(current, self.preset, contexts, knowledge, source, strict, Silent())
+            attempts = Attempts(scene, as_facts(facts))
+            before = measure(current, facts) if measured else None
+            settled = settle(attempts, "keep" if strict else unheld)
+            last = settled.attempt
+            reports: tuple[FactReport, ...] = ()
+            if before is not None:
+                after = measure(attempts.shadow, facts, before)
+                reports = fact_reports(settled, self.preset, facts, before, after)
+            if settled.rejected is None:
+                written = [attempts.facts[index] for index in last.members]
+                knowledge = knowledge.after(number + 1, written, last.admission, last.edited)
+                current = attempts.shadow
             yield BatchResult(
                 number,
                 len(facts),
-                len(admission.companions),
+                len(last.admission.companions),
                 round(time.monotonic() - start, 3),
                 {
-                    layer: (shadow.weights(layer).applied - self.live.master(layer)).cpu().contiguous()
+                    layer: (current.weights(layer).applied - self.live.master(layer)).cpu().contiguous()
                     for layer in layers
                 },
-                {update.layer: float(update.dense.norm()) for update in edited.updates},
+                {update.layer: float(update.dense.norm()) for update in last.edited.updates},
+                reports,
+                settled.rejected,
             )
+
+
+def _logged(batch: Sequence[Fact | FactLine]) -> tuple[LoggedFact, ...]:
+    """The facts as the edit log would keep them.
+
+    Raises:
+        RequestError: a subject cannot be found in its prompt; the field names the fact's index.
+    """
+    engine = slotted([Fact(given.subject, given.prompt, given.object) for given in batch])
+    told = {"previous", "id", "paraphrases", "neighbours"}
+    return tuple(
+        LoggedFact(
+            subject=fact.subject,
+            prompt=fact.prompt,
+            object=fact.object,
+            **(given.model_dump(include=told) if isinstance(given, FactLine) else {}),
+        )
+        for fact, given in zip(engine, batch, strict=True)
+    )

@@ -16,7 +16,6 @@ from workers.editing.presets.preset import Preset
 from workers.editing.priors import PriorSource, plan_layers
 from workers.editing.types import Edited, Fact, Known, Observer
 from workers.questions.scoring import standings
-from workers.versions.update_files import as_kept
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,8 +103,7 @@ class Attempts:
             known=known,
             efforts=efforts,
         )
-        kept = replace(edited, updates=[as_kept(update) for update in edited.updates])
-        self.last = self._looked_at(tuple(members), admission, kept, efforts)
+        self.last = self._looked_at(tuple(members), admission, edited, efforts)
         return self.last
 
     def be_at(self, attempt: Attempt) -> Attempt:

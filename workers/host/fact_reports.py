@@ -35,8 +35,8 @@ def fact_reports(
 def _completed(row: FactReport, settled: Settled, preset: Preset, fact: Fact) -> FactReport:
     attempt, tried = settled.attempt, settled.tried[row.index]
     member = row.index in attempt.members
-    last = attempt if member else tried[-1].attempt
     holds = attempt.holds(row.index)
+    last = attempt if holds else tried[-1].attempt  # of one that does not hold, the last that was tried
     more = len(tried) > 1 or not holds
     return row.model_copy(
         update={

@@ -6,7 +6,7 @@ import resource
 import sys
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 
@@ -31,7 +31,7 @@ from workers.host.turn import NextVersion
 from workers.host.unheld import Settled, settle
 from workers.steps import Steps
 from workers.versions.logged_facts import as_facts, logged_facts
-from workers.versions.update_files import UPDATE_FILE, pack
+from workers.versions.update_files import UPDATE_FILE, as_kept, pack
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,7 +114,8 @@ def propose(
     outlook, harm = _harm(shadow, facts, contexts, meter, version)
     report = _report(attempts, batch, settled, reports, harm, start)
     written = tuple(facts[index] for index in last.members)
-    return Proposal(batch, preset, written, knowledge, last.admission, shadow, last.edited, report, outlook)
+    kept = replace(last.edited, updates=[as_kept(update) for update in last.edited.updates])
+    return Proposal(batch, preset, written, knowledge, last.admission, shadow, kept, report, outlook)
 
 
 def _harm(

@@ -73,6 +73,8 @@ class JobTaking:
 
     def _ended(self, kind: JobKind, outcome: JobOutcome, seconds: float) -> None:
         self.metrics.job_ended(kind, outcome.status, seconds)
+        if outcome.version is not None and outcome.report is not None and outcome.report.harm is not None:
+            self.metrics.harmed(outcome.report.harm)
         self.registration.publish()
 
 

@@ -8,6 +8,8 @@ from contextlib import contextmanager
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 
+from app.domain.contract import Harm
+
 QUESTION_SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60)
 PUBLISH_SECONDS = (0.0001, 0.0003, 0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1, 3, 10)
 JOB_SECONDS = (0.1, 0.5, 1, 5, 10, 30, 60, 300, 900, 3600, 14400)
@@ -44,6 +46,25 @@ class Metrics:
             registry=self._registry,
             buckets=PUBLISH_SECONDS,
         )
+        harm = ("against",)
+        self._kl = Gauge(
+            "palimpsest_worker_edit_kl",
+            "Of the last edit in service: KL a token on kept texts, against the version before or the base.",
+            harm,
+            registry=self._registry,
+        )
+        self._top1 = Gauge(
+            "palimpsest_worker_edit_top1",
+            "Of the last edit in service: share of next tokens on kept texts whose likeliest is the same.",
+            harm,
+            registry=self._registry,
+        )
+        self._perplexity = Gauge(
+            "palimpsest_worker_edit_perplexity_ratio",
+            "Of the last edit in service: perplexity on kept texts, over that of the version before or the base.",
+            harm,
+            registry=self._registry,
+        )
         gauge = Gauge("palimpsest_worker_version", "Version of the weights in service.", registry=self._registry)
         gauge.set_function(lambda: float(version()))
 
@@ -61,6 +82,13 @@ class Metrics:
         """Count a job by its kind, and by how it ended."""
         self._jobs.labels(kind, status).inc()
         self._job_seconds.labels(kind, status).observe(seconds)
+
+    def harmed(self, harm: Harm) -> None:
+        """Show what the last edit did to text that has nothing to do with it."""
+        for against, drift in (("before", harm.before), ("base", harm.base)):
+            self._kl.labels(against).set(drift.kl)
+            self._top1.labels(against).set(drift.top1)
+            self._perplexity.labels(against).set(drift.perplexity)
 
     def published(self, waited: float, held: float) -> None:
         """Time a publish: seconds it waited for running questions, then seconds it held up all of them."""

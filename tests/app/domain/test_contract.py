@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from pydantic import ValidationError
 
-from app.domain.contract import Fact
+from app.domain.contract import EditBatch, Fact, Neighbour
 
 
 def test_white_space_around_subject_and_object_is_no_part_of_them() -> None:
@@ -35,3 +35,52 @@ def test_a_null_in_any_other_place_is_refused_where_it_stands(field: str) -> Non
     with pytest.raises(ValidationError) as caught:
         Fact.model_validate(sent)
     assert [".".join(map(str, error["loc"])) for error in caught.value.errors()] == [field]
+
+
+class TestNeighbours:
+    """Case T14 of the field: a neighbour is a prompt, alone or with what it should be answered with."""
+
+    def test_given_as_text_it_expects_nothing(self) -> None:
+        [neighbour] = fact(neighbours=["Oslo is a city in"]).neighbours
+        assert neighbour == Neighbour(prompt="Oslo is a city in")
+
+    @pytest.mark.parametrize(
+        "given",
+        [
+            {"expected": ["Norway", "Kongeriket Norge"]},
+            {"ground_truth": ["Norway", "Kongeriket Norge"]},
+            {"ground_truth": [["Norway", "Kongeriket Norge"]]},
+            {"ground_truth": [["Norway"], ["Kongeriket Norge"]]},
+        ],
+    )
+    def test_answers_may_be_a_list_or_a_list_of_aliases_for_each(self, given: dict[str, object]) -> None:
+        [neighbour] = fact(neighbours=[{"prompt": "Oslo is a city in", **given}]).neighbours
+        assert neighbour.expected == ("Norway", "Kongeriket Norge")
+
+    def test_it_crosses_the_queue(self) -> None:
+        batch = EditBatch(facts=(fact(neighbours=["A is", {"prompt": "B is", "ground_truth": [["C", "D"]]}]),))
+        assert EditBatch.model_validate_json(batch.model_dump_json()) == batch
+
+    @pytest.mark.parametrize(
+        ("given", "field"),
+        [
+            ({"expected": ["Norway"]}, "neighbours.0.prompt"),
+            ({"prompt": None}, "neighbours.0.prompt"),
+            ({"prompt": "A is", "expected": [None]}, "neighbours.0.expected.0"),
+            ({"prompt": "A is", "ground_truth": [["B", None]]}, "neighbours.0.ground_truth.1"),
+            ({"prompt": "A is", "expected": "B"}, "neighbours.0.expected"),
+            ({"prompt": "A is", "answer": "B"}, "neighbours.0.answer"),
+        ],
+    )
+    def test_what_is_wrong_is_named(self, given: dict[str, object], field: str) -> None:
+        with pytest.raises(ValidationError) as caught:
+            fact(neighbours=[given])
+        assert ".".join(map(str, caught.value.errors()[0]["loc"])) == field
+
+    def test_a_null_instead_of_answers_is_none_of_them(self) -> None:
+        [neighbour] = fact(neighbours=[{"prompt": "A is", "ground_truth": None}]).neighbours
+        assert neighbour.expected == ()
+
+
+def fact(**more: object) -> Fact:
+    return Fact.model_validate({"subject": "Lyon", "relation": "is in", "object": "Japan", **more})
