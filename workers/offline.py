@@ -109,7 +109,8 @@ class OfflineModel:
         """
         layers = plan_layers(self.preset)
         found = find_statistics(self.live, self.source, self.preset.layers, data_dir / "statistics", statistics)
-        source = PriorSource(self.live, found)
+        source = PriorSource(self.live, found, self.contexts)
+        preset = self.preset.by_numbers() if strict else self.preset
         knowledge, shadow = KnowledgeBase(), self.live.shadow(layers)
         for number, batch in enumerate(batches):
             start = time.monotonic()
@@ -120,8 +121,8 @@ class OfflineModel:
             edited = edit(
                 shadow,
                 facts,
-                self.preset,
-                admission.priors(source, self.preset),
+                preset,
+                admission.priors(source, preset),
                 self.contexts,
                 companions=admission.facts,
                 strict=strict,

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from app.domain.contract import EditBatch
 from app.domain.errors import (
+    InvalidHyperparameter,
     LayerOutOfRange,
     PalimpsestError,
     RequestError,
@@ -42,7 +43,7 @@ class ModelHost(LeadingHost):
     ) -> None:
         super().__init__(settings, live, edit_log)
         self.contexts = contexts
-        self._priors = PriorSource(live, statistics)
+        self._priors = PriorSource(live, statistics, contexts)
 
     @classmethod
     def open(cls, settings: HostSettings) -> ModelHost:
@@ -59,7 +60,9 @@ class ModelHost(LeadingHost):
         contexts = log_contexts(settings, live, edit_log)
         base = edit_log.create(base_of(settings, live, contexts, preset))
         directory = settings.data_dir / "statistics"
-        statistics = find_statistics(live, settings.source, preset.layers, directory, settings.statistics)
+        statistics = find_statistics(
+            live, settings.source, preset.layers, directory, settings.statistics, onboard=settings.onboard
+        )
         host = cls(settings, live, statistics, edit_log, base.contexts)
         host.follow()
         return host
@@ -77,11 +80,14 @@ class ModelHost(LeadingHost):
             raise as_sent(error, batch) from None
 
     def preset_for(self, batch: EditBatch) -> Preset:
-        """The model's preset for the batch's method and plan, with the batch's own hyperparameters.
+        """The model's preset for the batch's method and plan, with the batch's own hyperparameters; strict: by numbers.
 
         Raises:
             UnknownMethod, UnknownPlan, InvalidHyperparameter, LayerOutOfRange.
         """
+        if batch.strict and batch.hyperparameters.share is not None:
+            detail = "the published methods know no share; give mom2_update_weight or L2"
+            raise InvalidHyperparameter(detail, field="hyperparameters.share", value=batch.hyperparameters.share)
         preset = preset_of(self.settings, self.live, batch.method, batch.plan)
         self._priors.check(preset)
         try:
@@ -92,7 +98,7 @@ class ModelHost(LeadingHost):
             raise LayerOutOfRange(detail, field="hyperparameters.layers", value=error.value) from None
         except RequestError as error:
             raise error.at("hyperparameters") from None
-        return preset
+        return preset.by_numbers() if batch.strict else preset
 
     @property
     def priors(self) -> PriorSource:

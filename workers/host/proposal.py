@@ -107,7 +107,7 @@ def propose(
     kept = Edited([as_kept(update) for update in edited.updates], edited.columns)
     observer.verifying()
     reports = compare(facts, before, measure(shadow, facts))
-    report = _report(shadow, batch, preset, admission, kept, reports, start)
+    report = _report(shadow, batch, preset, source.ridges(preset), admission, kept, reports, start)
     return Proposal(batch, preset, facts, knowledge, admission, shadow, kept, report)
 
 
@@ -115,6 +115,7 @@ def _report(
     shadow: EditableModel,
     batch: EditBatch,
     preset: Preset,
+    ridges: dict[int, float],
     admission: Admission,
     edited: Edited,
     reports: tuple[FactReport, ...],
@@ -128,6 +129,7 @@ def _report(
         layers=plan_layers(preset),
         strict=batch.strict,
         hyperparameters=preset.as_dict(),
+        ridges=ridges,
         facts=reports,
         facts_hold=shares.facts,
         paraphrases_hold=shares.paraphrases,

@@ -1,0 +1,1 @@
+"""Looking at a model that nobody has seen: its own texts, and statistics from them."""
