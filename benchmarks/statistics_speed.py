@@ -2,8 +2,8 @@
 
 The plain way runs the whole model on rows in their order, padded to the longest of a micro-batch under a mask. Rows
 are as long as texts are: seeded, between 16 and 256 tokens, rising geometrically. Without ``--model`` the model has
-SmolLM2-135M's shape and random weights: what it costs is what the real one costs. Seconds are those of the processor, so
-that what else runs on the machine matters less.
+SmolLM2-135M's shape and random weights: what it costs is what the real one costs. Seconds are the processor's, so that
+what else runs on the machine matters less.
 """
 
 from __future__ import annotations
