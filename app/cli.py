@@ -38,6 +38,9 @@ def serve(
     port: Annotated[int | None, typer.Option(help="Port to listen on.")] = None,
     data_dir: Annotated[Path | None, typer.Option(help="Edit logs, statistics, Redis files.")] = None,
     replicas: Annotated[int, typer.Option(help="Workers for each model beside its leader.", min=0)] = 0,
+    onboard: Annotated[
+        bool, typer.Option(help="Let a model without statistics write its own texts for them; else it is refused.")
+    ] = True,
 ) -> None:
     """Run Redis (unless PALIMPSEST_REDIS_URL names one), a worker for each model and the front end, until Ctrl-C."""
     console = Console()
@@ -50,6 +53,7 @@ def serve(
         port=settings.port if port is None else port,
         redis_url=settings.redis_url,
         replicas=replicas,
+        onboard=onboard,
     )
     for number in (signal.SIGINT, signal.SIGTERM):  # SIGINT too: a shell's background job inherits it as ignored
         signal.signal(number, _interrupt)

@@ -42,6 +42,19 @@ def _llama_3_8b() -> PretrainedConfig:
     )
 
 
+def _smollm2_135m() -> PretrainedConfig:
+    return LlamaConfig(
+        vocab_size=49_152,
+        hidden_size=576,
+        intermediate_size=1536,
+        num_hidden_layers=30,
+        num_attention_heads=9,
+        num_key_value_heads=3,
+        max_position_embeddings=8192,
+        tie_word_embeddings=True,
+    )
+
+
 def _tiny_gpt2() -> PretrainedConfig:
     return GPT2Config(vocab_size=2048, n_positions=128, n_embd=32, n_layer=4, n_head=4, bos_token_id=0, eos_token_id=0)
 
@@ -64,6 +77,7 @@ SHAPES: Mapping[str, Callable[[], PretrainedConfig]] = MappingProxyType(
         "gpt2-mini": _gpt2_mini,
         "gpt2-xl": _gpt2_xl,
         "llama-3-8b": _llama_3_8b,
+        "smollm2-135m": _smollm2_135m,
         "tiny-gpt2": _tiny_gpt2,
         "tiny-llama": _tiny_llama,
     }

@@ -50,7 +50,7 @@ def _table(settings: type[SharedSettings], columns: tuple[str, ...]) -> Iterator
     for name, each in schema["properties"].items():
         cells = {
             "variable": f"`{settings.variable(name)}`",
-            "option": f"`--{name.replace('_', '-')}`",
+            "option": _option(name, each),
             "type": _kind(each, "seconds" if name.endswith("_s") else "number"),
             "default": "**required**" if name in schema.get("required", ()) else _default(each),
             "meaning": (settings.model_fields[name].description or "").replace("<", "&lt;"),
@@ -62,6 +62,12 @@ def _row(cells: Iterator[str] | tuple[str, ...]) -> str:
     return f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in cells)} |"
 
 
+def _option(name: str, schema: Mapping[str, Any]) -> str:
+    """A worker's option; one that is yes or no has no value, and another that says no."""
+    spelt = name.replace("_", "-")
+    return f"`--{spelt}`, `--no-{spelt}`" if schema.get("type") == "boolean" else f"`--{spelt}`"
+
+
 def _kind(schema: Mapping[str, Any], number: str) -> str:
     """What a value has to be, from its part of a JSON schema."""
     if kinds := [_kind(each, number) for each in schema.get("anyOf", ()) if each.get("type") != "null"]:
@@ -70,14 +76,17 @@ def _kind(schema: Mapping[str, Any], number: str) -> str:
         return ", ".join(f"`{each}`" for each in schema["enum"])
     if "pattern" in schema:
         return f"text like `{schema['pattern']}`"
-    nouns = {"string": "text", "number": number, "integer": f"whole {number}"}
+    nouns = {"string": "text", "number": number, "integer": f"whole {number}", "boolean": "yes or no"}
     noun = "path" if schema.get("format") == "path" else nouns[schema["type"]]
     bounds = " ".join(text.format(schema[key]) for key, text in BOUNDS.items() if key in schema)
     return f"{noun}, {bounds}" if bounds else noun
 
 
 def _default(schema: Mapping[str, Any]) -> str:
-    return f"`{schema['default']}`" if schema.get("default") not in (None, "") else ""
+    default = schema.get("default")
+    if isinstance(default, bool):
+        return "yes" if default else "no"
+    return f"`{default}`" if default not in (None, "") else ""
 
 
 def main() -> None:

@@ -165,18 +165,21 @@ def export(
 
 def statistics(
     model: ModelArgument,
-    corpus: Annotated[str, typer.Option(help="A text file, one text a line, or a data set as NAME[:SUBSET].")],
+    corpus: Annotated[
+        str | None,
+        typer.Option(help="A text file, one text a line, or a data set as NAME[:SUBSET]; else the model writes texts."),
+    ] = None,
     out: Annotated[Path, typer.Option(help="Safetensors with layer.{i} (d_in, d_in).")] = Path(
         "statistics.safetensors"
     ),
-    samples: Annotated[int, typer.Option(help="At most so many texts.", min=1)] = DEFAULT_SAMPLES,
+    samples: Annotated[int, typer.Option(help="At most so many texts of the corpus.", min=1)] = DEFAULT_SAMPLES,
     max_tokens: Annotated[int | None, typer.Option(help="Stop after so many tokens.", min=1)] = None,
     layers: Annotated[str | None, typer.Option(help="Like 4,5,6; the preset's if left out.")] = None,
     device: Device = "cpu",
     dtype: Dtype = "float32",
     max_batch_tokens: Annotated[int, typer.Option(help="Tokens in memory at once.", min=1)] = 4096,
 ) -> None:
-    """Take the second moment of a model's keys over a text, in one pass and bounded memory."""
+    """Take the second moment of a model's keys in bounded memory: over a text, or over its own texts until settled."""
     console = Console(stderr=True)
     with _telling_errors(console):
         from workers.editing.statistics import save_statistics
@@ -186,15 +189,24 @@ def statistics(
         columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
         with Progress(*columns, console=console) as bar:
             task = bar.add_task("tokens", total=max_tokens)
-            found = run.take(
-                corpus,
-                samples=samples,
-                max_tokens=max_tokens,
-                max_batch_tokens=max_batch_tokens,
-                progress=lambda tokens: bar.advance(task, tokens),
-            )
+
+            def progress(tokens: int) -> None:
+                bar.advance(task, tokens)
+
+            if corpus is None:
+                found, kept = run.take_own(max_tokens=max_tokens, max_batch_tokens=max_batch_tokens, progress=progress)
+                kept.save_beside(out)
+            else:
+                found = run.take(
+                    corpus,
+                    samples=samples,
+                    max_tokens=max_tokens,
+                    max_batch_tokens=max_batch_tokens,
+                    progress=progress,
+                )
         save_statistics(found, out)
-        console.print(f"{found.tokens} tokens, layers {', '.join(map(str, run.layers))}: {out}")
+        how = "" if corpus else f" of its own texts, {'settled' if kept.settled else 'not settled'}"
+        console.print(f"{found.tokens} tokens{how}, layers {', '.join(map(str, run.layers))}: {out}")
 
 
 def _log_root() -> str:

@@ -115,6 +115,7 @@ def _host_settings(settings: WorkerSettings, redis: Redis) -> HostSettings:
         dtype=settings.dtype,
         preset=settings.preset,
         statistics=settings.statistics,
+        onboard=settings.onboard,
         max_batch_tokens=settings.max_batch_tokens,
         snapshot_every=settings.snapshot_every,
         earlier_versions=settings.earlier_versions,

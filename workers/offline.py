@@ -143,14 +143,15 @@ class OfflineModel:
         """
         layers = plan_layers(self.preset)
         found = find_statistics(self.live, self.source, self.preset.layers, data_dir / "statistics", statistics)
-        source, knowledge, current = PriorSource(self.live, found), KnowledgeBase(), self.live
+        source, knowledge, current = PriorSource(self.live, found, self.contexts), KnowledgeBase(), self.live
+        preset = self.preset.by_numbers() if strict else self.preset
         for number, batch in enumerate(batches):
             start = time.monotonic()
             facts = _logged(batch)
             if not strict:
                 refuse_contradictions(as_facts(facts))
             contexts = self.strict_contexts if strict else self.contexts
-            scene = Scene(current, self.preset, contexts, knowledge, source, strict, Silent())
+            scene = Scene(current, preset, contexts, knowledge, source, strict, Silent())
             attempts = Attempts(scene, as_facts(facts))
             before = measure(current, facts) if measured else None
             settled = settle(attempts, "keep" if strict else unheld)
@@ -158,7 +159,7 @@ class OfflineModel:
             reports: tuple[FactReport, ...] = ()
             if before is not None:
                 after = measure(attempts.shadow, facts, before)
-                reports = fact_reports(settled, self.preset, facts, before, after)
+                reports = fact_reports(settled, preset, facts, before, after)
             if settled.rejected is None:
                 written = [attempts.facts[index] for index in last.members]
                 knowledge = knowledge.after(number + 1, written, last.admission, last.edited)

@@ -44,6 +44,9 @@ class WorkerSettings(SharedSettings):
     statistics: Path | None = Field(
         None, description="Second moments made by `palimpsest statistics`; by default from the model's own corpus."
     )
+    onboard: bool = Field(
+        True, description="Let a model without statistics and corpus write its own texts for them; else it is refused."
+    )
 
     redis_url: RedisUrl = Field("redis://127.0.0.1:6379/0", description="redis://, rediss:// or unix://.")
 
@@ -110,6 +113,7 @@ def read_settings(arguments: Sequence[str] | None = None) -> WorkerSettings:
         cli_prog_name=PROGRAM,
         cli_parse_args=given,
         cli_kebab_case=True,
+        cli_implicit_flags=True,
         cli_avoid_json=True,
         cli_hide_none_type=True,
         formatter_class=_Help,

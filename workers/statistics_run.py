@@ -13,6 +13,9 @@ from workers.editing.loading import load
 from workers.editing.model.editable_model import EditableModel
 from workers.editing.presets import find_preset
 from workers.editing.statistics import Statistics, second_moments
+from workers.onboarding.kept_texts import KeptTexts
+from workers.onboarding.own_statistics import own_statistics
+from workers.onboarding.settling import MAX_TOKENS
 from workers.sources import source_of
 
 
@@ -56,6 +59,15 @@ class StatisticsRun:
             max_tokens=max_tokens,
             max_batch_tokens=max_batch_tokens,
             progress=progress,
+        )
+
+    def take_own(
+        self, *, max_tokens: int | None, max_batch_tokens: int, progress: Callable[[int], None]
+    ) -> tuple[Statistics, KeptTexts]:
+        """Second moments over texts that the model writes, until they have settled; ``progress`` hears of tokens."""
+        most = MAX_TOKENS if max_tokens is None else max_tokens
+        return own_statistics(
+            self.live, self.layers, max_tokens=most, max_batch_tokens=max_batch_tokens, progress=progress
         )
 
 

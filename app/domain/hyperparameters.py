@@ -36,6 +36,7 @@ RANGES: Mapping[str, Range] = MappingProxyType(
         "clamp_norm_factor": POSITIVE,
         "mom2_update_weight": POSITIVE,
         "L2": POSITIVE,
+        "share": Range(0, high=0.999, open=True),
         "nullspace_threshold": POSITIVE,
         "rect_share": Range(0, high=1, open=True),
         "num_steps": COUNT,

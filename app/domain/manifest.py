@@ -49,6 +49,7 @@ class Base(Record):
     def contexts_for(self, *, strict: bool) -> tuple[str, ...]:
         """The contexts of a strict edit, or of any other."""
         return self.strict_contexts if strict and self.strict_contexts is not None else self.contexts
+
     preset: dict[str, Any]
     created: AwareDatetime
 

@@ -25,7 +25,9 @@ from app.local.embedded_redis import embedded_redis
 
 logger = logging.getLogger(__name__)
 
-START_TIMEOUT_S = 180.0
+START_TIMEOUT_S = 1800.0
+"""A model that nobody has seen writes its own texts first; a process that ends meanwhile is noticed at once."""
+
 STOP_TIMEOUT_S = 30.0
 RESTART_PAUSE_S = 1.0
 
@@ -36,6 +38,7 @@ class StackSettings:
 
     logs: a file that the processes write to, or None for the terminal.
     replicas: workers for each model beside its leader; one of them takes over when the leader dies.
+    onboard: whether a model without statistics and corpus may write texts for them.
     """
 
     models: tuple[str, ...]
@@ -45,6 +48,7 @@ class StackSettings:
     redis_url: str | None = None
     logs: Path | None = None
     replicas: int = 0
+    onboard: bool = True
 
 
 @dataclass(slots=True)
@@ -88,6 +92,7 @@ class Stack:
         for model in self.settings.models:
             for number in range(1 + self.settings.replicas):
                 command = [sys.executable, "-m", "workers", "--model", model, "--role", role]
+                command += [] if self.settings.onboard else ["--no-onboard"]
                 self._launch(f"worker {number + 1} of {model}", command)
         self._await_ready()
 

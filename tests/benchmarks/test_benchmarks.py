@@ -13,7 +13,7 @@ import pytest
 import typer
 from typer.testing import CliRunner
 
-from benchmarks import edit_cost, edit_speed, roofline, sequence_cost, solve_speed
+from benchmarks import edit_cost, edit_speed, roofline, sequence_cost, solve_speed, statistics_speed
 
 ROOT = Path(__file__).parents[2]
 TINY = ("--model", "tiny-gpt2", "--steps", "3")
@@ -51,6 +51,22 @@ class TestEditSpeed:
         assert not all(bound.met for bound in edit_speed.bounds([good, replace(good, model="gpt2-small")]))
         assert not all(bound.met for bound in edit_speed.bounds([good, replace(good, difference=2e-4)]))
         assert not all(bound.met for bound in edit_speed.bounds([good, replace(good, times=6.9)]))
+
+
+class TestStatisticsSpeed:
+    def test_both_ways_take_the_same_tokens_and_agree(self, tmp_path: Path) -> None:
+        options = ("--model", "tiny-llama", "--tokens", "600", "--layers", "0,1")
+        found = ran(statistics_speed.run, tmp_path, *options)
+        (row,) = found["rows"]
+        assert (row["layers"], row["tokens"] >= 600) == ("0, 1", True)
+        assert row["times"] == pytest.approx(row["cut"] / row["plain"])
+        assert 0 <= row["difference"] <= statistics_speed.DIFFERENCE
+
+    def test_layers_that_are_too_slow_or_differ_fail_the_check(self) -> None:
+        good = statistics_speed.Row("4, 8", 20_000, 300, 1200, 4.0, 1e-7)
+        assert all(bound.met for bound in statistics_speed.bounds([good]))
+        assert not all(bound.met for bound in statistics_speed.bounds([replace(good, times=2.9)]))
+        assert not all(bound.met for bound in statistics_speed.bounds([good, replace(good, difference=1e-3)]))
 
 
 class TestEditCost:

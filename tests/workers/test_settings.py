@@ -115,13 +115,18 @@ def test_an_option_that_is_none_or_has_no_value_refuses_to_start(
     assert arguments[0] in capsys.readouterr().err.splitlines()[-1]
 
 
+def test_a_model_is_looked_at_unless_the_worker_is_told_not_to() -> None:
+    assert read_settings(["--model", "mine"]).onboard is True
+    assert read_settings(["--model", "mine", "--no-onboard"]).onboard is False
+
+
 def test_every_setting_is_an_option_with_help(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as caught:
         read_settings(["--help"])
     assert caught.value.code == 0
     told = " ".join(capsys.readouterr().out.split())
     for name, field in WorkerSettings.model_fields.items():
-        assert f" --{name.replace('_', '-')} " in told
+        assert f" --{name.replace('_', '-')} " in told.replace(",", " ")
         assert str(field.description) in told
     assert "default: None" not in told
 

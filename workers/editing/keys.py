@@ -2,22 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
 
 from workers.editing.lookup import Row, TokenisedFact
 from workers.editing.model.anatomy import Site
-from workers.editing.model.editable_model import EditableModel, first
+from workers.editing.model.cut_pass import Reached, Watch, run_until_reached, watch_input, watch_output
+from workers.editing.model.editable_model import EditableModel
 from workers.editing.model.micro_batches import by_equal_length
 
 FACTS_AT_ONCE = 128
 """Of so many facts the keys in all contexts are held at a time: they are wide, and only their means are kept."""
-
-
-class _Captured(Exception):
-    """Ends a forward pass as soon as the layer that was asked for has run."""
 
 
 @torch.no_grad()
@@ -35,7 +32,7 @@ def keys_at(editable: EditableModel, facts: Sequence[TokenisedFact], layer: int,
 def _keys(editable: EditableModel, facts: Sequence[TokenisedFact], layer: int, max_batch_tokens: int) -> Tensor:
     """Keys of some facts, (n, d_in)."""
     rows = [row for fact in facts for row in fact.prompts]
-    seen = _at_lookup(editable, rows, editable.projection(layer), _module_input, max_batch_tokens).double()
+    seen = _at_lookup(editable, rows, editable.projection(layer), watch_input, max_batch_tokens).double()
     counts = torch.tensor([len(fact.prompts) for fact in facts])
     starts = counts.cumsum(0) - counts
     found = seen.new_empty(len(facts), seen.shape[-1])
@@ -57,23 +54,12 @@ def outputs_at(
 ) -> Tensor:
     """Current outputs H (d_out, n), float64: what the site gives at the lookup token of the bare prompt."""
     rows = [fact.prompts[0] for fact in facts]
-    seen = _at_lookup(editable, rows, editable.site(layer, site), _module_output, max_batch_tokens)
+    seen = _at_lookup(editable, rows, editable.site(layer, site), watch_output, max_batch_tokens)
     return seen.double().T.contiguous()
 
 
-Register = Callable[[nn.Module, Callable[[Tensor], None]], "torch.utils.hooks.RemovableHandle"]
-
-
-def _module_input(module: nn.Module, see: Callable[[Tensor], None]) -> torch.utils.hooks.RemovableHandle:
-    return module.register_forward_pre_hook(lambda _module, args: see(args[0]))
-
-
-def _module_output(module: nn.Module, see: Callable[[Tensor], None]) -> torch.utils.hooks.RemovableHandle:
-    return module.register_forward_hook(lambda _module, _args, output: see(first(output)))
-
-
 def _at_lookup(
-    editable: EditableModel, rows: Sequence[Row], module: nn.Module, register: Register, max_batch_tokens: int
+    editable: EditableModel, rows: Sequence[Row], module: nn.Module, watch: Watch, max_batch_tokens: int
 ) -> Tensor:
     """What the module takes or gives at each row's lookup token, (rows, width). Nothing after it matters."""
     found: dict[int, Tensor] = {}
@@ -83,13 +69,7 @@ def _at_lookup(
         def see(states: Tensor, members: Sequence[int] = members) -> None:
             by_row = states.reshape(len(members), -1, states.shape[-1])  # some families flatten rows and tokens
             found.update(zip(members, by_row[:, -1].clone(), strict=True))  # a view would keep all tokens' states
-            raise _Captured
+            raise Reached
 
-        handle = register(module, see)
-        try:
-            editable.model(input_ids=ids, attention_mask=torch.ones_like(ids), use_cache=False)
-        except _Captured:
-            pass
-        finally:
-            handle.remove()
+        run_until_reached(editable.model, ids, [watch(module, see)])
     return torch.stack([found[i] for i in range(len(rows))])

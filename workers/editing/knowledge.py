@@ -69,8 +69,9 @@ class Admission:
 
     def priors(self, source: PriorSource, preset: Preset) -> Priors:
         """What the batch's solves must respect, at each layer that is solved at."""
+        ridges = source.ridges(preset)
         return {
-            layer: source.at(layer, self.layers[layer].previous if layer in self.layers else None)
+            layer: source.at(layer, self.layers[layer].previous if layer in self.layers else None, ridges.get(layer))
             for layer in solved_layers(preset)
         }
 

@@ -2,22 +2,38 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from torch import Tensor
+
+from app.domain.errors import InvalidHyperparameter
+from app.domain.prompts import SLOT
 from workers.editing.algebra.layer_base import LayerBase
 from workers.editing.algebra.previous_keys import PreviousKeys
 from workers.editing.layer_plans import LayerStep, find_plan
-from workers.editing.methods import find_method
+from workers.editing.methods import Leverage, find_method
 from workers.editing.model.editable_model import EditableModel
 from workers.editing.presets.preset import Preset
+from workers.editing.probes import probe_keys
+from workers.editing.shares import ridge_for_share
 from workers.editing.statistics import Statistics
 from workers.editing.types import LayerPrior
 
 
 class PriorSource:
-    """Priors of one base model. What is taken from C is kept by layer: it depends on nothing else."""
+    """Priors of one base model. What is taken from C is kept by layer: it depends on nothing else.
 
-    def __init__(self, editable: EditableModel, statistics: Statistics) -> None:
-        self._editable, self._statistics = editable, statistics
+    So is the ridge that follows from a share: by the keys of ``probes`` on the base model, whatever was edited since.
+    """
+
+    def __init__(self, editable: EditableModel, statistics: Statistics, contexts: Sequence[str] = (SLOT,)) -> None:
+        """``contexts``: those that facts are edited in, for the probes."""
+        self._editable, self._statistics, self._contexts = editable, statistics, contexts
         self._bases: dict[int, LayerBase] = {}
+        self._probes: dict[int, Tensor] = {}
+        self._ridges: dict[_RidgeKey, float] = {}
 
     def check(self, preset: Preset) -> None:
         """Return if the model has every layer of the preset's plan, and statistics where one is solved at.
@@ -30,18 +46,64 @@ class PriorSource:
         for layer in solved_layers(preset):
             self._statistics.kept(layer, self._editable.key_width(layer))
 
-    def at(self, layer: int, previous_keys: PreviousKeys | None = None) -> LayerPrior:
-        """The prior at a layer; no ``previous_keys`` where nothing was edited before.
+    def at(self, layer: int, previous_keys: PreviousKeys | None = None, ridge: float | None = None) -> LayerPrior:
+        """The prior at a layer; no ``previous_keys`` where nothing was edited before; None: the preset's ridge.
 
         Raises:
             StatisticsMismatch: there are no statistics for the layer, or of another width.
         """
-        width = self._editable.key_width(layer)
-        device = self._editable.weight(layer).device
+        empty = PreviousKeys.empty(self._editable.key_width(layer), self._editable.weight(layer).device)
+        return LayerPrior(self._base(layer), previous_keys or empty, ridge)
+
+    def ridges(self, preset: Preset) -> dict[int, float]:
+        """λ or α at each layer that is solved at: from the preset's share, else its number. Empty without a ridge.
+
+        Raises:
+            StatisticsMismatch: there are no statistics for a layer, or of another width.
+            InvalidHyperparameter: the share leads to none.
+        """
+        if find_method(preset.method).leverage is None:
+            return {}
+        if preset.share is None:
+            return dict.fromkeys(solved_layers(preset), float(getattr(preset, preset.ridge_name)))
+        return {layer: self._ridge(layer, preset, preset.share) for layer in solved_layers(preset)}
+
+    def _ridge(self, layer: int, preset: Preset, share: float) -> float:
+        leverage = find_method(preset.method).leverage
+        assert leverage is not None
+        key = _RidgeKey(layer, leverage, preset.nullspace_threshold, share)
+        if key not in self._ridges:
+            if layer not in self._probes:
+                self._probes[layer] = self._probe(layer, preset.max_batch_tokens)
+            ridge = ridge_for_share(leverage(self._probes[layer], self._base(layer), preset), share)
+            if not 0 < ridge < math.inf:
+                detail = f"at layer {layer} no ridge leads to the share: give the number"
+                raise InvalidHyperparameter(detail, field="share", value=share)
+            self._ridges[key] = ridge
+        return self._ridges[key]
+
+    def _probe(self, layer: int, max_batch_tokens: int) -> Tensor:
+        """Keys of the probes on the base model: edits below the layer change them."""
+        unedited = self._editable.shadow(self._editable.bases)
+        for edited in self._editable.bases:
+            unedited.set_master(edited, self._editable.base(edited))
+        return probe_keys(unedited, self._contexts, layer, max_batch_tokens)
+
+    def _base(self, layer: int) -> LayerBase:
         if layer not in self._bases:
-            moment = self._statistics.kept(layer, width)
+            moment = self._statistics.kept(layer, self._editable.key_width(layer))
+            device = self._editable.weight(layer).device
             self._bases[layer] = LayerBase(lambda: moment.to(device))
-        return LayerPrior(self._bases[layer], previous_keys or PreviousKeys.empty(width, device))
+        return self._bases[layer]
+
+
+class _RidgeKey(NamedTuple):
+    """All that the ridge of a share depends on, of one model in its contexts."""
+
+    layer: int
+    leverage: Leverage
+    nullspace_threshold: float
+    share: float
 
 
 def plan_steps(preset: Preset) -> list[LayerStep]:

@@ -11,12 +11,12 @@ from pathlib import Path
 import torch
 from safetensors import safe_open
 from safetensors.torch import save_file
-from torch import Tensor, nn
+from torch import Tensor
 
 from app.domain.errors import StatisticsMismatch
 from workers.editing.model.editable_model import EditableModel
-from workers.editing.model.micro_batches import in_given_order, right_padded
 from workers.editing.model.overflow import OTHER_DTYPE
+from workers.editing.moments import MomentSums
 
 SAMPLED_ELEMENTS = 1024
 
@@ -60,7 +60,6 @@ def fingerprint(editable: EditableModel) -> str:
     return digest.hexdigest()
 
 
-@torch.inference_mode()
 def second_moments(
     editable: EditableModel,
     texts: Iterable[str],
@@ -72,57 +71,33 @@ def second_moments(
 ) -> Statistics:
     """C = E[k kᵀ] (not centred) over all tokens of ``texts``, in one pass over the stream; symmetric to the bit.
 
-    Memory: one (d_in, d_in) float64 matrix a layer, and one micro-batch of at most ``max_batch_tokens``.
-    Texts longer than the model's window are cut into windows. ``progress`` hears of tokens as they are done.
+    Texts longer than the model's window are cut into windows. ``progress`` hears of tokens as they are done. Which
+    tokens are taken depends on ``max_tokens`` alone: whole windows until there are so many.
 
     Raises:
         StatisticsMismatch: the corpus holds no token, or a key is not finite.
     """
-    sums = {
-        layer: torch.zeros(editable.key_width(layer), editable.key_width(layer), dtype=torch.float64)
-        for layer in layers
-    }
-    done = 0
-    for rows in in_given_order(_windows(editable, texts), max_batch_tokens):
-        ids, mask = right_padded(rows, editable.device)
-        _add_batch(editable, ids, mask, sums)
-        done += int(mask.sum())
-        progress(int(mask.sum()))
-        if max_tokens is not None and done >= max_tokens:
-            break
-    if done == 0:
+    sums = MomentSums(editable, layers, max_batch_tokens)
+    sums.add(windows(editable, texts), max_tokens=max_tokens, progress=progress)
+    return statistics_of(editable, sums)
+
+
+def statistics_of(editable: EditableModel, sums: MomentSums) -> Statistics:
+    """The second moments over all that was added so far.
+
+    Raises:
+        StatisticsMismatch: nothing was.
+    """
+    if sums.tokens == 0:
         raise StatisticsMismatch("the corpus holds no token")
-    for layer, total in sums.items():
-        if not bool(torch.isfinite(total).all()):
-            detail = f"the keys of layer {layer} are not finite over these texts: {OTHER_DTYPE}"
-            raise StatisticsMismatch(detail, field="layers", value=layer)
-    # Some processors' products are not symmetric in the last digit, and then solvers that read one half of C, or both,
-    # differ by more than rounding in float64.
-    moments = {layer: (total + total.T).div_(2 * done).float() for layer, total in sums.items()}
-    return Statistics(moments, done, fingerprint(editable))
+    if (layer := sums.overflown) is not None:
+        detail = f"the keys of layer {layer} are not finite over these texts: {OTHER_DTYPE}"
+        raise StatisticsMismatch(detail, field="layers", value=layer)
+    return Statistics(sums.moments(), sums.tokens, fingerprint(editable))
 
 
-def _add_batch(editable: EditableModel, ids: Tensor, mask: Tensor, sums: dict[int, Tensor]) -> None:
-    """Add the batch's k kᵀ to the sums; one hook a layer, padding left out."""
-    valid = mask.bool()
-
-    def accumulate(layer: int) -> Callable[[nn.Module, tuple[Tensor, ...]], None]:
-        def see(_module: nn.Module, args: tuple[Tensor, ...]) -> None:
-            inputs = args[0].reshape(*valid.shape, -1)  # some families flatten rows and tokens
-            keys = inputs[valid.to(inputs.device)].float()
-            sums[layer] += (keys.T @ keys).to("cpu", torch.float64)
-
-        return see
-
-    handles = [editable.projection(layer).register_forward_pre_hook(accumulate(layer)) for layer in sums]
-    try:
-        editable.model.base_model(input_ids=ids, attention_mask=mask, use_cache=False)
-    finally:
-        for handle in handles:
-            handle.remove()
-
-
-def _windows(editable: EditableModel, texts: Iterable[str]) -> Iterator[list[int]]:
+def windows(editable: EditableModel, texts: Iterable[str]) -> Iterator[list[int]]:
+    """The texts' token ids, cut into windows."""
     window = editable.window
     for text in texts:
         ids = editable.tokenizer(text)["input_ids"]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Protocol
 
 import torch
@@ -78,10 +78,14 @@ class Edited:
 
 @dataclass(frozen=True, slots=True)
 class LayerPrior:
-    """What a solve at one layer must respect: C with all that is taken from it, and K_p. On the solver's device."""
+    """What a solve at one layer must respect: C with all that is taken from it, and K_p. On the solver's device.
+
+    ridge: λ or α for this layer, in place of the preset's number.
+    """
 
     base: LayerBase
     previous_keys: PreviousKeys
+    ridge: float | None = None
 
     @property
     def second_moment(self) -> Tensor:
@@ -90,12 +94,16 @@ class LayerPrior:
 
     def with_previous_keys(self, previous_keys: PreviousKeys) -> LayerPrior:
         """The same prior with other previous keys."""
-        return LayerPrior(self.base, previous_keys)
+        return replace(self, previous_keys=previous_keys)
 
     def without_previous_keys(self) -> LayerPrior:
         """The same prior of a model that was never edited."""
         keys = self.previous_keys.keys
-        return LayerPrior(self.base, PreviousKeys.empty(len(keys), keys.device))
+        return replace(self, previous_keys=PreviousKeys.empty(len(keys), keys.device))
+
+    def ridge_or(self, number: float) -> float:
+        """The layer's own ridge, else the preset's number."""
+        return number if self.ridge is None else self.ridge
 
 
 Priors = Mapping[int, LayerPrior]

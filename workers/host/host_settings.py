@@ -17,6 +17,7 @@ class HostSettings:
     """What a host is opened with.
 
     epoch_hint: gives the least epoch to lead under (a counter in Redis).
+    onboard: whether a model without statistics and corpus may write texts for them.
     """
 
     source: str
@@ -29,6 +30,7 @@ class HostSettings:
     dtype: str = "float32"
     preset: Path | None = None
     statistics: Path | None = None
+    onboard: bool = True
     max_batch_tokens: int = 16384
     snapshot_every: int = 64
     earlier_versions: int = 4

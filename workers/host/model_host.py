@@ -9,6 +9,7 @@ from collections.abc import Sequence
 
 from app.domain.contract import EditBatch, Verify
 from app.domain.errors import (
+    InvalidHyperparameter,
     LayerOutOfRange,
     PalimpsestError,
     RequestError,
@@ -28,7 +29,7 @@ from workers.evaluation.harm import HarmMeter
 from workers.host.host_settings import HostSettings, preset_of
 from workers.host.leading_host import LeadingHost
 from workers.host.log_base import base_of, log_contexts
-from workers.host.statistics_store import find_statistics, texts_beside
+from workers.host.statistics_store import find_statistics, kept_texts, texts_beside
 from workers.versions.logged_facts import as_facts, as_sent, logged_facts
 
 
@@ -51,7 +52,7 @@ class ModelHost(LeadingHost):
         super().__init__(settings, live, edit_log)
         self.base = base
         self.harm = HarmMeter(live, texts)
-        self._priors = PriorSource(live, statistics)
+        self._priors = PriorSource(live, statistics, base.contexts)
 
     @classmethod
     def open(cls, settings: HostSettings) -> ModelHost:
@@ -68,8 +69,11 @@ class ModelHost(LeadingHost):
         contexts = log_contexts(settings, live, edit_log)
         base = edit_log.create(base_of(settings, live, contexts, preset))
         directory = settings.data_dir / "statistics"
-        statistics = find_statistics(live, settings.source, preset.layers, directory, settings.statistics)
-        host = cls(settings, live, statistics, edit_log, base, texts_beside(live, settings.source))
+        statistics = find_statistics(
+            live, settings.source, preset.layers, directory, settings.statistics, onboard=settings.onboard
+        )
+        texts = kept_texts(live, settings.source, directory) or texts_beside(live, settings.source)
+        host = cls(settings, live, statistics, edit_log, base, texts)
         host.follow()
         return host
 
@@ -89,11 +93,14 @@ class ModelHost(LeadingHost):
             raise as_sent(error, batch) from None
 
     def preset_for(self, batch: EditBatch) -> Preset:
-        """The model's preset for the batch's method and plan, with the batch's own hyperparameters.
+        """The model's preset for the batch's method and plan, with the batch's own hyperparameters; strict: by numbers.
 
         Raises:
             UnknownMethod, UnknownPlan, InvalidHyperparameter, LayerOutOfRange.
         """
+        if batch.strict and batch.hyperparameters.share is not None:
+            detail = "the published methods know no share; give mom2_update_weight or L2"
+            raise InvalidHyperparameter(detail, field="hyperparameters.share", value=batch.hyperparameters.share)
         preset = preset_of(self.settings, self.live, batch.method, batch.plan)
         self._priors.check(preset)
         try:
@@ -104,7 +111,7 @@ class ModelHost(LeadingHost):
             raise LayerOutOfRange(detail, field="hyperparameters.layers", value=error.value) from None
         except RequestError as error:
             raise error.at("hyperparameters") from None
-        return preset
+        return preset.by_numbers() if batch.strict else preset
 
     def _check_bounds(self, verify: Verify | None) -> None:
         if verify is not None and verify.of_harm and not self.harm.ready:

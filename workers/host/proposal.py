@@ -153,6 +153,7 @@ def _report(
         layers=plan_layers(preset),
         strict=batch.strict,
         hyperparameters=preset.as_dict(),
+        ridges=attempts.scene.source.ridges(preset),
         facts=reports,
         facts_hold=shares.facts,
         paraphrases_hold=shares.paraphrases,

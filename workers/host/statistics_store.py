@@ -1,24 +1,29 @@
-"""Where a worker's second moments come from: a file, or one made at the first start from the model's corpus."""
+"""Where a worker's second moments come from: a file, or one made at the first start, from a corpus or by the model."""
 
 from __future__ import annotations
 
 import logging
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from app.domain.errors import StatisticsMismatch
 from app.domain.prompts import is_visible
 from workers.editing.model.editable_model import EditableModel
+from workers.editing.moments import MomentSums
 from workers.editing.statistics import (
     Statistics,
     fingerprint,
     load_statistics,
     save_statistics,
     second_moments,
+    statistics_of,
 )
 from workers.editing.text.model_text import ModelText
+from workers.onboarding.kept_texts import KeptTexts, Texts
+from workers.onboarding.own_statistics import own_statistics
 from workers.questions.prompt_tokens import prompt_ids
 
 CORPUS = "corpus.txt"
@@ -29,37 +34,89 @@ FIRST_START_TOKENS = 30_000
 
 MOST_TEXTS = 64
 """Of the corpus beside a model, so many texts from its end are those that harm is measured on."""
+TELL_EVERY_S = 10.0
+
+Progress = Callable[[int], None]
+"""Hears of tokens as they are done."""
 
 logger = logging.getLogger(__name__)
 
 
 def find_statistics(
-    editable: EditableModel, source: str, layers: Sequence[int], directory: Path, given: Path | None
+    editable: EditableModel,
+    source: str,
+    layers: Sequence[int],
+    directory: Path,
+    given: Path | None,
+    *,
+    onboard: bool = True,
+    progress: Progress | None = None,
 ) -> Statistics:
-    """The statistics of an unedited model at ``layers``.
+    """The statistics of an unedited model, at ``layers`` at least.
 
-    ``given`` wins; else a file in ``directory`` that an earlier start left for this very model; else they are made
-    from the corpus beside the model, and left there.
+    ``given`` wins; else the file in ``directory`` that an earlier start left for this very model. Layers that the
+    latter lacks are taken over the same texts, and added to it: those of the corpus beside the model, else the model's
+    own, which it writes the first time.
+
+    Args:
+        onboard: whether a model without a corpus may write one; that takes minutes.
+        progress: by default a line in the log now and then.
 
     Raises:
         StatisticsMismatch: another model's file, or nothing to make them from.
     """
     if given is not None:
         return load_statistics(given, editable)
-    span = "-".join(str(layer) for layer in layers)
-    path = directory / f"{Path(source).name}-{fingerprint(editable)[:16]}-{span}.safetensors"
-    if path.exists():
-        return load_statistics(path, editable)
-    corpus = Path(source) / CORPUS
-    if not corpus.is_file():
-        detail = "no statistics for this model: make them with `palimpsest statistics MODEL --corpus FILE --out S`"
-        raise StatisticsMismatch(detail, field="statistics", value=source)
+    path = statistics_path(editable, source, directory)
+    found = load_statistics(path, editable) if path.exists() else None
+    known = {} if found is None else found.second_moments
+    missing = tuple(layer for layer in layers if layer not in known)
+    if found is not None and not missing:
+        return found
     start = time.monotonic()
-    with corpus.open(encoding="utf-8") as lines:
-        texts = (line.rstrip("\n") for line in lines)
-        statistics = second_moments(editable, texts, layers, max_tokens=FIRST_START_TOKENS)
-    save_statistics(statistics, path)
-    logger.info("statistics made from the corpus", extra={"seconds": round(time.monotonic() - start, 2)})
+    fresh = _taken(editable, source, missing, path, progress or _Telling(start), onboard=onboard)
+    made = Statistics({**known, **fresh.second_moments}, fresh.tokens, fresh.fingerprint)
+    save_statistics(made, path)
+    took = {"seconds": round(time.monotonic() - start, 2)}
+    logger.info("statistics made from %d tokens, layers %s", made.tokens, _named(missing), extra=took)
+    return made
+
+
+def statistics_path(editable: EditableModel, source: str, directory: Path) -> Path:
+    """The file of all that is known of this very model."""
+    return directory / f"{Path(source).name}-{fingerprint(editable)[:16]}.safetensors"
+
+
+def kept_texts(editable: EditableModel, source: str, directory: Path) -> Texts:
+    """The held-out texts that an unedited or edited model wrote when its statistics were taken; none if it did not."""
+    kept = KeptTexts.beside(statistics_path(editable, source, directory))
+    return () if kept is None else kept.held_out
+
+
+def _taken(
+    editable: EditableModel, source: str, layers: tuple[int, ...], path: Path, progress: Progress, *, onboard: bool
+) -> Statistics:
+    """C at some layers, over the texts that there are for this model.
+
+    Raises:
+        StatisticsMismatch: there are none, and it may not write any.
+    """
+    corpus = Path(source) / CORPUS
+    if corpus.is_file():
+        with corpus.open(encoding="utf-8") as lines:
+            texts = (line.rstrip("\n") for line in lines)
+            return second_moments(editable, texts, layers, max_tokens=FIRST_START_TOKENS, progress=progress)
+    kept = KeptTexts.beside(path)
+    if kept is not None:
+        sums = MomentSums(editable, layers)
+        sums.add(kept.texts, progress=progress)
+        return statistics_of(editable, sums)
+    if not onboard:
+        detail = "no statistics for this model: make them with `palimpsest statistics MODEL --out S`"
+        raise StatisticsMismatch(detail, field="statistics", value=source)
+    logger.info("no statistics for this model yet: it writes its own texts for them, which takes some minutes")
+    statistics, kept = own_statistics(editable, layers, progress=progress)
+    kept.save_beside(path)  # before the statistics: without them it is read again, and nothing is lost
     return statistics
 
 
@@ -73,3 +130,23 @@ def texts_beside(editable: EditableModel, source: str) -> tuple[tuple[int, ...],
     return tuple(
         tuple(prompt_ids(words, line, sys.maxsize, "corpus"))[: editable.window] for line in lines[-MOST_TEXTS:]
     )
+
+
+def _named(layers: Sequence[int]) -> str:
+    return ", ".join(map(str, layers))
+
+
+@dataclass(slots=True)
+class _Telling:
+    """A line in the log every ten seconds or so. ``start``: seconds, monotonic."""
+
+    start: float
+    tokens: int = 0
+    told: float = 0.0
+
+    def __call__(self, tokens: int) -> None:
+        self.tokens += tokens
+        seconds = time.monotonic() - self.start
+        if seconds - self.told >= TELL_EVERY_S:
+            self.told = seconds
+            logger.info("statistics: %d tokens so far", self.tokens, extra={"seconds": round(seconds, 1)})

@@ -116,6 +116,10 @@ class Hyperparameters(Request):
     clamp_norm_factor: Annotated[float, _in_range("clamp_norm_factor")] | None = None
     mom2_update_weight: Annotated[float, _in_range("mom2_update_weight")] | None = None
     L2: Annotated[float, _in_range("L2")] | None = None
+    share: Annotated[float, _in_range("share")] | None = Field(
+        None,
+        description="The part of its residual that a median fact shall realise: λ or α follows, layer by layer.",
+    )
     nullspace_threshold: Annotated[float, _in_range("nullspace_threshold")] | None = None
     rect_share: Annotated[float, _in_range("rect_share")] | None = Field(
         None, description="The part of its entries that RECT applies."

@@ -88,6 +88,9 @@ class EditReport(Reply):
     layers: tuple[int, ...]
     strict: bool
     hyperparameters: dict[str, Any]
+    ridges: dict[int, float] = Field(
+        default_factory=dict, description="λ or α that each layer was solved with: the hyperparameter, or from `share`."
+    )
     facts: tuple[FactReport, ...]
     facts_hold: float
     paraphrases_hold: float | None

@@ -17,6 +17,7 @@ from tests.workers.conftest import WORDS
 from workers.editing.algebra.layer_base import LayerBase
 from workers.editing.algebra.previous_keys import PreviousKeys
 from workers.editing.model.editable_model import EditableModel
+from workers.editing.moments import MomentSums
 from workers.editing.presets.preset import Preset
 from workers.editing.priors import PriorSource
 from workers.editing.statistics import (
@@ -117,6 +118,36 @@ class TestStreaming:
             moment = found.second_moments[layer]
             assert torch.equal(moment, moment.T)
             assert 0 < relative(moment, expected.second_moments[layer]) <= 1e-6
+
+    @pytest.mark.parametrize("limit", [1, 40, 10_000])
+    def test_which_tokens_are_taken_does_not_depend_on_the_micro_batches(self, live: EditableModel, limit: int) -> None:
+        expected = second_moments(live, TEXTS, LAYERS, max_tokens=60)
+        found = second_moments(live, TEXTS, LAYERS, max_tokens=60, max_batch_tokens=limit)
+        assert found.tokens == expected.tokens
+        assert relative(found.kept(2, INNER), expected.kept(2, INNER)) <= 1e-6
+
+    def test_the_pass_ends_at_the_last_layer(self, live: EditableModel) -> None:
+        seen: list[int] = []
+        handles = [
+            block.register_forward_pre_hook(lambda _m, _a, layer=layer: seen.append(layer))
+            for layer, block in enumerate(live.anatomy.blocks)
+        ]
+        second_moments(live, TEXTS, (1, 0))
+        for handle in handles:
+            handle.remove()
+        assert set(seen) == {0, 1}
+
+    def test_rows_of_one_length_meet_though_they_come_in_any_order(self, live: EditableModel) -> None:
+        shapes: list[tuple[int, ...]] = []
+        handle = live.projection(0).register_forward_pre_hook(lambda _m, args: shapes.append(args[0].shape[:-1]))
+        rows = [[5] * length for length in (1, 40) * 10]
+        MomentSums(live, (0,), max_batch_tokens=40).add(rows)
+        handle.remove()
+        assert sum(torch.Size(shape).numel() for shape in shapes) == sum(map(len, rows))
+
+    def test_the_same_twice_is_the_same_to_the_bit(self, live: EditableModel) -> None:
+        one, other = (second_moments(live, TEXTS, LAYERS, max_batch_tokens=100) for _ in range(2))
+        assert all(torch.equal(one.second_moments[layer], other.second_moments[layer]) for layer in LAYERS)
 
     def test_no_hook_stays(self, live: EditableModel) -> None:
         second_moments(live, TEXTS, LAYERS)

@@ -13,6 +13,7 @@ from app.domain.errors import PromptTooLong
 from app.domain.manifest import LoggedFact
 from tests.support.tiny_models import LANDS, Tiny, tiny
 from workers.editing.model.editable_model import EditableModel
+from workers.editing.text.model_text import ModelText
 from workers.evaluation.batch_report import compare, measure
 from workers.evaluation.neighbours import answers_of, kept_right
 from workers.questions.scoring import object_row
@@ -32,7 +33,7 @@ def fact(object_: str, *neighbours: Neighbour) -> LoggedFact:
 
 def mean(editable: EditableModel, text: str) -> float:
     """By hand: the mean log-probability of the tokens of an answer."""
-    prompt, wanted = object_row(editable.model, editable.tokenizer, PROMPT, text, "text")
+    prompt, wanted = object_row(ModelText.of(editable.tokenizer), PROMPT, text, editable.window, "text")
     with torch.no_grad():
         logits: Tensor = editable.model(input_ids=torch.tensor([[*prompt, *wanted]])).logits[0]
     found = logits.log_softmax(-1)[len(prompt) - 1 : -1].gather(-1, torch.tensor(wanted)[:, None])

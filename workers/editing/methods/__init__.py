@@ -9,6 +9,7 @@ from types import MappingProxyType
 from torch import Tensor
 
 from app.domain.errors import UnknownMethod
+from workers.editing.algebra.layer_base import LayerBase
 from workers.editing.methods import alphaedit, ft_l, memit, pmet, prune, rect, rome
 from workers.editing.methods.ft_l import TuningLoss
 from workers.editing.model.updates import LayerWeights, WeightUpdate
@@ -18,6 +19,7 @@ from workers.editing.types import LayerPrior
 
 RightFactor = Callable[[Tensor, LayerPrior, Preset], Tensor]
 Finish = Callable[[WeightUpdate, LayerWeights, Preset], WeightUpdate]
+Leverage = Callable[[Tensor, LayerBase, Preset], Tensor]
 Tune = Callable[[TuningLoss, Tensor, Preset], Tensor]
 
 
@@ -26,6 +28,8 @@ class Method:
     """How a batch becomes an update: by ``right_factor`` or by ``tune``.
 
     right_factor: (keys (d_in, n), prior, preset) -> (n, d_in), all float64; the update is residual @ right_factor.
+    leverage: (keys (d_in, n), base, preset) -> (n,), q, where a lone key realises the share q / (ridge + q) of its
+        residual; None where there is no ridge: ROME realises all of it.
     tune: (loss of a change, the weight's master (d_out, d_in), preset) -> the change; no targets, no solve, no prior.
     objective: what the descent to the targets moves, and when it ends.
     one_layer: whether it changes the last critical layer alone, whatever the plan.
@@ -36,6 +40,7 @@ class Method:
 
     name: str
     right_factor: RightFactor | None = None
+    leverage: Leverage | None = None
     tune: Tune | None = None
     objective: Objective = AT_THE_BLOCK
     one_layer: bool = False
@@ -45,11 +50,11 @@ class Method:
 
 METHODS: Mapping[str, Method] = MappingProxyType(
     {
-        "memit": Method("memit", memit.right_factor),
-        "alphaedit": Method("alphaedit", alphaedit.right_factor),
-        "rect": Method("rect", rect.right_factor, finish=rect.finish),
-        "prune": Method("prune", memit.right_factor, finish=prune.finish),
-        "pmet": Method("pmet", memit.right_factor, objective=pmet.OBJECTIVE),
+        "memit": Method("memit", memit.right_factor, memit.leverage),
+        "alphaedit": Method("alphaedit", alphaedit.right_factor, alphaedit.leverage),
+        "rect": Method("rect", rect.right_factor, memit.leverage, finish=rect.finish),
+        "prune": Method("prune", memit.right_factor, memit.leverage, finish=prune.finish),
+        "pmet": Method("pmet", memit.right_factor, memit.leverage, objective=pmet.OBJECTIVE),
         "rome": Method("rome", rome.right_factor, objective=rome.OBJECTIVE, one_layer=True, one_at_a_time=True),
         "ft-l": Method("ft-l", tune=ft_l.tune, one_layer=True),
     }

@@ -8,7 +8,9 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from workers.editing.algebra.layer_base import LayerBase
 from workers.editing.presets.preset import Preset
+from workers.editing.shares import q_of
 from workers.editing.types import LayerPrior
 
 
@@ -16,19 +18,28 @@ def right_factor(keys: Tensor, prior: LayerPrior, preset: Preset) -> Tensor:
     """Kᵀ (λC + K_p K_pᵀ + K Kᵀ)⁻¹, so that the update is ``residual @ right_factor``.
 
     In dual form; dense where C is singular, or where that is more exact. keys K: (d_in, n), float64. Returns (n, d_in),
-    float64. λ is ``preset.mom2_update_weight``.
+    float64. λ is the prior's ridge, else ``preset.mom2_update_weight``.
 
     Raises:
         torch.linalg.LinAlgError: λC + K_p K_pᵀ + K Kᵀ is singular.
     """
-    space = prior.base.weighted
-    found = None if space is None else prior.previous_keys.right_factor(keys, space, preset.mom2_update_weight)
+    space, ridge = prior.base.weighted, prior.ridge_or(preset.mom2_update_weight)
+    found = None if space is None else prior.previous_keys.right_factor(keys, space, ridge)
     return dense_right_factor(keys, prior, preset) if found is None else found
 
 
 def dense_right_factor(keys: Tensor, prior: LayerPrior, preset: Preset) -> Tensor:
     """The same by forming the matrix and solving: O(d_in³) and d_in² of memory."""
     previous = prior.previous_keys.keys
-    gram = (preset.mom2_update_weight * prior.second_moment).addmm_(previous, previous.T).addmm_(keys, keys.T)
+    gram = (
+        (prior.ridge_or(preset.mom2_update_weight) * prior.second_moment)
+        .addmm_(previous, previous.T)
+        .addmm_(keys, keys.T)
+    )
     right: Tensor = torch.linalg.solve(gram, keys).T
     return right
+
+
+def leverage(keys: Tensor, base: LayerBase, _preset: Preset) -> Tensor:
+    """q = kᵀC⁻¹k of each key, (n,): alone, it realises the share q / (λ + q) of its residual."""
+    return q_of(keys, base)

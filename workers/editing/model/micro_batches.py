@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 
 import torch
 from torch import Tensor
@@ -49,19 +49,3 @@ def left_padded(rows: Sequence[Sequence[int]], device: torch.device) -> tuple[Te
     ids = [[*[row[0]] * (longest - len(row)), *row] for row in rows]
     mask = [[0] * (longest - len(row)) + [1] * len(row) for row in rows]
     return torch.tensor(ids, device=device), torch.tensor(mask, device=device)
-
-
-def in_given_order(rows: Iterable[list[int]], max_batch_tokens: int) -> Iterator[list[list[int]]]:
-    """Non-empty rows in their order, in micro-batches; none pads to more than ``max_batch_tokens`` (one row may)."""
-    batch: list[list[int]] = []
-    longest = 0
-    for row in rows:
-        if not row:
-            continue
-        longest = max(longest, len(row))
-        if batch and (len(batch) + 1) * longest > max_batch_tokens:
-            yield batch
-            batch, longest = [], len(row)
-        batch.append(row)
-    if batch:
-        yield batch

@@ -12,6 +12,9 @@ from workers.editing.presets.preset import Preset, read_preset
 GENERIC_FIRST, GENERIC_LAST = 0.14, 0.27
 """First and last critical layer as shares of the depth, for models without a preset: about Llama-3-8B's."""
 
+GENERIC_SHARE = 0.75
+"""Of its residual that a fact realises. λ grows with d_in, so no number serves all models."""
+
 
 def find_preset(source: str, depth: int, method: str | None = None, plan: str | None = None) -> Preset:
     """The preset for a model by the last part of its path or hub id; a generic, untuned one for a model not known.
@@ -60,5 +63,5 @@ def _generic(depth: int) -> dict[str, Any]:
     )
     return {
         "default": {"method": "memit", "plan": "boundary"},
-        "common": {"layers": list(range(first, min(last, depth - 1) + 1)), "v_lr": 0.1},
+        "common": {"layers": list(range(first, min(last, depth - 1) + 1)), "v_lr": 0.2, "share": GENERIC_SHARE},
     }

@@ -31,6 +31,13 @@ SUPPORTED = {"fact_token": "subject_last", "weight_decay": 0, "nll_loss_factor":
 """Published fields that change what is computed and that ``Preset`` lacks, each with the only value supported."""
 
 
+RIDGES = {"alphaedit": "L2"}
+"""The field of a method's ridge, where it is not ``mom2_update_weight``."""
+
+OPTIONAL = frozenset({"share"})
+"""Fields that may be None."""
+
+
 @dataclass(frozen=True, slots=True)
 class Preset:
     """What an edit is computed with, by the field names of the published files.
@@ -39,6 +46,8 @@ class Preset:
     v_*: the optimisation of targets (steps, learning rate, weight decay). clamp_norm_factor: bound of ‖δ‖ / ‖h₀‖.
     mom2_update_weight: λ, the weight of C. mom2_adjustment: whether ROME measures by C, or as if C were I.
     L2: α, AlphaEdit's ridge. nullspace_threshold: eigenvalue of C below which a direction counts as free.
+    share: the part of its residual that a solve shall realise for a fact of median leverage; λ or α follows from it and
+        the model's C, layer by layer, in place of the number (``shares.py``). None: the number holds.
     rect_share: the part of its entries that RECT applies (0.4 in the released code, where it has no name).
     num_steps, lr, norm_constraint: FT-L's steps, learning rate, and bound of each entry's change.
     max_batch_tokens: tokens in memory at once; changes no number.
@@ -55,6 +64,7 @@ class Preset:
     mom2_update_weight: float = 15000.0
     mom2_adjustment: bool = True
     L2: float = 10.0
+    share: float | None = None
     nullspace_threshold: float = 2e-2
     rect_share: float = 0.4
     num_steps: int = 25
@@ -74,11 +84,22 @@ class Preset:
 
     def _require(self, name: str, allowed: Range) -> None:
         value = getattr(self, name)
+        if value is None and name in OPTIONAL:
+            return
         if not allowed.holds(value):
             raise InvalidHyperparameter(f"{name} is out of its range", field=name, value=value)
 
+    @property
+    def ridge_name(self) -> str:
+        """The field that has the ridge of the method's solves."""
+        return RIDGES.get(self.method, "mom2_update_weight")
+
+    def by_numbers(self) -> Preset:
+        """The same without a share: the published numbers hold."""
+        return replace(self, share=None)
+
     def with_overrides(self, overrides: Mapping[str, Any]) -> Preset:
-        """The same preset with other values.
+        """The same preset with other values. The method's own ridge, where it is named, goes before a share.
 
         Raises:
             InvalidHyperparameter: no such field, or a value of the wrong type or range.
@@ -87,7 +108,8 @@ class Preset:
         for name in overrides:
             if name not in known:
                 raise InvalidHyperparameter(f"there is no hyperparameter {name!r}", field=name, value=overrides[name])
-        return replace(self, **{name: _coerced(name, str(known[name]), overrides[name]) for name in overrides})
+        made = replace(self, **{name: _coerced(name, str(known[name]), overrides[name]) for name in overrides})
+        return made.by_numbers() if made.ridge_name in overrides else made
 
     def as_dict(self) -> dict[str, Any]:
         """All values by name, for reports."""
@@ -105,12 +127,14 @@ def _coerced(name: str, kind: str, value: Any) -> Any:
             isinstance(item, int) and not isinstance(item, bool) for item in value
         ):
             return tuple(value)
+    elif value is None and name in OPTIONAL:
+        return None
     elif kind in ("str", "bool"):
         if type(value).__name__ == kind:
             return value
     elif not isinstance(value, bool):
         try:
-            if kind == "float" or int(value) == float(value):
+            if kind.startswith("float") or int(value) == float(value):
                 return int(value) if kind == "int" else float(value)
         except (TypeError, ValueError, OverflowError):
             pass

@@ -1,0 +1,76 @@
+"""Natural prompts about the world: their keys tell what a fact's key is like in a model that nobody has edited."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from torch import Tensor
+
+from app.domain.errors import InvalidHyperparameter, PromptTooLong
+from workers.editing.keys import keys_at
+from workers.editing.lookup import TokenisedFact, tokenise
+from workers.editing.model.editable_model import EditableModel
+from workers.editing.text.model_text import ModelText
+from workers.editing.types import Fact
+
+FEWEST = 8
+"""With fewer probes than this in all contexts, those of the bare prompts are taken."""
+
+PROBES: tuple[tuple[str, str], ...] = (
+    ("The capital of {} is", "France"),
+    ("The capital of {} is", "Australia"),
+    ("The official language of {} is", "Brazil"),
+    ("People in {} pay with the", "Japan"),
+    ("On the map, {} lies in the continent of", "Kenya"),
+    ("The city of {} is located in the country of", "Toronto"),
+    ("The river {} flows through the city of", "Thames"),
+    ("The {} is located in the city of", "Eiffel Tower"),
+    ("The {} can be found in the city of", "Colosseum"),
+    ("You can see the {} in", "Statue of Liberty"),
+    ("The headquarters of {} is in the city of", "Toyota"),
+    ("The company {} was founded by", "Microsoft"),
+    ("The chief product of {} is the", "Boeing"),
+    ("The {} is a product of the company", "iPhone"),
+    ("The operating system {} was developed by", "Android"),
+    ("The programming language {} was created by", "Python"),
+    ("The physicist {} was born in the city of", "Albert Einstein"),
+    ("The mother tongue of {} is", "Marie Curie"),
+    ("The composer {} was a citizen of", "Ludwig van Beethoven"),
+    ("The instrument that {} played was the", "Miles Davis"),
+    ("The sport that {} plays professionally is", "Serena Williams"),
+    ("The position that {} plays is", "Lionel Messi"),
+    ("The novelist {} wrote the book", "Jane Austen"),
+    ("The play {} was written by", "Hamlet"),
+    ("The painting {} was made by", "Mona Lisa"),
+    ("The film {} was directed by", "Jurassic Park"),
+    ("The series {} was first shown on", "Game of Thrones"),
+    ("The religion of {} is", "Mahatma Gandhi"),
+    ("The field in which {} worked was", "Charles Darwin"),
+    ("The president {} belonged to the party of the", "Abraham Lincoln"),
+    ("The chemical symbol of {} is", "gold"),
+    ("The planet {} is known for its", "Saturn"),
+)
+
+
+def probe_keys(editable: EditableModel, contexts: Sequence[str], layer: int, max_batch_tokens: int) -> Tensor:
+    """Keys (d_in, n), float64, of the probes at a layer, over the contexts as those of facts are.
+
+    Raises:
+        InvalidHyperparameter: no probe fits into the model's window.
+    """
+    found = list(_fitting(editable, contexts))
+    if len(found) < FEWEST:
+        found = list(_fitting(editable, contexts[:1]))
+    if not found:
+        detail = "no probe fits into the model's window, so that a share tells no ridge: give the number"
+        raise InvalidHyperparameter(detail, field="share")
+    return keys_at(editable, found, layer, max_batch_tokens)
+
+
+def _fitting(editable: EditableModel, contexts: Sequence[str]) -> Iterator[TokenisedFact]:
+    words = ModelText.of(editable.tokenizer)
+    for prompt, subject in PROBES:
+        try:  # the object plays no part in the key
+            yield tokenise(words, Fact(subject, prompt, "it"), contexts, editable.window)
+        except PromptTooLong:
+            continue

@@ -1,0 +1,47 @@
+"""What a model wrote when its statistics were taken, as a file beside them."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Self
+
+from pydantic import BaseModel, ConfigDict
+
+Texts = tuple[tuple[int, ...], ...]
+"""Rows of token ids, each with the opening that it began with."""
+
+
+class KeptTexts(BaseModel):
+    """The model's own texts: those that C is over, so that another layer's C can be taken over the same; and others.
+
+    change: by layer, how far C had settled (``Settled.change``); None where it cannot be told. held_out: not in C, for
+    measuring what an edit does to the model.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    tokens: int
+    settled: bool
+    change: dict[int, float | None]
+    texts: Texts
+    held_out: Texts
+
+    @classmethod
+    def beside(cls, statistics: Path) -> Self | None:
+        """Those that lie beside a file of statistics, if there are any."""
+        path = texts_path(statistics)
+        return cls.model_validate_json(path.read_text(encoding="utf-8")) if path.is_file() else None
+
+    def save_beside(self, statistics: Path) -> None:
+        """Write them, whole or not at all: other workers may write the same."""
+        path = texts_path(statistics)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        scratch = path.with_name(f".{path.name}.{os.getpid()}.part")
+        scratch.write_text(self.model_dump_json(), encoding="utf-8")
+        scratch.replace(path)
+
+
+def texts_path(statistics: Path) -> Path:
+    """``<name>-texts.json`` for ``<name>.safetensors``."""
+    return statistics.with_name(f"{statistics.stem}-texts.json")

@@ -1,0 +1,58 @@
+"""Statistics without a corpus: the model writes its own."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable, Iterator, Sequence
+
+from app.domain.errors import StatisticsMismatch
+from workers.editing.model.editable_model import EditableModel
+from workers.editing.moments import Row
+from workers.editing.statistics import Statistics
+from workers.onboarding.kept_texts import KeptTexts
+from workers.onboarding.own_texts import held_out_texts, own_texts
+from workers.onboarding.settling import MAX_TOKENS, keys_within, settle
+
+
+def own_statistics(
+    editable: EditableModel,
+    layers: Sequence[int],
+    *,
+    max_tokens: int = MAX_TOKENS,
+    max_batch_tokens: int = 4096,
+    progress: Callable[[int], None] = lambda _tokens: None,
+) -> tuple[Statistics, KeptTexts]:
+    """C over texts that an unedited model writes, until it has settled; and those texts.
+
+    Settled is what q of keys in held-out texts says. ``progress`` hears of tokens as they are written.
+
+    Raises:
+        StatisticsMismatch: the model writes nothing. LayerOutOfRange: there is no such layer.
+    """
+    held_out = held_out_texts(editable)
+    probes = keys_within(editable, held_out, layers)
+    if set(probes) != set(layers):
+        raise StatisticsMismatch("the model writes no text: give a corpus", field="statistics")
+    taken: list[Row] = []
+    found = settle(
+        editable,
+        _recorded(own_texts(editable), taken, progress),
+        probes,
+        max_tokens=max_tokens,
+        max_batch_tokens=max_batch_tokens,
+    )
+    kept = KeptTexts(
+        tokens=found.statistics.tokens,
+        settled=found.settled,
+        change={layer: value if math.isfinite(value) else None for layer, value in found.change.items()},
+        texts=tuple(map(tuple, taken)),
+        held_out=tuple(map(tuple, held_out)),
+    )
+    return found.statistics, kept
+
+
+def _recorded(rows: Iterable[Row], taken: list[Row], progress: Callable[[int], None]) -> Iterator[Row]:
+    for row in rows:
+        taken.append(row)
+        progress(len(row))
+        yield row
