@@ -224,3 +224,70 @@ def _layers(text: str | None) -> tuple[int, ...]:
         return tuple(int(part) for part in text.split(",")) if text else ()
     except ValueError:
         raise RequestError("layers are numbers with commas between them", field="layers", value=text) from None
+
+
+def onboard(
+    model: ModelArgument,
+    minutes: Annotated[float, typer.Option(help="For the search, beside the statistics.", min=0.0)] = 6.0,
+    facts: Annotated[
+        Path | None, typer.Option(help="Your own facts to calibrate on: JSON as CounterFact or EasyEdit have it.")
+    ] = None,
+    anew: Annotated[bool, typer.Option("--anew", help="Search also for a model whose preset ships with us.")] = False,
+    if_needed: Annotated[
+        bool, typer.Option("--if-needed", help="Do nothing for a model that has a preset already.")
+    ] = False,
+    device: Device = "cpu",
+    dtype: Dtype = "float32",
+    data_dir: Annotated[Path, typer.Option(help="Where preset, statistics and card are kept.")] = DATA_DIR,
+) -> None:
+    """Look at a model, take its statistics from texts that it writes, and find hyperparameters that hold.
+
+    What was found is kept by the model's fingerprint, and `palimpsest serve` finds it again. A search that was stopped
+    goes on where it was.
+    """
+    console = Console(stderr=True)
+    with _telling_errors(console):
+        from workers.onboard import Onboarding, Telling
+        from workers.onboarding.search import Tried
+
+        opened = Onboarding.open(model, device=device, dtype=dtype, data_dir=data_dir)
+        if if_needed and opened.has_preset:
+            return
+        columns = (TextColumn("{task.description:<44}"), BarColumn(), TimeElapsedColumn())
+        with Progress(*columns, console=console) as bar:
+            tokens = bar.add_task("statistics", total=None)
+            trials = bar.add_task("search", total=60 * minutes or 1.0, start=False)
+            taken, tried = [0], [0]
+
+            def tell_tokens(count: int) -> None:
+                taken[0] += count
+                bar.update(tokens, description=f"statistics: {taken[0]:,} tokens")
+
+            def tell_tried(trial: Tried) -> None:
+                tried[0] += 1
+                bar.start_task(trials)
+                score = "could not be edited" if trial.outcome is None else f"score {trial.outcome.score:.3f}"
+                bar.update(trials, description=f"search: {tried[0]} tried, the last one {score}")
+                bar.update(trials, completed=bar.tasks[trials].elapsed or 0.0)
+
+            telling = Telling(
+                lambda finding: console.print(f"{finding.name}: {finding.value}", highlight=False, markup=False),
+                tell_tokens,
+                tell_tried,
+            )
+            made = opened.run(minutes=minutes, facts=facts, anew=anew, telling=telling)
+        if made.promise is None:
+            console.print(f"Its preset ships with us: {made.preset.method}, layers {_listed(made.preset.layers)}.")
+            return
+        promise = made.promise
+        console.print(
+            f"{promise.hold:.0%} of facts not seen by the search hold, {promise.paraphrases:.0%} of their paraphrases "
+            f"follow, {promise.neighbours:.0%} of known neighbours stay; {promise.seconds:.1f} s a fact. "
+            f"Layers {_listed(made.preset.layers)}. Card: {made.card} ({made.seconds:.0f} s in all)",
+            highlight=False,
+            soft_wrap=True,
+        )
+
+
+def _listed(layers: tuple[int, ...]) -> str:
+    return ", ".join(map(str, layers))

@@ -23,12 +23,14 @@ from workers.editing.model.editable_model import EditableModel
 from workers.editing.presets import choose_preset
 from workers.editing.presets.preset import Preset
 from workers.editing.priors import PriorSource, plan_layers
+from workers.editing.statistics import fingerprint
 from workers.editing.types import Fact, Silent
 from workers.evaluation.batch_report import measure
 from workers.host.attempts import Attempts, Scene
 from workers.host.fact_reports import fact_reports
 from workers.host.statistics_store import find_statistics
 from workers.host.unheld import settle
+from workers.onboarding.kept import Kept
 from workers.sources import source_of
 from workers.versions.logged_facts import as_facts
 
@@ -117,9 +119,13 @@ class OfflineModel:
         """
         source = source_of(model, data_dir)
         live = load(source, device=device, dtype=dtype)
+        known_by = fingerprint(live)
+        kept = Kept.of(data_dir, known_by).preset
+        found = kept if kept.is_file() else None
+        chosen = choose_preset(source, live.depth, preset, method, plan, fingerprint=known_by, found=found)
         templates = contexts_of(live, source, contexts)
         published = contexts_of(live, source, contexts, strict=True)
-        return cls(source, live, choose_preset(source, live.depth, preset, method, plan), templates, published)
+        return cls(source, live, chosen, templates, published)
 
     def edit(
         self,

@@ -10,6 +10,8 @@ from app.domain.log.root import LogRoot
 from workers.editing.model.editable_model import EditableModel
 from workers.editing.presets import choose_preset
 from workers.editing.presets.preset import Preset
+from workers.editing.statistics import fingerprint
+from workers.onboarding.kept import Kept
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,5 +46,10 @@ def preset_of(
     Raises:
         UnknownMethod, UnknownPlan: there is no such one.
     """
-    chosen = choose_preset(settings.source, live.depth, settings.preset, method, plan)
+    known_by = fingerprint(live)
+    kept = Kept.of(settings.data_dir, known_by).preset
+    found = kept if kept.is_file() else None
+    chosen = choose_preset(
+        settings.source, live.depth, settings.preset, method, plan, fingerprint=known_by, found=found
+    )
     return chosen.with_overrides({"max_batch_tokens": settings.max_batch_tokens})

@@ -9,6 +9,11 @@ from workers.onboarding.inspection import Finding
 from workers.onboarding.search import AXES, Tried
 from workers.onboarding.trial import Outcome
 
+MEANING = (
+    "A fact holds if greedy decoding gives its whole object. A paraphrase follows if the new object is likelier than "
+    "the old one, a neighbour stays if its own answer is likelier than the new object (mean NLL a token)."
+)
+
 
 def card(
     name: str,
@@ -45,12 +50,11 @@ def card(
             f"| known neighbours that stay | {before.neighbours:.0%} | {promise.neighbours:.0%} |",
             f"| seconds a fact | | {promise.seconds:.2f} |",
             "",
-            "A fact holds if greedy decoding gives its whole object. A paraphrase follows if the new object is likelier"
-            " than the old one, a neighbour stays if its own answer is likelier than the new object (mean NLL a token).",
+            MEANING,
             "",
             "## What was chosen",
             "",
-            f"{chosen.method} ({chosen.plan}): " + ", ".join(f"{n} {getattr(chosen, n)}" for n in ("layers", *AXES)),
+            f"{chosen.method}: " + ", ".join(f"{name} {getattr(chosen, name)}" for name in ("layers", *AXES)),
             "",
             f"## What was tried, on {searched} facts",
             "",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -16,7 +16,8 @@ from workers.onboarding.trial import Bench, Outcome
 SPANS = ((0.14, 0.27), (0.0, 0.34), (0.2, 0.34), (0.07, 0.2), (0.27, 0.45))
 """First and last layer that are edited, as shares of the depth; the first is that of the generic preset."""
 
-AXES: Mapping[str, tuple[float, ...]] = {
+AXES: Mapping[str, tuple[Any, ...]] = {
+    "plan": ("replay", "boundary"),
     "v_lr": (0.5, 0.2, 0.1),
     "share": (0.75, 0.9, 0.6),
     "clamp_norm_factor": (0.75, 1.5, 3.0),
@@ -52,6 +53,7 @@ class Search:
 
     bench: Bench
     start: Preset
+    spans: Sequence[list[int]]
     file: Path
     tried: dict[str, Tried] = field(default_factory=dict)
 
@@ -83,12 +85,8 @@ class Search:
 
     def _neighbours(self, values: dict[str, Any]) -> Iterator[dict[str, Any]]:
         """The values with one of them changed, axis by axis."""
-        for name, choices in {**AXES, "layers": self.spans()}.items():
+        for name, choices in {**AXES, "layers": tuple(self.spans)}.items():
             yield from ({**values, name: choice} for choice in choices if choice != values[name])
-
-    def spans(self) -> tuple[list[int], ...]:
-        """The pairs of layers that are tried."""
-        return spans(self.bench.live.depth)
 
     def _try(self, values: dict[str, Any], tell: Callable[[Tried], None]) -> Tried:
         if (known := self.tried.get(_name(values))) is not None:
@@ -119,6 +117,22 @@ def spans(depth: int) -> tuple[list[int], ...]:
         low = min(round(depth * first), max(depth - 2, 0))
         found.append(sorted({low, min(max(round(depth * last), low + 1), depth - 1)}))
     return tuple(list(pair) for pair in dict.fromkeys(map(tuple, found)))
+
+
+MOST_BYTES = 4e9
+"""Of second moments that are taken at once, float64."""
+
+
+def affordable(pairs: Sequence[list[int]], width: int) -> list[list[int]]:
+    """As many of the spans, the first in any case, as have second moments (width, width) that fit into memory."""
+    found: list[list[int]] = []
+    layers: set[int] = set()
+    for pair in pairs:
+        layers |= set(pair)
+        if found and 8 * width**2 * len(layers) > MOST_BYTES:
+            break
+        found.append(pair)
+    return found
 
 
 def _name(values: dict[str, Any]) -> str:

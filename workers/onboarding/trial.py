@@ -24,9 +24,9 @@ PARAPHRASES = 2
 class Outcome:
     """What a trial found: shares in [0, 1], and how long a fact took.
 
-    hold: of the facts whose object is given greedily. paraphrases: of the paraphrases to which the new object is likelier
-    than the old one. neighbours: of the known neighbours whose own answer is likelier than the new object; mean NLL a
-    token, as CounterFact counts.
+    hold: of the facts whose object is given greedily. paraphrases: of those to which the new object is likelier than
+    the old one. neighbours: of the known ones whose own answer is likelier than the new object; by mean NLL a token,
+    as CounterFact counts.
     """
 
     hold: float
@@ -92,7 +92,7 @@ def counted(editable: EditableModel, facts: Sequence[WorldFact]) -> tuple[float,
 
 
 def known_to(editable: EditableModel, facts: Sequence[WorldFact]) -> list[WorldFact]:
-    """The facts with those of their neighbours alone whose answer the model gives greedily; who has none is left out."""
+    """The facts with those of their neighbours alone that the model answers rightly; a fact without any is left out."""
     pairs: list[Asked] = [(text, each.neighbour_answer) for each in facts for text in each.neighbours]
     found = iter(mean_nlls(editable, pairs))
     kept = [replace(each, neighbours=tuple(t for t in each.neighbours if next(found).rank == 1)) for each in facts]

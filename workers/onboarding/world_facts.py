@@ -1,4 +1,4 @@
-"""Facts about the world that a model is calibrated on, made counterfactual: those of the bundled models' tables, or a file."""
+"""Facts about the world, made counterfactual, that a model is calibrated on: the bundled models', or a file's."""
 
 from __future__ import annotations
 

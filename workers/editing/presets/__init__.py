@@ -16,13 +16,56 @@ GENERIC_SHARE = 0.75
 """Of its residual that a fact realises. λ grows with d_in, so no number serves all models."""
 
 
-def find_preset(source: str, depth: int, method: str | None = None, plan: str | None = None) -> Preset:
-    """The preset for a model by the last part of its path or hub id; a generic, untuned one for a model not known.
+def find_preset(
+    source: str, depth: int, method: str | None = None, plan: str | None = None, fingerprint: str | None = None
+) -> Preset:
+    """The preset of a model that is known by name or fingerprint; a generic one for any other.
 
     Args:
-        source: path or hub id. depth: number of blocks. method, plan: None for the model's default.
+        source: path or hub id, of which the last part counts. depth: number of blocks. method, plan: None for the
+            model's default. fingerprint: of the base model, None where it is not at hand.
     """
-    data = _known(PurePath(source).name.lower()) or _generic(depth)
+    return _of(_known(source, fingerprint) or _generic(depth), method, plan)
+
+
+def known_preset(source: str, fingerprint: str, method: str | None = None, plan: str | None = None) -> Preset | None:
+    """The preset that ships for a model; None if none does."""
+    data = _known(source, fingerprint)
+    return None if data is None else _of(data, method, plan)
+
+
+def generic_preset(depth: int) -> Preset:
+    """The preset of a model that nobody has seen."""
+    return _of(_generic(depth))
+
+
+def choose_preset(
+    source: str,
+    depth: int,
+    file: Path | None,
+    method: str | None = None,
+    plan: str | None = None,
+    *,
+    fingerprint: str | None = None,
+    found: Path | None = None,
+) -> Preset:
+    """A hyperparameter file's preset, else the model's own; ``method`` and ``plan`` override either.
+
+    Args:
+        file: one that somebody chose. found: one that onboarding has left, which a preset that ships goes before.
+
+    Raises:
+        InvalidHyperparameter: the file is at fault.
+    """
+    if file is None and (found is None or _known(source, fingerprint) is not None):
+        return find_preset(source, depth, method, plan, fingerprint)
+    named = {name: value for name, value in (("method", method), ("plan", plan)) if value is not None}
+    chosen = file or found
+    assert chosen is not None
+    return read_preset(chosen).with_overrides(named)
+
+
+def _of(data: dict[str, Any], method: str | None = None, plan: str | None = None) -> Preset:
     method = method or data["default"]["method"]
     plan = plan or data["default"]["plan"]
     values = dict(data["common"])
@@ -33,25 +76,12 @@ def find_preset(source: str, depth: int, method: str | None = None, plan: str | 
     return Preset(layers, method=method, plan=plan).with_overrides(values)
 
 
-def choose_preset(
-    source: str, depth: int, file: Path | None, method: str | None = None, plan: str | None = None
-) -> Preset:
-    """A hyperparameter file's preset, else the model's own; ``method`` and ``plan`` override either.
-
-    Raises:
-        InvalidHyperparameter: the file is at fault.
-    """
-    if file is None:
-        return find_preset(source, depth, method, plan)
-    named = {name: value for name, value in (("method", method), ("plan", plan)) if value is not None}
-    return read_preset(file).with_overrides(named)
-
-
-def _known(name: str) -> dict[str, Any] | None:
+def _known(source: str, fingerprint: str | None) -> dict[str, Any] | None:
+    name = PurePath(source).name.lower()
     for file in sorted(resources.files(__name__).iterdir(), key=lambda item: item.name):
         if file.name.endswith(".json"):
             data: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
-            if name in data["models"]:
+            if name in data["models"] or fingerprint in data.get("fingerprints", ()):
                 return data
     return None
 

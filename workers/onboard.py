@@ -1,0 +1,144 @@
+"""Onboarding: a model is looked at, takes its statistics, and gets hyperparameters that hold, kept by its fingerprint.
+
+What `palimpsest onboard` runs, and `palimpsest serve` when it meets a model that it does not know.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from app.domain.errors import RequestError
+from app.domain.settings import DATA_DIR
+from workers.editing.contexts import contexts_of
+from workers.editing.loading import load
+from workers.editing.model.editable_model import EditableModel
+from workers.editing.presets import generic_preset, known_preset
+from workers.editing.presets.preset import Preset
+from workers.editing.priors import PriorSource
+from workers.editing.statistics import Statistics, fingerprint, save_statistics
+from workers.host.statistics_store import find_statistics, statistics_path
+from workers.onboarding.card import card
+from workers.onboarding.inspection import Finding, inspect
+from workers.onboarding.kept import Kept
+from workers.onboarding.search import Search, Tried, affordable, spans
+from workers.onboarding.trial import Bench, Outcome, counted, known_to
+from workers.onboarding.world_facts import world_facts
+from workers.sources import source_of
+
+SEARCHED, PROMISED = 20, 20
+"""Facts that presets are tried on, and others that the chosen one is measured on."""
+
+FEWEST = 8
+"""A search on fewer facts than this would tell nothing."""
+
+LOOKED_AT = 400
+"""At most so many facts are looked at for those whose neighbours the model knows."""
+
+
+@dataclass(frozen=True, slots=True)
+class Telling:
+    """Who hears of it: of what was found, of tokens of statistics, of each trial."""
+
+    found: Callable[[Finding], None] = lambda _finding: None
+    tokens: Callable[[int], None] = lambda _tokens: None
+    tried: Callable[[Tried], None] = lambda _tried: None
+
+
+@dataclass(frozen=True, slots=True)
+class Onboarded:
+    """What a model got. promise: on facts that the search has not seen; None where a preset ships with us."""
+
+    preset: Preset
+    card: Path | None
+    promise: Outcome | None
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class Onboarding:
+    """A model that was opened for onboarding; it stays as it is."""
+
+    name: str
+    source: str
+    live: EditableModel
+    data_dir: Path
+
+    @classmethod
+    def open(cls, model: str, *, device: str = "cpu", dtype: str = "float32", data_dir: Path = DATA_DIR) -> Onboarding:
+        """Load a model by what ``source_of`` takes.
+
+        Raises:
+            PalimpsestError: there is none, or it cannot be edited.
+        """
+        source = source_of(model, data_dir)
+        return cls(Path(source).name, source, load(source, device=device, dtype=dtype), data_dir)
+
+    @property
+    def kept(self) -> Kept:
+        """What an earlier onboarding has left."""
+        return Kept.of(self.data_dir, fingerprint(self.live))
+
+    @property
+    def has_preset(self) -> bool:
+        """Whether one ships for this model, or was left by an earlier onboarding."""
+        return known_preset(self.source, fingerprint(self.live)) is not None or self.kept.preset.is_file()
+
+    def run(
+        self, *, minutes: float, facts: Path | None = None, anew: bool = False, telling: Telling | None = None
+    ) -> Onboarded:
+        """All of it. A model whose preset ships with us keeps that, and only takes its statistics, unless ``anew``.
+
+        Args:
+            minutes: what the search may take, beside the statistics.
+            facts: a file of the caller's own facts to calibrate on.
+
+        Raises:
+            PalimpsestError: the model writes no text, knows too little, or the file is at fault.
+        """
+        start, tell = time.monotonic(), telling or Telling()
+        findings = inspect(self.live)
+        for finding in findings:
+            tell.found(finding)
+        preset = known_preset(self.source, fingerprint(self.live))
+        if preset is not None and not anew:
+            self._statistics(preset.layers, tell)
+            return Onboarded(preset, None, None, time.monotonic() - start)
+        return self._calibrated(findings, minutes, facts, tell, start)
+
+    def _statistics(self, layers: tuple[int, ...], tell: Telling) -> Statistics:
+        directory = self.data_dir / "statistics"
+        return find_statistics(self.live, self.source, layers, directory, None, progress=tell.tokens)
+
+    def _calibrated(
+        self, findings: list[Finding], minutes: float, facts: Path | None, tell: Telling, start: float
+    ) -> Onboarded:
+        pairs = affordable(spans(self.live.depth), self.live.key_width(0))
+        statistics = self._statistics(tuple(sorted({layer for pair in pairs for layer in pair})), tell)
+        known = known_to(self.live, world_facts(facts)[:LOOKED_AT])
+        if len(known) < 2 * FEWEST:
+            detail = f"the model knows the neighbours of {len(known)} facts; at least {2 * FEWEST} are needed"
+            raise RequestError(detail, field="facts")
+        half = min(SEARCHED, len(known) // 2)
+        searched, promised = known[:half], known[half : half + PROMISED]
+        contexts = contexts_of(self.live, self.source)
+        bench = Bench(self.live, PriorSource(self.live, statistics, contexts), contexts, tuple(searched))
+        self.kept.folder.mkdir(parents=True, exist_ok=True)
+        search = Search(bench, generic_preset(self.live.depth), pairs, self.kept.trials)
+        best = search.run(minutes * 60, tell.tried)
+        chosen = search.start.with_overrides(best.values)
+        before = Outcome(*counted(self.live, promised), 0.0)
+        promise = bench.over(promised).run(chosen)
+        told = f"{statistics.tokens:,} tokens, layers {', '.join(map(str, sorted(statistics.second_moments)))}"
+        tried, counts = list(search.tried.values()), (len(searched), len(promised))
+        self.kept.write(chosen, card(self.name, findings, told, before, tried, chosen, promise, counts))
+        self._keep_only(statistics, chosen.layers)
+        return Onboarded(chosen, self.kept.card, promise, time.monotonic() - start)
+
+    def _keep_only(self, statistics: Statistics, layers: tuple[int, ...]) -> None:
+        """Leave the statistics of the chosen layers alone: each is (d_in, d_in), and others can be taken again."""
+        chosen = {layer: statistics.second_moments[layer] for layer in layers}
+        path = statistics_path(self.live, self.source, self.data_dir / "statistics")
+        save_statistics(Statistics(chosen, statistics.tokens, statistics.fingerprint), path)
