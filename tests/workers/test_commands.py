@@ -59,6 +59,34 @@ def test_apply_writes_totals_and_a_report(statistics: Path, tmp_path: Path) -> N
         assert float((both - first).norm()) == pytest.approx(norm, rel=1e-3)
 
 
+LIGHT = {"layers": [0, 2], "v_num_grad_steps": 2, "v_lr": 0.01, "mom2_update_weight": 1e9}
+"""Too little for any fact, also with more effort."""
+
+
+@pytest.mark.parametrize(("policy", "written"), [("drop", False), ("keep", True), ("reject", False)])
+def test_apply_tells_of_each_fact_and_exits_with_3_where_one_does_not_hold(
+    statistics: Path, tmp_path: Path, policy: str, written: bool
+) -> None:
+    facts, preset, report = tmp_path / "facts.json", tmp_path / "preset.json", tmp_path / "report.json"
+    one = {**FACTS["batches"][0][0], "paraphrases": ["{} lies in"], "neighbours": ["Paris lies in"]}
+    facts.write_text(json.dumps({"batches": [[one]]}), encoding="utf-8")
+    preset.write_text(json.dumps(LIGHT), encoding="utf-8")
+    out = tmp_path / "out.safetensors"
+    options = ("--facts", facts, "--out", out, "--report", report, "--statistics", statistics)
+    done = run("apply", "atlas-gpt2", *options, "--preset", preset, "--unheld", policy)
+    assert done.returncode == 3, done.stderr
+    assert "Traceback" not in done.stderr
+    assert "Lyon" not in done.stderr
+    [batch] = json.loads(report.read_text(encoding="utf-8"))["batches"]
+    [row] = batch["fact_reports"]
+    assert (row["holds"], row["written"]) == (False, written)
+    assert row["why"]
+    assert len(row["tried"]) == (1 if policy == "keep" else 3)
+    assert (len(row["paraphrases"]), len(row["neighbours"]), len(row["neighbours_right"])) == (1, 1, 1)
+    assert (batch["rejected"] is None) == written
+    assert all(bool(total.any()) == written for total in load_file(out).values())
+
+
 def test_a_bad_fact_ends_with_one_line_and_no_traceback(statistics: Path, tmp_path: Path) -> None:
     facts = tmp_path / "facts.json"
     bad = {"batches": [[{"subject": "Lyon", "prompt": "Paris is in", "object": "Japan"}]]}
