@@ -15,13 +15,12 @@ from rich.console import Console
 from app.domain.errors import PalimpsestError
 from app.domain.logging_setup import set_up_logging
 from app.domain.settings import DATA_DIR
-from app.domain.smollm2 import default_model
+from app.domain.smollm2 import DISTRIBUTION, FALLBACK, default_model
 from app.local.demo import Demo
 from app.local.stack import Stack, StackSettings, free_port, running
 from app.log_cli import log_cli
 from app.settings import Settings
 
-DEMO_MODEL = "atlas-gpt2"
 COMMANDS = "palimpsest.commands"
 
 cli = typer.Typer(no_args_is_help=True, add_completion=False, help=__doc__, pretty_exceptions_show_locals=False)
@@ -70,12 +69,19 @@ def serve(
 
 @cli.command()
 def demo(
-    model: Annotated[str, typer.Option(help="A bundled model.")] = DEMO_MODEL,
+    model: Annotated[
+        str | None, typer.Option(help="A bundled model; by default smollm2, or atlas-gpt2 where that is not installed.")
+    ] = None,
     data_dir: Annotated[Path, typer.Option(help="Its log, jobs and Redis files are deleted first.")] = DATA_DIR
     / "demo",
 ) -> None:
-    """Edit a dozen real facts over HTTP, and show what the model says before and after."""
+    """Edit some real facts over HTTP, and show what the model says before and after."""
     console = Console()
+    model = model or default_model()
+    if model == FALLBACK:
+        console.print(
+            f"{DISTRIBUTION} is not installed (make install brings it where it can be had): using {FALLBACK}."
+        )
     for leftover in ("log", "redis", "accepted"):
         shutil.rmtree(data_dir / leftover, ignore_errors=True)
     data_dir.mkdir(parents=True, exist_ok=True)
@@ -88,7 +94,7 @@ def demo(
     except PalimpsestError as error:
         _fail(console, error)
     if not good:
-        console.print("Too few facts hold.", style="red")
+        console.print("Too few facts hold, neighbours stay or answers in chat follow.", style="red")
         raise typer.Exit(1)
 
 
