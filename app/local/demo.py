@@ -112,7 +112,8 @@ class Demo:
         }
         parts = [f"{share:.0%} {told[column]}" for column, share in shares.items() if column in told]
         self._console.print(
-            f"Version {before.version} -> {after.version}: {held} of {len(report.facts)} facts hold, {', '.join(parts)}. "
+            f"Version {before.version} -> {after.version}: {held} of {len(report.facts)} facts hold, "
+            f"{', '.join(parts)}. "
             f"{report.method} ({report.plan}), layers {', '.join(map(str, report.layers))}, {report.seconds:.1f} s.",
             highlight=False,
         )
