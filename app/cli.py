@@ -17,6 +17,7 @@ from app.domain.logging_setup import set_up_logging
 from app.domain.settings import DATA_DIR
 from app.domain.smollm2 import DISTRIBUTION, FALLBACK, default_model
 from app.local.demo import Demo
+from app.local.onboarding import onboard_new
 from app.local.stack import Stack, StackSettings, free_port, running
 from app.log_cli import log_cli
 from app.settings import Settings
@@ -38,7 +39,8 @@ def serve(
     data_dir: Annotated[Path | None, typer.Option(help="Edit logs, statistics, Redis files.")] = None,
     replicas: Annotated[int, typer.Option(help="Workers for each model beside its leader.", min=0)] = 0,
     onboard: Annotated[
-        bool, typer.Option(help="Let a model without statistics write its own texts for them; else it is refused.")
+        bool,
+        typer.Option(help="Onboard a model that was not met before; else one without statistics is refused."),
     ] = True,
 ) -> None:
     """Run Redis (unless PALIMPSEST_REDIS_URL names one), a worker for each model and the front end, until Ctrl-C."""
@@ -57,6 +59,8 @@ def serve(
     for number in (signal.SIGINT, signal.SIGTERM):  # SIGINT too: a shell's background job inherits it as ignored
         signal.signal(number, _interrupt)
     try:
+        if onboard:
+            onboard_new(stack.models, stack.data_dir)
         with running(stack) as started:
             console.print(f"Serving {', '.join(stack.models)} at {started.url} (API at {started.url}/docs)")
             console.print("Ctrl-C stops everything that was started.")

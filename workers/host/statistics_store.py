@@ -22,6 +22,7 @@ from workers.editing.statistics import (
     statistics_of,
 )
 from workers.editing.text.model_text import ModelText
+from workers.models.shipped_statistics import shipped
 from workers.onboarding.kept_texts import KeptTexts, Texts
 from workers.onboarding.own_statistics import own_statistics
 from workers.questions.prompt_tokens import prompt_ids
@@ -54,9 +55,9 @@ def find_statistics(
 ) -> Statistics:
     """The statistics of an unedited model, at ``layers`` at least.
 
-    ``given`` wins; else the file in ``directory`` that an earlier start left for this very model. Layers that the
-    latter lacks are taken over the same texts, and added to it: those of the corpus beside the model, else the model's
-    own, which it writes the first time.
+    ``given`` wins; else the file in ``directory`` that an earlier start left for this very model, else what ships for
+    it. Layers that it lacks are taken over the same texts, and added to it: those of the corpus beside the model, else
+    the model's own, which it writes the first time.
 
     Args:
         onboard: whether a model without a corpus may write one; that takes minutes.
@@ -68,7 +69,7 @@ def find_statistics(
     if given is not None:
         return load_statistics(given, editable)
     path = statistics_path(editable, source, directory)
-    found = load_statistics(path, editable) if path.exists() else None
+    found = load_statistics(path, editable) if path.exists() else _shipped(editable)
     known = {} if found is None else found.second_moments
     missing = tuple(layer for layer in layers if layer not in known)
     if found is not None and not missing:
@@ -80,6 +81,12 @@ def find_statistics(
     took = {"seconds": round(time.monotonic() - start, 2)}
     logger.info("statistics made from %d tokens, layers %s", made.tokens, _named(missing), extra=took)
     return made
+
+
+def _shipped(editable: EditableModel) -> Statistics | None:
+    known_by = fingerprint(editable)
+    found = shipped(known_by)
+    return None if found is None else Statistics(*found, known_by)
 
 
 def statistics_path(editable: EditableModel, source: str, directory: Path) -> Path:

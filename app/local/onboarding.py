@@ -1,0 +1,41 @@
+"""A model that this machine has not met is onboarded before it is served: `palimpsest onboard`, in this terminal."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from app.domain.digests import sha256
+from app.domain.errors import Unavailable
+from app.domain.smollm2 import FALLBACK
+from app.domain.smollm2 import NAME as SMOLLM2
+
+SHIPPED = frozenset({SMOLLM2, FALLBACK, "atlas-llama"})
+"""Names whose presets ship with us."""
+
+COMMAND = "import sys; from app.cli import main; sys.argv[0] = 'palimpsest'; main()"
+
+
+def onboard_new(models: Sequence[str], data_dir: Path) -> None:
+    """Onboard each model that was not met under this name before; its progress is shown where this process writes.
+
+    Raises:
+        Unavailable: the command could not be run to its end; it has said why.
+    """
+    for model in models:
+        met = _mark(model, data_dir)
+        if model in SHIPPED or met.exists():
+            continue
+        options = [model, "--if-needed", "--data-dir", str(data_dir)]
+        ended = subprocess.run([sys.executable, "-c", COMMAND, "onboard", *options], check=False)  # noqa: S603 - our own
+        if ended.returncode:
+            raise Unavailable(f"{model} could not be onboarded", field="model", value=model)
+        met.parent.mkdir(parents=True, exist_ok=True)
+        met.touch()
+
+
+def _mark(model: str, data_dir: Path) -> Path:
+    """Is there once the model was onboarded under this name."""
+    return data_dir / "onboarded" / f"{sha256(str(model).encode())[:16]}.met"
