@@ -95,13 +95,7 @@ class Way:
         """How all facts so far stand."""
         found: Scores = scores(self.shadow, facts)
         kl = divergence(before, log_probabilities(self.shadow, texts))
-        return Row(
-            self.name,
-            len(facts),
-            *(getattr(found, name) for name in Scores.__dataclass_fields__),
-            kl,
-            self.seconds / self.done,
-        )
+        return row_of(self.name, len(facts), found, kl, self.seconds / self.done)
 
 
 def run(
