@@ -70,23 +70,22 @@ class Search:
         ``tell`` hears of every trial. At least the start is tried.
         """
         deadline = time.monotonic() + seconds
-        best = self._try(
-            {"layers": list(self.start.layers), **{name: values[0] for name, values in AXES.items()}}, tell
-        )
-        moved = True
+        first = {name: values[0] for name, values in AXES.items()}
+        best, moved = self._try({"layers": self.spans[0], **first}, tell), True
         while moved:
             moved = False
-            for values in self._neighbours(best.values):
+            for name, choice in self._choices():
+                values = {**best.values, name: choice}
                 if time.monotonic() > deadline and _name(values) not in self.tried:
                     return best
                 if (found := self._try(values, tell)).beats(best):
                     best, moved = found, True
         return best
 
-    def _neighbours(self, values: dict[str, Any]) -> Iterator[dict[str, Any]]:
-        """The values with one of them changed, axis by axis."""
+    def _choices(self) -> Iterator[tuple[str, Any]]:
+        """What can be changed, axis by axis: its name, and a value."""
         for name, choices in {**AXES, "layers": tuple(self.spans)}.items():
-            yield from ({**values, name: choice} for choice in choices if choice != values[name])
+            yield from ((name, choice) for choice in choices)
 
     def _try(self, values: dict[str, Any], tell: Callable[[Tried], None]) -> Tried:
         if (known := self.tried.get(_name(values))) is not None:

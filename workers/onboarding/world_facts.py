@@ -48,7 +48,7 @@ def world_facts(file: Path | None = None) -> list[WorldFact]:
     """
     try:
         records = json.loads((file or TABLE).read_text(encoding="utf-8"))
-        found = [(_relation(record), _fact(record)) for record in records]
+        found = [(_relation(record), _fact(record)) for record in records[:]]  # a mapping has no slices
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         detail = f"not a list of records as CounterFact or EasyEdit have them: {type(error).__name__}"
         raise RequestError(detail, field="facts", value=str(file or TABLE.name)) from None
@@ -62,8 +62,11 @@ def _in_turn(found: Sequence[tuple[str, WorldFact]]) -> list[WorldFact]:
         by_relation[relation].append(fact)
     for facts in by_relation.values():
         random.Random(SEED).shuffle(facts)  # noqa: S311 - an order, no secret
-    turns = (fact for turn in zip_longest(*by_relation.values()) for fact in turn if fact is not None)
-    return list({fact.fact.subject: fact for fact in reversed(list(turns))}.values())[::-1]
+    once: dict[str, WorldFact] = {}
+    for turn in zip_longest(*by_relation.values()):
+        for fact in (each for each in turn if each is not None):
+            once.setdefault(fact.fact.subject, fact)
+    return list(once.values())
 
 
 def _fact(record: dict[str, Any]) -> WorldFact:
