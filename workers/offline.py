@@ -27,7 +27,7 @@ from workers.editing.statistics import fingerprint
 from workers.editing.types import Fact, Silent
 from workers.evaluation.batch_report import measure
 from workers.host.attempts import Attempts, Scene
-from workers.host.fact_reports import fact_reports
+from workers.host.fact_reports import fact_reports, unwritten
 from workers.host.statistics_store import find_statistics
 from workers.host.unheld import settle
 from workers.onboarding.kept import Kept
@@ -166,6 +166,7 @@ class OfflineModel:
             if before is not None:
                 after = measure(attempts.shadow, facts, before)
                 reports = fact_reports(settled, preset, facts, before, after)
+                reports = reports if settled.rejected is None else unwritten(reports)
             if settled.rejected is None:
                 written = [attempts.facts[index] for index in last.members]
                 knowledge = knowledge.after(number + 1, written, last.admission, last.edited)

@@ -32,6 +32,11 @@ def fact_reports(
     return tuple(_completed(row, settled, preset, fact) for row, fact in zip(rows, as_facts(facts), strict=True))
 
 
+def unwritten(reports: Sequence[FactReport]) -> tuple[FactReport, ...]:
+    """The same of a batch that is rejected: nothing of it is written, though some of it held on the shadow."""
+    return tuple(report.model_copy(update={"written": False}) for report in reports)
+
+
 def _completed(row: FactReport, settled: Settled, preset: Preset, fact: Fact) -> FactReport:
     attempt, tried = settled.attempt, settled.tried[row.index]
     member = row.index in attempt.members

@@ -26,7 +26,7 @@ from workers.evaluation.harm import HarmMeter, Outlook, beyond_bounds, refuse_fl
 from workers.host.attempts import Attempts, Scene
 from workers.host.candidate import Candidate
 from workers.host.edit_steps import EditSteps
-from workers.host.fact_reports import fact_reports
+from workers.host.fact_reports import fact_reports, unwritten
 from workers.host.turn import NextVersion
 from workers.host.unheld import Settled, settle
 from workers.steps import Steps
@@ -146,7 +146,7 @@ def _report(
     shares, preset, last = Shares.of(reports), attempts.scene.preset, settled.attempt
     rejected = settled.rejected or _beyond(batch, shares, harm)
     if rejected is not None:
-        reports = tuple(row.model_copy(update={"written": False}) for row in reports)
+        reports = unwritten(reports)
     return EditReport(
         method=preset.method,
         plan=preset.plan,
