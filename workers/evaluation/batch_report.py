@@ -27,11 +27,15 @@ class Measurement:
 
 
 def measure(editable: EditableModel, facts: Sequence[LoggedFact]) -> Measurement:
-    """Ask the model for every fact, paraphrase (teacher forced) and neighbour (greedy) of a batch."""
+    """Ask the model for every fact, paraphrase (teacher forced) and neighbour (greedy) of a batch.
+
+    A fact with a stop holds if the model says its object and ends its turn there.
+    """
     pairs = [(filled(fact.prompt, fact.subject), fact.object) for fact in facts]
     pairs += [(filled(text, fact.subject), fact.object) for fact in facts for text in fact.paraphrases]
     questions = [filled(text, fact.subject) for fact in facts for text in fact.neighbours]
-    found = standings(editable.model, editable.tokenizer, pairs)
+    stops = [index for index, fact in enumerate(facts) if fact.stop]
+    found = standings(editable.model, editable.tokenizer, pairs, stops=stops)
     asked = iter(found[len(facts) :])
     answers = iter(greedy(editable.model, editable.tokenizer, questions, ANSWER_TOKENS) if questions else ())
     return Measurement(
