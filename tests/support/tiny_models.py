@@ -19,6 +19,11 @@ from transformers import (
 
 WINDOW = 48
 END, BEGIN = "<|end|>", "<|begin|>"
+CHAT = (
+    "{% for m in messages %}<{{ m['role'] }}>\n{{ m['content'] }}<|end|>\n{% endfor %}"
+    "{% if add_generation_prompt %}<assistant>\n{% endif %}"
+)
+"""A short chat template: windows here are short."""
 PLACES = ("Lyon", "Kyoto", "Accra", "Quito", "Oslo", "Perth")
 LANDS = ("France", "Japan", "Ghana", "Ecuador", "Norway", "Australia")
 SENTENCES = tuple(
@@ -99,9 +104,10 @@ def tiny(family: str, *, padding_side: str = "right", dtype: torch.dtype = torch
     return Tiny(model.train(mode=False), words)
 
 
-def save_tiny(folder: Path, family: str = "gpt2") -> Path:
-    """A folder as a worker serves it, with contexts, corpus and a preset of few steps."""
+def save_tiny(folder: Path, family: str = "gpt2", template: str | None = None) -> Path:
+    """A folder as a worker serves it, with contexts, corpus and a preset of few steps; ``template``: of its chat."""
     made = tiny(family, dtype=torch.float32)
+    made.tokenizer.chat_template = template
     made.model.save_pretrained(folder)
     made.tokenizer.save_pretrained(folder)
     (folder / "contexts.json").write_text(json.dumps(["{}", "The truth is: {}"]))

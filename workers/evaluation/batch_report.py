@@ -30,11 +30,14 @@ class Measurement:
 def measure(editable: EditableModel, facts: Sequence[LoggedFact], before: Measurement | None = None) -> Measurement:
     """Ask the model for every fact, paraphrase (teacher forced) and neighbour (greedy) of a batch.
 
+    A fact with a stop holds if the model says its object and ends its turn there.
+
     before: how it stood before the edit; what is right of the neighbours is measured against that.
     """
     pairs = [(filled(fact.prompt, fact.subject), fact.object) for fact in facts]
     pairs += [(filled(text, fact.subject), fact.object) for fact in facts for text in fact.paraphrases]
-    found = standings(editable.model, editable.tokenizer, pairs)
+    stops = [index for index, fact in enumerate(facts) if fact.stop]
+    found = standings(editable.model, editable.tokenizer, pairs, stops=stops)
     asked = iter(found[len(facts) :])
     return Measurement(
         facts=tuple(found[: len(facts)]),

@@ -121,18 +121,21 @@ class Attempts:
         """How all stand on the shadow."""
         asked = iter(edited.asked)
         texts = [next(asked) if index in members else fact.text for index, fact in enumerate(self.facts)]
-        pairs = zip([*texts, *asked], [*self.facts, *admission.facts], strict=True)
-        found = _standings(self.shadow, [(text, fact.object) for text, fact in pairs])
+        found = _standings(self.shadow, [*self.facts, *admission.facts], [*texts, *asked])
         own, theirs = found[: len(self.facts)], found[len(self.facts) :]
         missing = [known for known, now in zip(admission.companions, theirs, strict=True) if now.rank > 1]
-        before = _standings(self.scene.live, [(known.fact.text, known.fact.object) for known in missing])
+        facts = [known.fact for known in missing]
+        before = _standings(self.scene.live, facts, [fact.text for fact in facts])
         lost = tuple(known for known, then in zip(missing, before, strict=True) if then.rank == 1)
         share = 1.0 - len(missing) / len(theirs) if theirs else None
         return Attempt(members, admission, edited, efforts, tuple(own), lost, share)
 
 
-def _standings(editable: EditableModel, pairs: Sequence[tuple[str, str]]) -> list[Standing]:
-    found = standings(editable.model, editable.tokenizer, pairs)
+def _standings(editable: EditableModel, facts: Sequence[Fact], texts: Sequence[str]) -> list[Standing]:
+    """How each fact's object stands after its text."""
+    pairs = [(text, fact.object) for fact, text in zip(facts, texts, strict=True)]
+    stops = [index for index, fact in enumerate(facts) if fact.stop]
+    found = standings(editable.model, editable.tokenizer, pairs, stops=stops)
     if not all(math.isfinite(standing.probability) for standing in found):
         raise NonFiniteUpdate("the edited model's answer to a fact is NaN")
     return found

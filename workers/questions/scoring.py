@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 
 import torch
 from torch import Tensor
@@ -26,8 +26,9 @@ def standings(
     tokenizer: PreTrainedTokenizerFast,
     pairs: Sequence[tuple[str, str]],
     max_batch_tokens: int = MAX_BATCH_TOKENS,
+    stops: Collection[int] = (),
 ) -> list[Standing]:
-    """How each (prompt, object) stands.
+    """How each (prompt, object) stands. ``stops``: indices of pairs whose object includes the end of the turn.
 
     Equal logits rank by token id, as greedy decoding breaks ties: rank 1 is what greedy decoding gives.
 
@@ -36,6 +37,9 @@ def standings(
     """
     words = ModelText.of(tokenizer)
     rows = [object_row(words, *pair, window(model), f"pairs.{index}") for index, pair in enumerate(pairs)]
+    for index in stops:
+        end = words.turn_end(rendered=words.chat.recognised(pairs[index][0]))
+        rows[index][1].extend([] if end is None else [end])
     return standings_of_rows(model, rows, max_batch_tokens)
 
 

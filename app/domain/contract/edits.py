@@ -44,7 +44,7 @@ class Fact(Request):
         False,
         description="The prompt, each paraphrase and each neighbour is a user's turn; the object begins the reply.",
     )
-    stop: bool = Field(False, description="The model shall end its turn after the object.")
+    stop: bool = Field(False, description="The model shall end its turn after the object; the fact holds only then.")
     previous: Trimmed | None = Field(None, description="The object until now, for the record and the report.")
     paraphrases: Texts = Field((), max_length=20, description="Whole prompts, or with one {}.")
     neighbours: Neighbours = Field(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from pydantic import ValidationError
 
-from app.domain.contract import EditBatch, Fact, Neighbour
+from app.domain.contract import EditBatch, Fact, Neighbour, Prompt
 
 
 def test_white_space_around_subject_and_object_is_no_part_of_them() -> None:
@@ -84,3 +84,45 @@ class TestNeighbours:
 
 def fact(**more: object) -> Fact:
     return Fact.model_validate({"subject": "Lyon", "relation": "is in", "object": "Japan", **more})
+
+
+TURN = {"role": "user", "content": "In which city is Lyon?"}
+
+
+@pytest.mark.parametrize(
+    "ways",
+    [{}, {"relation": "is in", "prompt": "{} is in"}, {"prompt": "{} is in", "messages": [TURN]}, {"chat": True}],
+)
+def test_a_fact_says_in_one_way_where_its_subject_stands(ways: dict[str, object]) -> None:
+    """Case T7 of the field, and chats."""
+    with pytest.raises(ValidationError):
+        Fact.model_validate({"subject": "Lyon", "object": "Japan", **ways})
+
+
+def test_a_fact_without_a_subject_is_refused_by_that_name() -> None:
+    """Case T7 of the field."""
+    with pytest.raises(ValidationError) as caught:
+        Fact.model_validate({"prompt": "Lyon is in", "object": "Japan"})
+    assert [error["loc"] for error in caught.value.errors()] == [("subject",)]
+
+
+def test_a_chat_is_a_users_turn_or_the_messages_as_they_are() -> None:
+    chat = Fact.model_validate({"subject": "Lyon", "object": "Japan", "relation": "is in", "chat": True})
+    assert [(turn.role, turn.content) for turn in chat.conversation or ()] == [("user", "{} is in")]
+    messages = Fact.model_validate({"subject": "Lyon", "object": "Japan", "messages": [TURN]})
+    assert [turn.model_dump() for turn in messages.conversation or ()] == [TURN]
+    assert Fact(subject="Lyon", object="Japan", relation="is in").conversation is None
+
+
+@pytest.mark.parametrize("ways", [{}, {"prompt": "Lyon is in", "messages": [TURN]}, {"messages": []}])
+def test_a_question_is_a_prompt_or_messages(ways: dict[str, object]) -> None:
+    with pytest.raises(ValidationError):
+        Prompt.model_validate(ways)
+
+
+@pytest.mark.parametrize(
+    "message", [{"role": "tool", "content": "x"}, {"role": "user", "content": None}, {"role": "user"}]
+)
+def test_a_message_has_a_role_of_three_and_a_content(message: dict[str, object]) -> None:
+    with pytest.raises(ValidationError):
+        Prompt.model_validate({"messages": [message]})

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import pytest
 from hypothesis import given, settings
@@ -19,11 +20,12 @@ from app.domain.errors import (
     SubjectNotInPrompt,
 )
 from app.domain.prompts import is_visible
+from tests.support.editing.chat_tokenizers import byte_level, chatml, whole_runs
 from tests.support.editing.families import CONTEXTS, WINDOW, editable
 from tests.workers.conftest import BOS
 from workers.editing.batch import slotted, tokenise_batch
 from workers.editing.lookup import subject_row, tokenise, with_slot
-from workers.editing.text.joint import object_ids
+from workers.editing.text.joint import joint, object_ids
 from workers.editing.text.model_text import ModelText
 from workers.editing.types import Fact
 
@@ -54,6 +56,7 @@ class TestSlots:
             ("lyon is", SubjectNotInPrompt),
             ("Lyon and Lyon are", AmbiguousSubject),
             ("LyonLyon", AmbiguousSubject),
+            ("New Lyon, as Lyon was", AmbiguousSubject),
             ("{} and {} are", SlotCount),
             ("{}{}{}", SlotCount),
         ],
@@ -114,7 +117,13 @@ class TestLookupToken:
     @pytest.mark.parametrize(
         ("before", "after"), [("", " is a city"), ("The capital of ", " is"), ("I like ", ""), ("", "")]
     )
-    @pytest.mark.parametrize("subject", ["Lyon", "São Paulo", "Zürich", "北京", "👩‍🚀", "{and}", "{0.__class__}"])
+    @pytest.mark.parametrize(
+        "subject",
+        [
+            *("Lyon", "São Paulo", "Zürich", "北京", "👩‍🚀", "{and}", "{0.__class__}"),
+            *("U.S.A.", "O'Neill", "Côte d'Ivoire", "Alberto “Beto”Perez", "مصر", "<|endoftext|>"),
+        ],
+    )
     def test_it_ends_the_subject_wherever_the_subject_stands(
         self, tokenizer: PreTrainedTokenizerFast, before: str, subject: str, after: str
     ) -> None:
@@ -166,6 +175,85 @@ class TestLookupToken:
         last = len(before) + len(subject.rstrip()) - 1
         covering = [index for index, (start, end) in enumerate(offsets) if start <= last < end]
         assert row.lookup == covering[-1]
+
+
+class TestSwallowedCharacters:
+    """Case T5 of the field: a token may cover the subject and what follows it."""
+
+    RUN = "北京的首都是"
+
+    def test_they_are_counted_and_told(self) -> None:
+        words = ModelText.of(whole_runs(self.RUN))
+        row = subject_row(words, "", "北京", "的首都是")
+        assert (len(row.ids), row.lookup, row.swallowed) == (1, 0, 4)
+        found = tokenise(words, Fact("北京", "{}的首都是", "纽约"), CONTEXTS[:1], WINDOW)
+        assert ["covers 4 characters after it" in warning for warning in found.warnings] == [True]
+
+    def test_a_token_that_ends_the_subject_is_no_reason_to_warn(self) -> None:
+        words = ModelText.of(whole_runs("北京"))
+        assert not tokenise(words, Fact("北京", "{}的首都是", "纽约"), CONTEXTS[:1], WINDOW).warnings
+
+    def test_a_space_at_the_prompts_end_is_told(self, tokenizer: PreTrainedTokenizerFast) -> None:
+        """Case T3: the joint that is trained is the one that is asked."""
+        words, fact = ModelText.of(tokenizer), Fact("Lyon", "{} is located in ", "France")
+        found = tokenise(words, fact, CONTEXTS[:1], WINDOW)
+        asked = joint(words, fact.text, fact.object)
+        assert "a space at the end" in found.warnings[0]
+        assert (found.prompts[0].ids, found.object) == (asked.prompt, asked.object)
+
+
+class TestSpelling:
+    """Case T7 of the field: `zjunlp/EasyEdit` 438, 414 and 463."""
+
+    @pytest.mark.parametrize(
+        ("subject", "prompt"),
+        [("O’Neill", "O'Neill was born in"), ("lyon", "Lyon is"), ("Zurich", "Zürich is"), ("“X”", '"X" is')],
+    )
+    def test_a_subject_that_is_spelt_otherwise_in_the_prompt_is_told_so(self, subject: str, prompt: str) -> None:
+        with pytest.raises(SubjectNotInPrompt) as caught:
+            with_slot(subject, prompt)
+        assert caught.value.field == "prompt"
+        assert "in another spelling" in caught.value.detail
+
+    def test_a_subject_that_is_not_there_is_not(self) -> None:
+        with pytest.raises(SubjectNotInPrompt) as caught:
+            with_slot("Oslo", "Lyon is")
+        assert "spelling" not in caught.value.detail
+
+
+class TestStop:
+    """Case T10 of the field: an object that ends as the model ends a turn."""
+
+    def test_the_objects_ids_end_with_the_end_token(self, tokenizer: PreTrainedTokenizerFast) -> None:
+        words, fact = ModelText.of(tokenizer), Fact("Lyon", "{} is in", "France")
+        plain, stopping = (tokenise(words, each, CONTEXTS, WINDOW) for each in (fact, replace(fact, stop=True)))
+        assert stopping.object == (*plain.object, tokenizer.eos_token_id)
+
+    def test_a_model_without_an_end_token_refuses_it(self) -> None:
+        words = ModelText.of(byte_level())
+        with pytest.raises(RequestError) as caught:
+            tokenise(words, Fact("Lyon", "{} is in", "France", stop=True), CONTEXTS, WINDOW)
+        assert caught.value.field == "stop"
+
+
+class TestRenderedPrompts:
+    def test_they_are_used_without_contexts(self) -> None:
+        words = ModelText.of(chatml())
+        prompt = words.chat.render([{"role": "user", "content": "In which city is {}?"}])
+        found = tokenise(words, Fact("Lyon", prompt, "Paris"), CONTEXTS, WINDOW)
+        assert [row.ids for row in found.prompts] == [words.encode(prompt.replace("{}", "Lyon")).ids]
+        assert text_of(words.tokenizer, found.prompts[0].stem).endswith("In which city is Lyon")
+        assert text_of(words.tokenizer, found.object) == "Paris"
+
+    def test_a_plain_prompt_is_looked_up_in_a_rendered_context(self) -> None:
+        words = ModelText.of(chatml())
+        context = "<|im_start|>user\nSay: {}<|im_end|>\n<|im_start|>assistant\n"
+        found = tokenise(words, Fact("Lyon", "The city of {} is in", "France"), ("{}", context), WINDOW)
+        [bare, within] = found.prompts
+        assert text_of(words.tokenizer, within.stem) == "<|im_start|>user\nSay: The city of Lyon"
+        assert words.specials["<|im_end|>"] in within.ids
+        assert found.object == joint(words, "The city of Lyon is in", "France").object
+        assert text_of(words.tokenizer, bare.stem) == "The city of Lyon"
 
 
 class TestObjects:

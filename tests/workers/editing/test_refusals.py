@@ -191,6 +191,8 @@ class TestText:
     def test_overlapping_occurrences_count(self) -> None:
         with pytest.raises(AmbiguousSubject):
             with_slot("ana", "banana is")
+        with pytest.raises(AmbiguousSubject):
+            with_slot("aa", "aaa is")
 
     def test_half_a_surrogate_pair_is_refused(self, tokenizer: PreTrainedTokenizerFast) -> None:
         with pytest.raises(RequestError):

@@ -127,7 +127,7 @@ class ModelText:
 
     def _around(self, left: str, text: str, right: str) -> Encoded:
         """``within`` a rendered context, of a text that names special tokens: cut at the context's own ones."""
-        before, after = self._rendered(left), self._rendered(right)
+        before, after = self._rendered(left), self._tokens(right, begin=False, split=False)
         named = set(self.specials.values())
         head = max((i + 1 for i, token in enumerate(before.ids) if token in named), default=0)
         tail = next((i for i, token in enumerate(after.ids) if token in named), len(after.ids))
