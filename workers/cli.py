@@ -153,9 +153,10 @@ def export(
         opened = LoggedModel.open(log or _log_root(), model, source, _data_dir(), device=device, dtype=dtype)
         made = opened.export(export_format, version, out)
         rank = "" if made.rank is None else f", rank {made.rank}, relative error {made.error:.2g}"
+        lora = "" if made.max_lora_rank is None else f" (vLLM: --max-lora-rank {made.max_lora_rank})"
         bound = "the rank was cut" if made.tolerance is None else f"{made.tolerance:.2g} allowed"
         console.print(
-            f"version {made.version} of {model} as {made.format}: {out}, {made.bytes:,} bytes{rank}; "
+            f"version {made.version} of {model} as {made.format}: {out}, {made.bytes:,} bytes{rank}{lora}; "
             f"loaded back, its logits differ by {made.max_logit_difference:.2g} at most ({bound})",
             markup=False,
             highlight=False,

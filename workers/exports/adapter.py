@@ -13,6 +13,7 @@ from torch.nn import functional
 from transformers.pytorch_utils import Conv1D
 
 from workers.exports.content import Content
+from workers.exports.adapter_readme import README_FILE, adapter_name, readme
 from workers.exports.low_rank import Change, factored
 from workers.exports.package import Package, ReadBack
 
@@ -49,7 +50,7 @@ class Adapter(Package):
     most_rank: ClassVar[int] = 512
 
     def __init__(self, content: Content) -> None:
-        self._origin = content.origin
+        self._origin, self.adapter = content.origin, adapter_name(content.log.model, content.version)
         none = {0: Change(content.shadow.base(0).new_zeros(content.shadow.base(0).shape), None)}
         changes = content.changes() or none
         found = {layer: factored(change, self.most_rank) for layer, change in changes.items()}
@@ -71,9 +72,11 @@ class Adapter(Package):
         )
 
     def write(self, folder: Path) -> None:
-        """Two files, by PEFT's names."""
+        """Two files, by PEFT's names, and how to load them."""
         save_file(dict(self.tensors), folder / ADAPTER_FILE, metadata={"format": "pt"})
         (folder / CONFIG_FILE).write_text(self._config.model_dump_json(indent=2) + "\n", encoding="utf-8")
+        text = readme(self.adapter, self._config.base_model_name_or_path, self._config.r)
+        (folder / README_FILE).write_text(text, encoding="utf-8")
 
     def read(self, folder: Path) -> ReadBack:
         """The adapter runs beside the base model's own weights, as in PEFT: B (A x) is added to W x."""

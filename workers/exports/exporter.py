@@ -15,6 +15,7 @@ from app.domain.errors import ExportFailed
 from app.domain.log.reader import LogReader
 from app.domain.storage import durable_files
 from workers.editing.model.editable_model import EditableModel
+from workers.exports.adapter_readme import max_lora_rank
 from workers.exports.card import ExportCard, file_records
 from workers.exports.content import Content, Origin
 from workers.exports.formats import FORMATS
@@ -133,6 +134,8 @@ class Exporter:
             bytes=sum(record.size for record in files.values()),
             rank=package.rank,
             error=package.error,
+            adapter=package.adapter,
+            max_lora_rank=max_lora_rank(package.rank) if package.adapter and package.rank else None,
             max_logit_difference=verified.max_logit_difference,
             tolerance=verified.tolerance,
         )

@@ -27,10 +27,12 @@ class Package(ABC):
 
     tensors: what the files hold, by the names that they have there.
     factors: by layer, the factors among them; None of a whole model.
+    adapter: the name to load it under beside the base model, if it is an adapter.
     """
 
     tensors: Mapping[str, Tensor]
     factors: Mapping[int, Factored] | None
+    adapter: str | None = None
 
     @abstractmethod
     def __init__(self, content: Content) -> None:

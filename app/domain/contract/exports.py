@@ -43,6 +43,10 @@ class ExportReport(Reply):
         description="Frobenius norm of what the factors leave out of the change, relative to the change; the worst "
         "layer's. None of a whole model.",
     )
+    adapter: str | None = Field(None, description="The name to load an adapter under: one a version.")
+    max_lora_rank: int | None = Field(
+        None, description="What vLLM needs as `--max-lora-rank` for it; None where vLLM takes it as it is."
+    )
     max_logit_difference: float = Field(description="From the version's own logits, over a few prompts.")
     tolerance: float | None = Field(
         None, description="Largest difference that is allowed; None where the rank was cut: `error` says what is lost."
