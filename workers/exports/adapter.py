@@ -12,8 +12,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 from transformers.pytorch_utils import Conv1D
 
-from workers.exports.content import Content
 from workers.exports.adapter_readme import README_FILE, adapter_name, readme
+from workers.exports.content import Content
 from workers.exports.low_rank import Change, factored
 from workers.exports.package import Package, ReadBack
 

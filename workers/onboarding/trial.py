@@ -24,9 +24,9 @@ PARAPHRASES = 2
 class Outcome:
     """What a trial found: shares in [0, 1], and how long a fact took.
 
-    hold: of the facts whose object is given greedily. paraphrases: of those to which the new object is likelier than
-    the old one. neighbours: of the known ones whose own answer is likelier than the new object; by mean NLL a token,
-    as CounterFact counts.
+    hold: of the facts whose object is given greedily. paraphrases: of those that give it too. neighbours: of the known
+    ones whose own answer is likelier than the new object; by mean NLL a token, as CounterFact counts. They are the
+    figures of an edit's report: facts_hold, paraphrases_hold, neighbours_right.
     """
 
     hold: float
@@ -79,14 +79,13 @@ def counted(editable: EditableModel, facts: Sequence[WorldFact]) -> tuple[float,
     """
     own = [(each.fact.text, each.fact.object) for each in facts]
     new = [(text, each.fact.object) for each in facts for text in each.paraphrases[:PARAPHRASES]]
-    old = [(text, each.truth) for each in facts for text in each.paraphrases[:PARAPHRASES]]
     kept = [(text, each.neighbour_answer) for each in facts for text in each.neighbours]
     wrong = [(text, each.fact.object) for each in facts for text in each.neighbours]
-    found = iter(mean_nlls(editable, [*own, *new, *old, *kept, *wrong]))
-    held, following, before, staying, spoilt = ([next(found) for _ in part] for part in (own, new, old, kept, wrong))
+    found = iter(mean_nlls(editable, [*own, *new, *kept, *wrong]))
+    held, following, staying, spoilt = ([next(found) for _ in part] for part in (own, new, kept, wrong))
     return (
         _share([each.rank == 1 for each in held]),
-        _share([one.nll < other.nll for one, other in zip(following, before, strict=True)]),
+        _share([each.rank == 1 for each in following]),
         _share([one.nll < other.nll for one, other in zip(staying, spoilt, strict=True)]),
     )
 
