@@ -132,7 +132,9 @@ class Stack:
         while time.monotonic() < deadline:
             for child in self._children:
                 if child.process.poll() is not None:
-                    raise Unavailable(f"the {child.name} ended with {child.process.returncode} while starting")
+                    where = f"the end of {self.settings.logs}" if self.settings.logs else "its last line above"
+                    status = child.process.returncode
+                    raise Unavailable(f"the {child.name} ended with {status} while starting: {where} says why")
             if self._live_models() >= len(self.settings.models):
                 return
             time.sleep(0.2)

@@ -50,7 +50,8 @@ class Adapter(Package):
     most_rank: ClassVar[int] = 512
 
     def __init__(self, content: Content) -> None:
-        self._origin, self.adapter = content.origin, adapter_name(content.log.model, content.version)
+        self._origin = content.origin
+        self.adapter = self._name = adapter_name(content.log.model, content.version)
         none = {0: Change(content.shadow.base(0).new_zeros(content.shadow.base(0).shape), None)}
         changes = content.changes() or none
         found = {layer: factored(change, self.most_rank) for layer, change in changes.items()}
@@ -75,7 +76,7 @@ class Adapter(Package):
         """Two files, by PEFT's names, and how to load them."""
         save_file(dict(self.tensors), folder / ADAPTER_FILE, metadata={"format": "pt"})
         (folder / CONFIG_FILE).write_text(self._config.model_dump_json(indent=2) + "\n", encoding="utf-8")
-        text = readme(self.adapter, self._config.base_model_name_or_path, self._config.r)
+        text = readme(self._name, self._config.base_model_name_or_path, self._config.r)
         (folder / README_FILE).write_text(text, encoding="utf-8")
 
     def read(self, folder: Path) -> ReadBack:

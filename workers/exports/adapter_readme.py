@@ -30,7 +30,8 @@ vllm serve {base} --enable-lora {option}--lora-modules {name}=FOLDER
 or, in one that runs with `VLLM_ALLOW_RUNTIME_LORA_UPDATING=True`, beside any other version:
 
 ```console
-curl localhost:8000/v1/load_lora_adapter -H 'Content-Type: application/json' -d '{{"lora_name": "{name}", "lora_path": "FOLDER"}}'
+curl localhost:8000/v1/load_lora_adapter -H 'Content-Type: application/json' \\
+  -d '{{"lora_name": "{name}", "lora_path": "FOLDER"}}'
 ```
 {needs}"""
 

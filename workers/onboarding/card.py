@@ -10,8 +10,8 @@ from workers.onboarding.search import AXES, Tried
 from workers.onboarding.trial import Outcome
 
 MEANING = (
-    "A fact holds, and a paraphrase follows, if greedy decoding gives the whole new object. A neighbour stays if its own "
-    "answer is likelier than the new object (mean NLL a token)."
+    "A fact holds, and a paraphrase follows, if greedy decoding gives the whole new object. A neighbour stays if its "
+    "own answer is likelier than the new object (mean NLL a token)."
 )
 
 

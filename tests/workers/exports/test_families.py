@@ -1,4 +1,4 @@
-"""Every family, dtype and way to lie in files: edited twice, exported, and loaded again to the served logits (T20 to T23)."""
+"""Every family, dtype and way to lie in files: exported, and loaded again to the served logits (T20 to T23)."""
 
 from __future__ import annotations
 
@@ -89,7 +89,8 @@ def logits(model: nn.Module, tokenizer: PreTrainedTokenizerFast) -> Tensor:
 
 def fresh(folder: Path, case: Case) -> PreTrainedModel:
     model: PreTrainedModel = AutoModelForCausalLM.from_pretrained(folder, dtype=DTYPES[case.dtype])
-    return model.eval()
+    model.train(mode=False)
+    return model
 
 
 def served(host: ModelHost, version: int) -> Tensor:
