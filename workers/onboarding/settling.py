@@ -25,8 +25,10 @@ PROBE_KEYS = 64
 class Settled:
     """Statistics, and how far they have settled.
 
-    change: by layer, the median over probe keys of |q - q_half| / q, where q = kᵀC⁻¹k over all tokens and q_half over
-        the first half of them; infinite where C of the half is singular.
+    change: by layer, how q = kᵀC⁻¹k over all tokens differs from q_half over the first half of them, a common factor
+        aside: the median over probe keys of |r / median(r) - 1|, r = q_half / q; infinite where C of the half is
+        singular. The factor is that of C⁻¹ over few tokens, which is too large for all keys alike; it cancels where
+        it counts, since λ is chosen by q of the same C.
     settled: whether it is below the tolerance at every layer.
     """
 
@@ -92,7 +94,8 @@ def _median_change(half: Tensor, whole: Statistics, layer: int, keys: Tensor) ->
     if any(base.weighted is None for base in bases):
         return torch.inf
     before, now = (q_of(keys, base) for base in bases)
-    return float(((now - before).abs() / now).median())
+    ratio = before / now
+    return float((ratio / ratio.median() - 1).abs().median())
 
 
 @torch.inference_mode()
