@@ -22,7 +22,7 @@ from workers.editing.statistics import (
     statistics_of,
 )
 from workers.editing.text.model_text import ModelText
-from workers.models.shipped_statistics import shipped
+from workers.models.shipped_statistics import shipped, shipped_file
 from workers.onboarding.kept_texts import KeptTexts, Texts
 from workers.onboarding.own_statistics import own_statistics
 from workers.questions.prompt_tokens import prompt_ids
@@ -97,6 +97,8 @@ def statistics_path(editable: EditableModel, source: str, directory: Path) -> Pa
 def kept_texts(editable: EditableModel, source: str, directory: Path) -> Texts:
     """The held-out texts that an unedited or edited model wrote when its statistics were taken; none if it did not."""
     kept = KeptTexts.beside(statistics_path(editable, source, directory))
+    if kept is None and (ships := shipped_file(fingerprint(editable))) is not None:
+        kept = KeptTexts.beside(ships)
     return () if kept is None else kept.held_out
 
 

@@ -12,16 +12,23 @@ from torch import Tensor
 FOLDER = Path(__file__).resolve().parent / "statistics"
 
 
-def shipped(fingerprint: str) -> tuple[dict[int, Tensor], int] | None:
-    """Second moments (d_in, d_in) by layer, float32, and over how many tokens they are; None if none ship."""
+def shipped_file(fingerprint: str) -> Path | None:
+    """The file of a model; texts that it wrote lie beside it."""
     for path in sorted(FOLDER.glob("*.safetensors")):
         with safe_open(path, framework="pt") as file:
-            metadata = file.metadata() or {}
-            if metadata.get("fingerprint") == fingerprint:
-                halves = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a mapping
-                moments = {int(name.removeprefix("layer.")): _whole(half) for name, half in halves.items()}
-                return moments, int(metadata["tokens"])
+            if (file.metadata() or {}).get("fingerprint") == fingerprint:
+                return path
     return None
+
+
+def shipped(fingerprint: str) -> tuple[dict[int, Tensor], int] | None:
+    """Second moments (d_in, d_in) by layer, float32, and over how many tokens they are; None if none ship."""
+    if (path := shipped_file(fingerprint)) is None:
+        return None
+    with safe_open(path, framework="pt") as file:
+        halves = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a mapping
+        tokens = int(file.metadata()["tokens"])
+    return {int(name.removeprefix("layer.")): _whole(half) for name, half in halves.items()}, tokens
 
 
 def ship(name: str, moments: dict[int, Tensor], tokens: int, fingerprint: str) -> Path:
