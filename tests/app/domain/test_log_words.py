@@ -24,6 +24,8 @@ SAFE = {"described(error)", "error.detail", "error.strerror", "type(error).__nam
 NO_FACTS_AT_HAND = {
     "app/domain/storage/object_storage.py",  # fsspec cannot open a URL
     "app/local/demo.py",  # nothing is logged: it shows its own facts
+    "workers/editing/checkpoint.py",  # a model, before it is edited, cannot be read
+    "workers/sources/gguf_model.py",  # a GGUF file cannot be read
     "workers/editing/contexts.py",  # a file of the operator's is not JSON
     "workers/editing/descent/compatibility.py",  # a model, before it is edited, cannot be replayed
     "workers/editing/presets/preset.py",  # a file of the operator's is not YAML

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import copy
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -12,7 +14,17 @@ from transformers import PreTrainedTokenizerFast
 from app.domain.errors import ModelMismatch
 from app.domain.prompts import SLOT
 from tests.support.editing.families import editable
-from workers.editing.contexts import NEW_TOKENS, OPENINGS, checked_contexts, make_contexts, read_contexts
+from tests.support.tiny_models import CHAT
+from workers.editing.contexts import (
+    NEW_TOKENS,
+    OPENINGS,
+    TURNS,
+    chat_contexts,
+    checked_contexts,
+    contexts_of,
+    make_contexts,
+    read_contexts,
+)
 from workers.editing.model.editable_model import EditableModel
 
 
@@ -82,3 +94,23 @@ class TestReading:
         with pytest.raises(ModelMismatch) as caught:
             read_contexts(path)
         assert (caught.value.field or "").startswith("contexts")
+
+
+class TestChatContexts:
+    """A chat model's contexts: what it writes, and turns of its own template; strict keeps the published ones."""
+
+    def test_a_base_model_keeps_what_it_has_written(self, live: EditableModel) -> None:
+        written = make_contexts(live)
+        assert chat_contexts(live, written) == written == contexts_of(live, "nowhere", strict=True)
+
+    def test_a_chat_model_has_one_of_those_and_turns_of_its_template(self, live: EditableModel) -> None:
+        tokenizer = copy.deepcopy(live.tokenizer)
+        tokenizer.chat_template = CHAT
+        twin = replace(live, tokenizer=tokenizer)
+        written = make_contexts(twin)
+        found = contexts_of(twin, "nowhere")
+        assert found[:2] == written[:2]
+        assert len(found) == 2 + len(TURNS)
+        assert all("<user>" in context and context.count("{}") == 1 for context in found[2:])
+        assert contexts_of(twin, "nowhere", strict=True) == written
+        assert checked_contexts(found) == found
