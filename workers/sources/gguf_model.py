@@ -76,7 +76,7 @@ def _convert(file: Path, digest: str, target: Path) -> None:
         file.name,
         note.quantisation,
         lost,
-        str(target),
+        target,
         extra={"seconds": round(time.monotonic() - start, 2)},
     )
 
