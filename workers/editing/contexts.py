@@ -24,10 +24,9 @@ WRITTEN = 1
 
 TURNS = (
     (("user", "Tell me a fact."), ("assistant", SLOT)),
-    (("user", f"Complete this sentence: {SLOT}"),),
     (("user", SLOT),),
 )
-"""A chat model's contexts: the prompt begins its reply, or is asked for, and then the object begins the reply.
+"""A chat model's contexts: the prompt begins its reply; or it is the user's turn, and the object begins the reply.
 
 What stands after the subject costs a gradient step as much as the object does; what stands before is run once.
 """

@@ -11,7 +11,7 @@ from workers.editing.presets.preset import Preset
 FOLDER = "onboarded"
 PRESET, CARD, TRIALS = "preset.json", "card.md", "trials.json"
 
-SEARCHED = ("layers", "share", "v_lr", "clamp_norm_factor", "v_weight_decay")
+SEARCHED = ("layers", "share", "kl_factor", "v_lr", "clamp_norm_factor", "v_weight_decay")
 """What a kept preset says; all else is as in any preset."""
 
 

@@ -18,9 +18,10 @@ SPANS = ((0.14, 0.27), (0.0, 0.34), (0.2, 0.34), (0.07, 0.2), (0.27, 0.45))
 
 AXES: Mapping[str, tuple[Any, ...]] = {
     "plan": ("replay", "boundary"),
-    "v_lr": (0.5, 0.2, 0.1),
+    "kl_factor": (0.0, 0.0625),
+    "v_lr": (1.0, 0.5, 0.2),
+    "clamp_norm_factor": (1.5, 0.75, 3.0),
     "share": (0.75, 0.9, 0.6),
-    "clamp_norm_factor": (0.75, 1.5, 3.0),
     "v_weight_decay": (0.5, 0.1),
 }
 """Values that are tried, besides the layers; the first is where the search begins."""
