@@ -141,10 +141,13 @@ def measured(model: str, facts: Sequence[Record], first: int, most: int, minutes
     judged, spoken = list(facts[:first]), list(facts[-FREE:])
     unedited: Scores = scores(live, judged)
     rows = [row_of("unedited", len(judged), unedited, 0.0, 0.0)]
+    typer.echo(f"onboarded in {onboarding:.0f} s: {made.preset}; unedited: {rows[0]}", err=True)
     for way in ways:
         way.write(judged)
         rows.append(way.row(judged, texts, before))
+        typer.echo(str(rows[-1]), err=True)
     said = {way.name: _spoken(way, spoken) for way in ways[:2]}
+    typer.echo(str(said), err=True)
     if most > first:
         ways[0].write(facts[first:most])
         rows.append(ways[0].row(facts[:most], texts, before))
