@@ -82,6 +82,11 @@ class Onboarding:
         return Kept.of(self.data_dir, fingerprint(self.live))
 
     @property
+    def contexts(self) -> tuple[str, ...]:
+        """Those that its edits stand in."""
+        return contexts_of(self.live, self.source)
+
+    @property
     def has_preset(self) -> bool:
         """Whether one ships for this model, or was left by an earlier onboarding."""
         return known_preset(self.source, fingerprint(self.live)) is not None or self.kept.preset.is_file()
@@ -123,7 +128,7 @@ class Onboarding:
             raise RequestError(detail, field="facts")
         half = min(SEARCHED, len(known) // 2)
         searched, promised = known[:half], known[half : half + PROMISED]
-        contexts = contexts_of(self.live, self.source)
+        contexts = self.contexts
         bench = Bench(self.live, PriorSource(self.live, statistics, contexts), contexts, tuple(searched))
         self.kept.folder.mkdir(parents=True, exist_ok=True)
         search = Search(bench, generic_preset(self.live.depth), pairs, self.kept.trials)

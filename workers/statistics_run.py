@@ -15,7 +15,6 @@ from workers.editing.presets import find_preset
 from workers.editing.statistics import Statistics, second_moments
 from workers.onboarding.kept_texts import KeptTexts
 from workers.onboarding.own_statistics import own_statistics
-from workers.onboarding.settling import MAX_TOKENS
 from workers.sources import source_of
 
 
@@ -65,9 +64,8 @@ class StatisticsRun:
         self, *, max_tokens: int | None, max_batch_tokens: int, progress: Callable[[int], None]
     ) -> tuple[Statistics, KeptTexts]:
         """Second moments over texts that the model writes, until they have settled; ``progress`` hears of tokens."""
-        most = MAX_TOKENS if max_tokens is None else max_tokens
         return own_statistics(
-            self.live, self.layers, max_tokens=most, max_batch_tokens=max_batch_tokens, progress=progress
+            self.live, self.layers, max_tokens=max_tokens, max_batch_tokens=max_batch_tokens, progress=progress
         )
 
 

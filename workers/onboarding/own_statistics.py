@@ -11,20 +11,24 @@ from workers.editing.moments import Row
 from workers.editing.statistics import Statistics
 from workers.onboarding.kept_texts import KeptTexts
 from workers.onboarding.own_texts import held_out_texts, own_texts
-from workers.onboarding.settling import MAX_TOKENS, keys_within, settle
+from workers.onboarding.settling import keys_within, settle
+
+MOST_PER_WIDTH = 24
+"""A model writes some hundred tokens a second on a CPU; on a real one of d_in = 1,536, q settles at about so many."""
 
 
 def own_statistics(
     editable: EditableModel,
     layers: Sequence[int],
     *,
-    max_tokens: int = MAX_TOKENS,
+    max_tokens: int | None = None,
     max_batch_tokens: int = 4096,
     progress: Callable[[int], None] = lambda _tokens: None,
 ) -> tuple[Statistics, KeptTexts]:
     """C over texts that an unedited model writes, until it has settled; and those texts.
 
-    Settled is what q of keys in held-out texts says. ``progress`` hears of tokens as they are written.
+    Settled is what q of keys in held-out texts says. ``progress`` hears of tokens as they are written. max_tokens: by
+    default ``MOST_PER_WIDTH`` for each of a key's d_in numbers; whether C has settled by then is kept with the texts.
 
     Raises:
         StatisticsMismatch: the model writes nothing. LayerOutOfRange: there is no such layer.
@@ -38,7 +42,7 @@ def own_statistics(
         editable,
         _recorded(own_texts(editable), taken, progress),
         probes,
-        max_tokens=max_tokens,
+        max_tokens=max_tokens or MOST_PER_WIDTH * max(editable.key_width(layer) for layer in layers),
         max_batch_tokens=max_batch_tokens,
     )
     kept = KeptTexts(

@@ -13,7 +13,7 @@ from app.domain.errors import PalimpsestError
 from workers.editing.presets.preset import Preset
 from workers.onboarding.trial import Bench, Outcome
 
-SPANS = ((0.14, 0.27), (0.0, 0.34), (0.2, 0.34), (0.07, 0.2), (0.27, 0.45))
+SPANS = ((0.14, 0.27), (0.05, 0.34), (0.2, 0.34), (0.07, 0.2), (0.27, 0.45))
 """First and last layer that are edited, as shares of the depth; the first is that of the generic preset."""
 
 AXES: Mapping[str, tuple[Any, ...]] = {

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -43,7 +43,7 @@ class Edited:
 
 
 @pytest.fixture(scope="module")
-def real(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Edited]:
+def real(tmp_path_factory: pytest.TempPathFactory) -> Edited:
     folder: Path = tmp_path_factory.mktemp("smollm2")
     opened = OfflineModel.open("smollm2", device="cpu", dtype="float32", data_dir=folder)
     batches: Sequence[Sequence[FactLine]] = [FACTS]
@@ -51,7 +51,7 @@ def real(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Edited]:
     edited = opened.live.shadow(result.totals)
     for layer, total in result.totals.items():
         edited.set_master(layer, opened.live.master(layer) + total)
-    yield Edited(opened, edited, result)
+    return Edited(opened, edited, result)
 
 
 def test_its_statistics_ship_so_that_nothing_has_to_be_taken(real: Edited) -> None:
