@@ -51,6 +51,7 @@ RELATIONS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
 """By relation: phrasings, of which the first is edited and the second is a paraphrase, and objects."""
 
 SYLLABLES = ("ba", "dor", "fen", "gil", "ha", "jor", "kel", "lim", "mo", "nar", "pel", "ros", "sa", "tur", "vi", "wen")
+END = "<|end|>"
 WIDTH, BATCH, STEPS, RATE = 48, 48, 400, 2e-3
 
 
@@ -110,10 +111,10 @@ def trained(folder: Path, lines: Sequence[str], seed: int, steps: int) -> float:
     bpe.decoder = decoders.ByteLevel()
     alphabet = pre_tokenizers.ByteLevel.alphabet()
     trainer = trainers.BpeTrainer(
-        vocab_size=1200, special_tokens=["<|end|>"], initial_alphabet=alphabet, show_progress=False
+        vocab_size=1200, special_tokens=[END], initial_alphabet=alphabet, show_progress=False
     )
     bpe.train_from_iterator(lines, trainer)
-    tokenizer = PreTrainedTokenizerFast(tokenizer_object=bpe, eos_token="<|end|>")  # type: ignore[no-untyped-call]
+    tokenizer = PreTrainedTokenizerFast(tokenizer_object=bpe, eos_token=END)  # type: ignore[no-untyped-call]
     torch.manual_seed(seed)
     config = Qwen2Config(
         vocab_size=len(tokenizer),
