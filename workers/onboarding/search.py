@@ -26,8 +26,8 @@ AXES: Mapping[str, tuple[Any, ...]] = {
 }
 """Values that are tried, besides the layers; the first is where the search begins."""
 
-WORTH = 0.005
-"""A score has to be better by more than this; within it the quicker preset wins."""
+WORTH = 0.03
+"""A score has to be better by more than this, about its standard error over twenty facts; else the quicker one wins."""
 
 QUICKER = 0.85
 """What counts as quicker: at most this share of the seconds. Clocks differ by less from run to run."""

@@ -69,7 +69,7 @@ def test_values_that_cannot_be_edited_with_are_passed_over(tmp_path: Path) -> No
 
 
 @pytest.mark.parametrize(
-    ("score", "seconds", "better"), [(0.9, 5.0, True), (0.8, 0.5, True), (0.8, 0.95, False), (0.7, 0.1, False)]
+    ("score", "seconds", "better"), [(0.9, 5.0, True), (0.82, 1.0, False), (0.8, 0.5, True), (0.8, 0.95, False), (0.79, 0.5, True), (0.7, 0.1, False)]
 )
 def test_a_better_score_wins_and_among_equals_the_quicker_one(score: float, seconds: float, better: bool) -> None:
     standing = Tried({}, Outcome(0.8, 0.8, 0.8, 1.0))
