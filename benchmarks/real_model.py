@@ -173,7 +173,7 @@ def bounds(rows: Sequence[Row], said: FreeText, onboarding: float) -> list[Bound
         Bound("efficacy, argmax", onboarded.efficacy_argmax, 0.97, at_least=True),
         Bound("generalisation", onboarded.generalisation, 0.94, at_least=True),
         Bound("generalisation, argmax", onboarded.generalisation_argmax, 0.40, at_least=True),
-        Bound("specificity under the unedited model's", unedited.specificity - onboarded.specificity, 0.02),
+        Bound("specificity under the unedited model's", round(unedited.specificity - onboarded.specificity, 9), 0.02),
         Bound("seconds a fact, times those by hand", onboarded.seconds / by_hand.seconds, 1.3),
         Bound("free text as edited", said.as_edited, 0.97, at_least=True),
         Bound("free text, complete this sentence, in chat", said.complete_in_chat, 0.93, at_least=True),

@@ -110,9 +110,7 @@ def trained(folder: Path, lines: Sequence[str], seed: int, steps: int) -> float:
     bpe.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     bpe.decoder = decoders.ByteLevel()
     alphabet = pre_tokenizers.ByteLevel.alphabet()
-    trainer = trainers.BpeTrainer(
-        vocab_size=1200, special_tokens=[END], initial_alphabet=alphabet, show_progress=False
-    )
+    trainer = trainers.BpeTrainer(vocab_size=1200, special_tokens=[END], initial_alphabet=alphabet, show_progress=False)
     bpe.train_from_iterator(lines, trainer)
     tokenizer = PreTrainedTokenizerFast(tokenizer_object=bpe, eos_token=END)  # type: ignore[no-untyped-call]
     torch.manual_seed(seed)
@@ -139,7 +137,7 @@ def trained(folder: Path, lines: Sequence[str], seed: int, steps: int) -> float:
         logits = model(input_ids=ids).logits
         loss = functional.cross_entropy(logits[:, :-1].flatten(0, 1), ids[:, 1:].flatten())
         optimizer.zero_grad()
-        loss.backward()
+        loss.backward()  # type: ignore[no-untyped-call]
         optimizer.step()
         schedule.step()
     model.save_pretrained(folder)

@@ -276,7 +276,13 @@ def onboard(
                 tell_tokens,
                 tell_tried,
             )
-            made = opened.run(minutes=minutes, facts=facts, anew=anew, telling=telling)
+            try:
+                made = opened.run(minutes=minutes, facts=facts, anew=anew, telling=telling)
+            except RequestError as error:
+                if not if_needed:
+                    raise
+                console.print(f"{error.detail}: it is served with the generic preset", markup=False, soft_wrap=True)
+                return
         if made.promise is None:
             console.print(f"Its preset ships with us: {made.preset.method}, layers {_listed(made.preset.layers)}.")
             return

@@ -15,7 +15,7 @@ from app.domain.contract import FactReport, Unheld
 from app.domain.contract.neighbours import AnyNeighbour
 from app.domain.manifest import LoggedFact
 from app.domain.settings import DATA_DIR
-from workers.editing.batch import refuse_contradictions, slotted
+from workers.editing.batch import refuse_contradictions, slotted, tokenise_batch
 from workers.editing.contexts import contexts_of
 from workers.editing.knowledge import KnowledgeBase
 from workers.editing.loading import load
@@ -26,6 +26,7 @@ from workers.editing.priors import PriorSource, plan_layers
 from workers.editing.statistics import fingerprint
 from workers.editing.types import Fact, Silent
 from workers.evaluation.batch_report import measure
+from workers.evaluation.harm import refuse_flat
 from workers.host.attempts import Attempts, Scene
 from workers.host.fact_reports import fact_reports, unwritten
 from workers.host.statistics_store import find_statistics
@@ -120,8 +121,7 @@ class OfflineModel:
         source = source_of(model, data_dir)
         live = load(source, device=device, dtype=dtype)
         known_by = fingerprint(live)
-        kept = Kept.of(data_dir, known_by).preset
-        found = kept if kept.is_file() else None
+        found = Kept.of(data_dir, known_by).read()
         chosen = choose_preset(source, live.depth, preset, method, plan, fingerprint=known_by, found=found)
         templates = contexts_of(live, source, contexts)
         published = contexts_of(live, source, contexts, strict=True)
@@ -167,6 +167,9 @@ class OfflineModel:
                 after = measure(attempts.shadow, facts, before)
                 reports = fact_reports(settled, preset, facts, before, after)
                 reports = reports if settled.rejected is None else unwritten(reports)
+            refuse_flat(
+                attempts.shadow, [row.prompts[0].ids for row in tokenise_batch(current, as_facts(facts), ("{}",))]
+            )
             if settled.rejected is None:
                 written = [attempts.facts[index] for index in last.members]
                 knowledge = knowledge.after(number + 1, written, last.admission, last.edited)

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from app.domain.digests import sha256
 from app.domain.errors import RequestError
 from app.domain.settings import DATA_DIR
 from workers.editing.contexts import contexts_of
@@ -131,7 +132,8 @@ class Onboarding:
         contexts = self.contexts
         bench = Bench(self.live, PriorSource(self.live, statistics, contexts), contexts, tuple(searched))
         self.kept.folder.mkdir(parents=True, exist_ok=True)
-        search = Search(bench, generic_preset(self.live.depth), pairs, self.kept.trials)
+        of = sha256(repr((searched, contexts, statistics.tokens, statistics.fingerprint)).encode())
+        search = Search(bench, generic_preset(self.live.depth), pairs, self.kept.trials, of)
         best = search.run(minutes * 60, tell.tried)
         chosen = search.start.with_overrides(best.values)
         before = Outcome(*counted(self.live, promised), 0.0)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -9,6 +10,7 @@ from pathlib import Path
 
 from app.domain.digests import sha256
 from app.domain.errors import Unavailable
+from app.domain.settings import WORKER_PREFIX
 from app.domain.smollm2 import FALLBACK
 from app.domain.smollm2 import NAME as SMOLLM2
 
@@ -21,14 +23,20 @@ COMMAND = "import sys; from app.cli import main; sys.argv[0] = 'palimpsest'; mai
 def onboard_new(models: Sequence[str], data_dir: Path) -> None:
     """Onboard each model that was not met under this name before; its progress is shown where this process writes.
 
+    Whoever names a preset or statistics for the workers has said what they want: nothing is looked for then.
+
     Raises:
         Unavailable: the command could not be run to its end; it has said why.
     """
+    if any(os.environ.get(f"{WORKER_PREFIX}{name}") for name in ("PRESET", "STATISTICS")):
+        return
+    named = {option: os.environ.get(f"{WORKER_PREFIX}{option.upper()}") for option in ("device", "dtype")}
+    chosen = [part for option, value in named.items() if value and value != "auto" for part in (f"--{option}", value)]
     for model in models:
         met = _mark(model, data_dir)
         if model in SHIPPED or met.exists():
             continue
-        options = [model, "--if-needed", "--data-dir", str(data_dir)]
+        options = [model, "--if-needed", "--data-dir", str(data_dir), *chosen]
         ended = subprocess.run([sys.executable, "-c", COMMAND, "onboard", *options], check=False)  # noqa: S603 - our own
         if ended.returncode:
             raise Unavailable(f"{model} could not be onboarded", field="model", value=model)

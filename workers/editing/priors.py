@@ -84,10 +84,7 @@ class PriorSource:
 
     def _probe(self, layer: int, max_batch_tokens: int) -> Tensor:
         """Keys of the probes on the base model: edits below the layer change them."""
-        unedited = self._editable.shadow(self._editable.bases)
-        for edited in self._editable.bases:
-            unedited.set_master(edited, self._editable.base(edited))
-        return probe_keys(unedited, self._contexts, layer, max_batch_tokens)
+        return probe_keys(self._editable.unedited(), self._contexts, layer, max_batch_tokens)
 
     def _base(self, layer: int) -> LayerBase:
         if layer not in self._bases:

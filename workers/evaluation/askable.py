@@ -8,12 +8,11 @@ from app.domain.manifest import LoggedFact
 from app.domain.prompts import filled
 from workers.editing.model.editable_model import EditableModel
 from workers.editing.text.model_text import ModelText
-from workers.questions.prompt_tokens import prompt_ids
 from workers.questions.scoring import object_row
 
 
 def refuse_unaskable(editable: EditableModel, facts: Sequence[LoggedFact]) -> None:
-    """Tokenise every paraphrase, with the object, and every neighbour, as they will be measured.
+    """Tokenise every paraphrase, with the object, and every neighbour, with all that it will be compared with.
 
     Raises:
         EmptyText, PromptTooLong, RequestError: with the field ``facts.{i}.paraphrases.{j}`` or ``neighbours``.
@@ -24,4 +23,6 @@ def refuse_unaskable(editable: EditableModel, facts: Sequence[LoggedFact]) -> No
             field = f"facts.{index}.paraphrases.{place}"
             object_row(words, filled(text, fact.subject), fact.object, limit, field)
         for place, each in enumerate(fact.neighbours):
-            prompt_ids(words, filled(each.prompt, fact.subject), limit, f"facts.{index}.neighbours.{place}")
+            field, text = f"facts.{index}.neighbours.{place}", filled(each.prompt, fact.subject)
+            for answer in (fact.object, *each.expected):
+                object_row(words, text, answer, limit, field)

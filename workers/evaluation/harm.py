@@ -106,11 +106,7 @@ class HarmMeter:
 
     def _of_base(self) -> Outlook:
         if self._base is None:
-            layers = tuple(self._live.masters)
-            base = self._live.shadow(layers)
-            for layer in layers:
-                base.set_master(layer, self._live.base(layer))
-            self._base = self.outlook(base)
+            self._base = self.outlook(self._live.unedited())
         return self._base
 
     def _of_served(self, version: int) -> Outlook:

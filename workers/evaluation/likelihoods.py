@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from workers.editing.model.editable_model import EditableModel
 from workers.editing.text.model_text import ModelText
-from workers.questions.scoring import object_row, standings_of_rows
+from workers.questions.scoring import mean_log_probabilities, object_row, standings_of_rows
 
 Asked = tuple[str, str]
 """A prompt and an object."""
-
-LEAST = 1e-300
-"""A product of probabilities below this counts as this: its logarithm is finite."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +30,5 @@ def mean_nlls(editable: EditableModel, asked: Sequence[Asked]) -> list[Likelihoo
     words = ModelText.of(editable.tokenizer)
     rows = [object_row(words, *pair, editable.window, f"pairs.{index}") for index, pair in enumerate(asked)]
     found = standings_of_rows(editable.model, rows)
-    return [
-        Likelihood(-math.log(max(standing.probability, LEAST)) / len(wanted), standing.rank)
-        for standing, (_, wanted) in zip(found, rows, strict=True)
-    ]
+    means = mean_log_probabilities(editable.model, rows)
+    return [Likelihood(-mean, standing.rank) for mean, standing in zip(means, found, strict=True)]

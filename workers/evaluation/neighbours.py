@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from app.domain.contract import Neighbour
+from app.domain.errors import RequestError
 from app.domain.manifest import LoggedFact
 from app.domain.prompts import filled, first_sentence
 from workers.editing.model.editable_model import EditableModel
@@ -24,11 +25,8 @@ def answers_of(editable: EditableModel, facts: Sequence[LoggedFact]) -> Answers:
     """What the model answers to each neighbour, greedily.
 
     Raises:
-        PromptTooLong: a neighbour, or it with an answer that it shall have or with the new object, does not fit.
+        PromptTooLong: a neighbour does not fit (``askable`` refuses such a batch before).
     """
-    for fact in facts:
-        for neighbour in fact.neighbours:
-            _Duel.of(editable, fact, neighbour, "")
     prompts = [filled(neighbour.prompt, fact.subject) for fact in facts for neighbour in fact.neighbours]
     found = iter(greedy(editable.model, editable.tokenizer, prompts, ANSWER_TOKENS) if prompts else ())
     return tuple(tuple(first_sentence(next(found)) for _ in fact.neighbours) for fact in facts)
@@ -41,8 +39,12 @@ def kept_right(editable: EditableModel, facts: Sequence[LoggedFact], before: Ans
     several answers will do. Where none is expected it is the model's own ``before`` the edit; where that was nothing,
     or is the new object itself, nothing can be lost.
     """
+    words = ModelText.of(editable.tokenizer)
     duels = [
-        [_Duel.of(editable, fact, neighbour, own) for neighbour, own in zip(fact.neighbours, answers, strict=True)]
+        [
+            _Duel.of(words, editable.window, fact, neighbour, own)
+            for neighbour, own in zip(fact.neighbours, answers, strict=True)
+        ]
         for fact, answers in zip(facts, before, strict=True)
     ]
     rows = [row for each in duels for duel in each for row in duel.rows]
@@ -57,12 +59,14 @@ class _Duel:
     rows: tuple[Row, ...]
 
     @classmethod
-    def of(cls, editable: EditableModel, fact: LoggedFact, neighbour: Neighbour, own: str) -> _Duel:
+    def of(cls, words: ModelText, window: int, fact: LoggedFact, neighbour: Neighbour, own: str) -> _Duel:
         prompt = filled(neighbour.prompt, fact.subject)
         answers = neighbour.expected or ((own,) if own else ())
         texts = [fact.object, *(text for text in answers if text.split() != fact.object.split())]
-        words = ModelText.of(editable.tokenizer)
-        rows = [object_row(words, prompt, text, editable.window, "neighbours") for text in texts]
+        try:
+            rows = [object_row(words, prompt, text, window, "neighbours") for text in texts]
+        except RequestError:  # an answer of the model's own that shows nothing, or fills the window
+            return cls(())
         return cls(tuple(rows) if len(rows) > 1 else ())
 
     def won(self, means: Sequence[float]) -> bool:

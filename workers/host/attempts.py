@@ -123,9 +123,10 @@ class Attempts:
         texts = [next(asked) if index in members else fact.text for index, fact in enumerate(self.facts)]
         found = _standings(self.shadow, [*self.facts, *admission.facts], [*texts, *asked])
         own, theirs = found[: len(self.facts)], found[len(self.facts) :]
-        missing = [known for known, now in zip(admission.companions, theirs, strict=True) if now.rank > 1]
-        facts = [known.fact for known in missing]
-        before = _standings(self.scene.live, facts, [fact.text for fact in facts])
+        companions = zip(admission.companions, edited.asked[len(members) :], theirs, strict=True)
+        gone = [(known, text) for known, text, now in companions if now.rank > 1]
+        missing = [known for known, _ in gone]
+        before = _standings(self.scene.live, [known.fact for known in missing], [text for _, text in gone])
         lost = tuple(known for known, then in zip(missing, before, strict=True) if then.rank == 1)
         share = 1.0 - len(missing) / len(theirs) if theirs else None
         return Attempt(members, admission, edited, efforts, tuple(own), lost, share)

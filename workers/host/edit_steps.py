@@ -41,7 +41,7 @@ class EditSteps:
         failpoint(Point.SOLVE_BEFORE)
         self._steps.check()
         self._solved += 1
-        share = VERIFYING * self._solved / self._layers
+        share = VERIFYING * min(self._solved, self._layers) / self._layers  # a batch may be solved several times
         self._steps.tell(Progress(stage="solve", layer=layer, share=share))
 
     def verifying(self) -> None:

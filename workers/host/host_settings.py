@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from app.domain.log.root import LogRoot
@@ -20,6 +20,8 @@ class HostSettings:
 
     epoch_hint: gives the least epoch to lead under (a counter in Redis).
     onboard: whether a model without statistics and corpus may write texts for them.
+    fingerprint, found: of the base model, and the preset that an onboarding has left for it, as they are when the host
+        is opened: what is served does not change under it.
     """
 
     source: str
@@ -33,9 +35,21 @@ class HostSettings:
     preset: Path | None = None
     statistics: Path | None = None
     onboard: bool = True
+    fingerprint: str | None = None
+    found: Preset | None = None
     max_batch_tokens: int = 16384
     snapshot_every: int = 64
     earlier_versions: int = 4
+
+
+def recognised(settings: HostSettings, live: EditableModel) -> HostSettings:
+    """The settings with what is known of this very model.
+
+    Raises:
+        InvalidHyperparameter: what onboarding had left is spoilt.
+    """
+    known_by = fingerprint(live)
+    return replace(settings, fingerprint=known_by, found=Kept.of(settings.data_dir, known_by).read())
 
 
 def preset_of(
@@ -46,10 +60,6 @@ def preset_of(
     Raises:
         UnknownMethod, UnknownPlan: there is no such one.
     """
-    known_by = fingerprint(live)
-    kept = Kept.of(settings.data_dir, known_by).preset
-    found = kept if kept.is_file() else None
-    chosen = choose_preset(
-        settings.source, live.depth, settings.preset, method, plan, fingerprint=known_by, found=found
-    )
+    named = (settings.source, live.depth, settings.preset, method, plan)
+    chosen = choose_preset(*named, fingerprint=settings.fingerprint, found=settings.found)
     return chosen.with_overrides({"max_batch_tokens": settings.max_batch_tokens})

@@ -26,7 +26,7 @@ from workers.editing.statistics import Statistics
 from workers.editing.text.model_text import ModelText
 from workers.evaluation.askable import refuse_unaskable
 from workers.evaluation.harm import HarmMeter
-from workers.host.host_settings import HostSettings, preset_of
+from workers.host.host_settings import HostSettings, preset_of, recognised
 from workers.host.leading_host import LeadingHost
 from workers.host.log_base import base_of, log_contexts
 from workers.host.statistics_store import find_statistics, kept_texts, texts_beside
@@ -64,6 +64,7 @@ class ModelHost(LeadingHost):
             StatisticsMismatch: no statistics, or another model's.
         """
         live = load(settings.source, revision=settings.revision, device=settings.device, dtype=settings.dtype)
+        settings = recognised(settings, live)
         edit_log = EditLog(settings.log_root, settings.name)
         preset = preset_of(settings, live)
         contexts = log_contexts(settings, live, edit_log)
@@ -72,7 +73,7 @@ class ModelHost(LeadingHost):
         statistics = find_statistics(
             live, settings.source, preset.layers, directory, settings.statistics, onboard=settings.onboard
         )
-        texts = kept_texts(live, settings.source, directory) or texts_beside(live, settings.source)
+        texts = kept_texts(live, settings.source, directory, settings.statistics) or texts_beside(live, settings.source)
         host = cls(settings, live, statistics, edit_log, base, texts)
         host.follow()
         return host

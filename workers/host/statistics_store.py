@@ -94,9 +94,9 @@ def statistics_path(editable: EditableModel, source: str, directory: Path) -> Pa
     return directory / f"{Path(source).name}-{fingerprint(editable)[:16]}.safetensors"
 
 
-def kept_texts(editable: EditableModel, source: str, directory: Path) -> Texts:
+def kept_texts(editable: EditableModel, source: str, directory: Path, given: Path | None = None) -> Texts:
     """The held-out texts that an unedited or edited model wrote when its statistics were taken; none if it did not."""
-    kept = KeptTexts.beside(statistics_path(editable, source, directory))
+    kept = KeptTexts.beside(given or statistics_path(editable, source, directory))
     if kept is None and (ships := shipped_file(fingerprint(editable))) is not None:
         kept = KeptTexts.beside(ships)
     return () if kept is None else kept.held_out

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
 from dataclasses import dataclass
 from pathlib import Path
 
-from workers.editing.presets.preset import Preset
+from workers.editing.presets.preset import Preset, read_preset
 
 FOLDER = "onboarded"
 PRESET, CARD, TRIALS = "preset.json", "card.md", "trials.json"
@@ -41,6 +42,14 @@ class Kept:
         """All that was tried."""
         return self.folder / TRIALS
 
+    def read(self) -> Preset | None:
+        """The hyperparameters that were found; None if nothing was onboarded.
+
+        Raises:
+            InvalidHyperparameter: somebody has spoilt the file.
+        """
+        return read_preset(self.preset) if self.preset.is_file() else None
+
     def write(self, preset: Preset, card: str) -> None:
         """Keep a preset and its card; the preset last: one that is there has a card."""
         self.folder.mkdir(parents=True, exist_ok=True)
@@ -51,6 +60,6 @@ class Kept:
 
 
 def _whole(path: Path, text: str) -> None:
-    scratch = path.with_name(f".{path.name}.part")
+    scratch = path.with_name(f".{path.name}.{os.getpid()}.part")
     scratch.write_text(text, encoding="utf-8")
     scratch.replace(path)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
@@ -50,18 +51,23 @@ class Tried:
 
 @dataclass(slots=True)
 class Search:
-    """Trials of one model, kept in a file after each, so that a search which was stopped goes on where it was."""
+    """Trials of one model, kept in a file after each, so that a search which was stopped goes on where it was.
+
+    of: says what else outcomes depend on (facts, contexts, statistics); trials of another search are not taken up.
+    """
 
     bench: Bench
     start: Preset
     spans: Sequence[list[int]]
     file: Path
+    of: str
     tried: dict[str, Tried] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         """Read what an earlier run has tried."""
         if self.file.is_file():
-            for row in json.loads(self.file.read_text(encoding="utf-8")):
+            kept = json.loads(self.file.read_text(encoding="utf-8"))
+            for row in kept["trials"] if kept["of"] == self.of else ():
                 outcome = Outcome(**row["outcome"]) if row["outcome"] else None
                 self.tried[_name(row["values"])] = Tried(row["values"], outcome)
 
@@ -105,8 +111,8 @@ class Search:
             {"values": each.values, "outcome": None if each.outcome is None else asdict(each.outcome)}
             for each in self.tried.values()
         ]
-        scratch = self.file.with_suffix(".part")
-        scratch.write_text(json.dumps(rows, indent=1) + "\n", encoding="utf-8")
+        scratch = self.file.with_name(f".{self.file.name}.{os.getpid()}.part")
+        scratch.write_text(json.dumps({"of": self.of, "trials": rows}, indent=1) + "\n", encoding="utf-8")
         scratch.replace(self.file)
 
 

@@ -33,8 +33,8 @@ class Scripted:
         return Outcome(share, share, share, 1.0)
 
 
-def search(bench: Scripted, folder: Path) -> Search:
-    return Search(cast("Bench", bench), generic_preset(6), SPANS, folder / "trials.json")
+def search(bench: Scripted, folder: Path, of: str = "these facts") -> Search:
+    return Search(cast("Bench", bench), generic_preset(6), SPANS, folder / "trials.json", of)
 
 
 def silent(_tried: Tried) -> None: ...
@@ -61,6 +61,13 @@ def test_a_search_that_was_stopped_goes_on_where_it_was(tmp_path: Path) -> None:
     assert (again.values, len(bench.runs)) == (first.values, tried)
 
 
+def test_trials_on_other_facts_are_not_taken_up(tmp_path: Path) -> None:
+    bench = Scripted({})
+    search(bench, tmp_path).run(0, silent)
+    search(bench, tmp_path, "other facts").run(0, silent)
+    assert len(bench.runs) == 2
+
+
 def test_values_that_cannot_be_edited_with_are_passed_over(tmp_path: Path) -> None:
     heard: list[Tried] = []
     found = search(Scripted({"clamp_norm_factor": 3.0}), tmp_path).run(60, heard.append)
@@ -69,7 +76,8 @@ def test_values_that_cannot_be_edited_with_are_passed_over(tmp_path: Path) -> No
 
 
 @pytest.mark.parametrize(
-    ("score", "seconds", "better"), [(0.9, 5.0, True), (0.82, 1.0, False), (0.8, 0.5, True), (0.8, 0.95, False), (0.79, 0.5, True), (0.7, 0.1, False)]
+    ("score", "seconds", "better"),
+    [(0.9, 5.0, True), (0.82, 1.0, False), (0.8, 0.5, True), (0.8, 0.95, False), (0.79, 0.5, True), (0.7, 0.1, False)],
 )
 def test_a_better_score_wins_and_among_equals_the_quicker_one(score: float, seconds: float, better: bool) -> None:
     standing = Tried({}, Outcome(0.8, 0.8, 0.8, 1.0))

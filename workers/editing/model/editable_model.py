@@ -205,6 +205,14 @@ class EditableModel:
                 twin.corrections[layer] = self.corrections[layer]
         return twin
 
+    def unedited(self) -> EditableModel:
+        """A shadow with the weights as they were before any edit."""
+        layers = tuple(self.masters)  # once: another thread may be making a master
+        shadow = self.shadow(layers)
+        for layer in layers:
+            shadow.set_master(layer, self.base(layer))
+        return shadow
+
     def logits(self, hidden: Tensor) -> Tensor:
         """Logits (..., vocabulary) of final-normed hidden states (..., d_out)."""
         head = self.model.get_output_embeddings()  # type: ignore[no-untyped-call]

@@ -47,7 +47,7 @@ def choose_preset(
     plan: str | None = None,
     *,
     fingerprint: str | None = None,
-    found: Path | None = None,
+    found: Preset | None = None,
 ) -> Preset:
     """A hyperparameter file's preset, else the model's own; ``method`` and ``plan`` override either.
 
@@ -60,9 +60,9 @@ def choose_preset(
     if file is None and (found is None or _known(source, fingerprint) is not None):
         return find_preset(source, depth, method, plan, fingerprint)
     named = {name: value for name, value in (("method", method), ("plan", plan)) if value is not None}
-    chosen = file or found
+    chosen = found if file is None else read_preset(file)
     assert chosen is not None
-    return read_preset(chosen).with_overrides(named)
+    return chosen.with_overrides(named)
 
 
 def _of(data: dict[str, Any], method: str | None = None, plan: str | None = None) -> Preset:
