@@ -167,9 +167,9 @@ class OfflineModel:
                 after = measure(attempts.shadow, facts, before)
                 reports = fact_reports(settled, preset, facts, before, after)
                 reports = reports if settled.rejected is None else unwritten(reports)
-            refuse_flat(
-                attempts.shadow, [row.prompts[0].ids for row in tokenise_batch(current, as_facts(facts), ("{}",))]
-            )
+            if not strict:
+                rows = tokenise_batch(current, as_facts(facts), self.contexts[:1])
+                refuse_flat(attempts.shadow, [row.prompts[0].ids for row in rows])
             if settled.rejected is None:
                 written = [attempts.facts[index] for index in last.members]
                 knowledge = knowledge.after(number + 1, written, last.admission, last.edited)

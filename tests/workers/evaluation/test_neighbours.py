@@ -14,6 +14,7 @@ from app.domain.manifest import LoggedFact
 from tests.support.tiny_models import LANDS, Tiny, tiny
 from workers.editing.model.editable_model import EditableModel
 from workers.editing.text.model_text import ModelText
+from workers.evaluation.askable import refuse_unaskable
 from workers.evaluation.batch_report import compare, measure
 from workers.evaluation.neighbours import answers_of, kept_right
 from workers.questions.scoring import object_row
@@ -85,4 +86,4 @@ def test_where_the_new_object_is_the_right_answer_nothing_is_lost(editable: Edit
 
 def test_one_that_does_not_fit_is_refused_before_anything_is_edited(editable: EditableModel) -> None:
     with pytest.raises(PromptTooLong):
-        answers_of(editable, [fact("Japan", Neighbour(prompt=PROMPT, expected=("Ghana " * 60,)))])
+        refuse_unaskable(editable, [fact("Japan", Neighbour(prompt=PROMPT, expected=("Ghana " * 60,)))])
