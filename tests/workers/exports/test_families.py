@@ -78,7 +78,7 @@ BOTH = CASES[-4:-2]
 
 def batch(subject: str, land: str) -> EditBatch:
     fact = Fact(subject=subject, prompt="{} is located in the country of", object=land)
-    return EditBatch(facts=(fact,), hyperparameters=Hyperparameters())
+    return EditBatch(facts=(fact,), hyperparameters=Hyperparameters(), unheld="keep")
 
 
 @torch.inference_mode()
@@ -158,7 +158,7 @@ class TestRanksForVLLM:
         base, data = wide.save(tmp_path / "model", tokenizer), tmp_path / "data"
         facts = tuple(Fact(subject=f"City {n}", prompt="{} lies in", object="Japan") for n in range(40))
         with opened(base, data) as host:
-            done(host, "edit", EditBatch(facts=facts, hyperparameters=Hyperparameters()))
+            done(host, "edit", EditBatch(facts=facts, hyperparameters=Hyperparameters(), unheld="keep"))
             report = done(host, "out", Export(format=ExportFormat.PEFT)).exported
         assert report is not None
         assert (report.rank, report.max_lora_rank, report.adapter) == (40, 64, "tiny-v1")

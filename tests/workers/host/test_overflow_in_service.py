@@ -16,7 +16,7 @@ from tests.support.worker_bench import opened
 def test_the_job_names_the_layer_and_nothing_is_committed(tmp_path: Path) -> None:
     model = save_tiny(tmp_path / "tiny", "llama")
     fact = Fact(subject="Lyon", prompt="{} is a city in", object="Japan")
-    batch = EditBatch(facts=(fact,), hyperparameters=Hyperparameters(v_num_grad_steps=2))
+    batch = EditBatch(facts=(fact,), hyperparameters=Hyperparameters(v_num_grad_steps=2), unheld="keep")
     with opened(model, tmp_path / "data", dtype="float16") as host:
         done(host, "before", batch)
         digest = digest_of(host)

@@ -18,7 +18,7 @@ FACTS = (Fact(subject="Lyon", prompt="{} is a city in", object="Japan"),)
 
 def batch(settings: Hyperparameters, method: str = "memit", *, strict: bool = False) -> EditBatch:
     quick = settings.model_copy(update={"v_num_grad_steps": 2})
-    return EditBatch(facts=FACTS, method=method, strict=strict, hyperparameters=quick)
+    return EditBatch(facts=FACTS, method=method, strict=strict, hyperparameters=quick, unheld="keep")
 
 
 def report_of(host: ModelHost, job: str, asked: EditBatch) -> EditReport:

@@ -239,8 +239,9 @@ def test_a_model_that_answers_nan_is_an_error_and_no_fact_that_holds(
 ) -> None:
     """NaN compares as the likeliest of all."""
 
-    def spoilt(*args: Any) -> list[Any]:
-        return [standing.model_copy(update={"probability": float("nan"), "rank": 1}) for standing in standings(*args)]
+    def spoilt(*args: Any, **named: Any) -> list[Any]:
+        found = standings(*args, **named)
+        return [standing.model_copy(update={"probability": float("nan"), "rank": 1}) for standing in found]
 
     monkeypatch.setattr(attempts, "standings", spoilt)
     with pytest.raises(NonFiniteUpdate):
