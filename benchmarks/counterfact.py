@@ -13,8 +13,9 @@ from torch import Tensor
 from app.domain.prompts import SLOT
 from workers.editing.model.editable_model import EditableModel
 from workers.editing.types import Fact
-from workers.evaluation.likelihoods import Asked, Likelihood, mean_nlls
+from workers.evaluation.likelihoods import Asked, scored
 from workers.questions.decoding import greedy
+from workers.questions.scoring import Scored
 
 FREE_TOKENS = 24
 COMPLETE = "Complete this sentence: "
@@ -68,13 +69,13 @@ def scores(editable: EditableModel, facts: Sequence[Record]) -> Scores:
 def _preferred(editable: EditableModel, asked: Sequence[tuple[str, str, str]]) -> tuple[float, float]:
     """How often the first object is likelier than the second, and how often it is the greedy answer."""
     pairs: list[Asked] = [(prompt, wanted) for prompt, wanted, _ in asked]
-    wanted = mean_nlls(editable, pairs)
-    other = mean_nlls(editable, [(prompt, unwanted) for prompt, _, unwanted in asked])
+    wanted = scored(editable, pairs)
+    other = scored(editable, [(prompt, unwanted) for prompt, _, unwanted in asked])
     return _share(one.nll < two.nll for one, two in zip(wanted, other, strict=True)), _argmax(wanted)
 
 
-def _argmax(found: Sequence[Likelihood]) -> float:
-    return _share(each.rank == 1 for each in found)
+def _argmax(found: Sequence[Scored]) -> float:
+    return _share(each.standing.rank == 1 for each in found)
 
 
 def _share(held: Iterable[bool]) -> float:

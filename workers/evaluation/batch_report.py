@@ -9,7 +9,6 @@ from app.domain.contract import FactReport, Standing, Verify
 from app.domain.manifest import LoggedFact
 from app.domain.prompts import filled
 from workers.editing.model.editable_model import EditableModel
-from workers.editing.types import Fact
 from workers.evaluation.neighbours import Answers, answers_of, kept_right
 from workers.questions.scoring import standings
 
@@ -71,12 +70,6 @@ def compare(facts: Sequence[LoggedFact], before: Measurement, after: Measurement
 def share(held: Sequence[bool]) -> float | None:
     """Share of true entries; None if there are no entries."""
     return sum(held) / len(held) if held else None
-
-
-def share_held(editable: EditableModel, facts: Sequence[Fact]) -> float | None:
-    """Share of the facts that the model gives greedily; None if there are no facts."""
-    found = standings(editable.model, editable.tokenizer, [(fact.text, fact.object) for fact in facts])
-    return share([standing.rank == 1 for standing in found])
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,7 +12,7 @@ from app.domain.prompts import filled, first_sentence
 from workers.editing.model.editable_model import EditableModel
 from workers.editing.text.model_text import ModelText
 from workers.questions.decoding import greedy
-from workers.questions.scoring import Row, mean_log_probabilities, object_row
+from workers.questions.scoring import Row, object_row, scored_rows
 
 ANSWER_TOKENS = 8
 """A neighbour's answer is its greedy continuation of so many tokens, up to the end of the sentence."""
@@ -48,7 +48,7 @@ def kept_right(editable: EditableModel, facts: Sequence[LoggedFact], before: Ans
         for fact, answers in zip(facts, before, strict=True)
     ]
     rows = [row for each in duels for duel in each for row in duel.rows]
-    found = iter(mean_log_probabilities(editable.model, rows))
+    found = iter(-scored.nll for scored in scored_rows(editable.model, rows))
     return tuple(tuple(duel.won([next(found) for _ in duel.rows]) for duel in each) for each in duels)
 
 

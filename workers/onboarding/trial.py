@@ -11,7 +11,7 @@ from workers.editing.knowledge import KnowledgeBase
 from workers.editing.model.editable_model import EditableModel
 from workers.editing.presets.preset import Preset
 from workers.editing.priors import PriorSource, plan_layers
-from workers.evaluation.likelihoods import Asked, mean_nlls
+from workers.evaluation.likelihoods import Asked, scored
 from workers.onboarding.world_facts import NEIGHBOURS, WorldFact
 
 BATCH = 10
@@ -81,11 +81,11 @@ def counted(editable: EditableModel, facts: Sequence[WorldFact]) -> tuple[float,
     new = [(text, each.fact.object) for each in facts for text in each.paraphrases[:PARAPHRASES]]
     kept = [(text, each.neighbour_answer) for each in facts for text in each.neighbours]
     wrong = [(text, each.fact.object) for each in facts for text in each.neighbours]
-    found = iter(mean_nlls(editable, [*own, *new, *kept, *wrong]))
+    found = iter(scored(editable, [*own, *new, *kept, *wrong]))
     held, following, staying, spoilt = ([next(found) for _ in part] for part in (own, new, kept, wrong))
     return (
-        _share([each.rank == 1 for each in held]),
-        _share([each.rank == 1 for each in following]),
+        _share([each.standing.rank == 1 for each in held]),
+        _share([each.standing.rank == 1 for each in following]),
         _share([one.nll < other.nll for one, other in zip(staying, spoilt, strict=True)]),
     )
 
@@ -93,9 +93,9 @@ def counted(editable: EditableModel, facts: Sequence[WorldFact]) -> tuple[float,
 def known_to(editable: EditableModel, facts: Sequence[WorldFact]) -> list[WorldFact]:
     """The facts with those of their neighbours alone that the model answers rightly; a fact without any is left out."""
     pairs: list[Asked] = [(text, each.neighbour_answer) for each in facts for text in each.neighbours]
-    found = iter(mean_nlls(editable, pairs))
-    kept = [replace(each, neighbours=tuple(t for t in each.neighbours if next(found).rank == 1)) for each in facts]
-    return [replace(each, neighbours=each.neighbours[:NEIGHBOURS]) for each in kept if each.neighbours]
+    found = iter(scored(editable, pairs))
+    known = [tuple(text for text in each.neighbours if next(found).standing.rank == 1) for each in facts]
+    return [replace(each, neighbours=kept[:NEIGHBOURS]) for each, kept in zip(facts, known, strict=True) if kept]
 
 
 def _share(held: Sequence[bool]) -> float:

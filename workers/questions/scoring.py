@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Sequence
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
@@ -43,20 +44,6 @@ def standings(
     return standings_of_rows(model, rows, max_batch_tokens)
 
 
-@torch.inference_mode()
-def mean_log_probabilities(
-    model: PreTrainedModel, rows: Sequence[Row], max_batch_tokens: int = MAX_BATCH_TOKENS
-) -> list[float]:
-    """The mean over its tokens of the log-probability of each row's object, in nats: CounterFact compares by these."""
-    whole = [[*prompt, *wanted] for prompt, wanted in rows]
-    spans = [(len(prompt) - 1, len(prompt) + len(wanted) - 1) for prompt, wanted in rows]
-    found = [0.0] * len(rows)
-    for index, logits in _logits_of_spans(model, whole, spans, max_batch_tokens, proceed):
-        wanted = torch.tensor(rows[index][1], device=logits.device)
-        found[index] = float(logits.log_softmax(-1).gather(-1, wanted[:, None]).mean())
-    return found
-
-
 def object_row(words: ModelText, prompt: str, text: str, limit: int, field: str) -> Row:
     """Tokenise a prompt and its object, as the object continues the prompt when it is written.
 
@@ -72,35 +59,54 @@ def object_row(words: ModelText, prompt: str, text: str, limit: int, field: str)
     return list(joined.prompt), list(joined.object)
 
 
-@torch.inference_mode()
+@dataclass(frozen=True, slots=True)
+class Scored:
+    """An object after a prompt: how it stands, and its mean NLL a token, in nats, by which CounterFact compares."""
+
+    standing: Standing
+    nll: float
+
+
 def standings_of_rows(
     model: PreTrainedModel,
     rows: Sequence[Row],
     max_batch_tokens: int = MAX_BATCH_TOKENS,
     before_pass: BeforePass = proceed,
 ) -> list[Standing]:
-    """``standings`` of what is already tokenised.
+    """``standings`` of what is already tokenised."""
+    return [scored.standing for scored in scored_rows(model, rows, max_batch_tokens, before_pass)]
 
-    Rows that are equal are scored once, and so have the same standing to the last digit: among the rows of one matrix
+
+@torch.inference_mode()
+def scored_rows(
+    model: PreTrainedModel,
+    rows: Sequence[Row],
+    max_batch_tokens: int = MAX_BATCH_TOKENS,
+    before_pass: BeforePass = proceed,
+) -> list[Scored]:
+    """How each object scores, teacher forced.
+
+    Rows that are equal are scored once, and so have the same score to the last digit: among the rows of one matrix
     product, equal ones may still round differently.
     """
     asked = [(tuple(prompt), tuple(wanted)) for prompt, wanted in rows]
     distinct = list(dict.fromkeys(asked))
     whole = [[*prompt, *wanted] for prompt, wanted in distinct]
     spans = [(len(prompt) - 1, len(prompt) + len(wanted) - 1) for prompt, wanted in distinct]
-    found: dict[tuple[tuple[int, ...], tuple[int, ...]], Standing] = {}
+    found: dict[tuple[tuple[int, ...], tuple[int, ...]], Scored] = {}
     for index, logits in _logits_of_spans(model, whole, spans, max_batch_tokens, before_pass):
-        found[distinct[index]] = _standing(logits, torch.tensor(distinct[index][1], device=logits.device))
+        found[distinct[index]] = _scored(logits, torch.tensor(distinct[index][1], device=logits.device))
     return [found[row] for row in asked]
 
 
-def _standing(logits: Tensor, wanted: Tensor) -> Standing:
+def _scored(logits: Tensor, wanted: Tensor) -> Scored:
     """``logits``: (tokens, vocabulary), row t predicts ``wanted[t]``."""
     of_wanted = logits.gather(-1, wanted[:, None])
     ids = torch.arange(logits.shape[-1], device=logits.device)
     before = (logits > of_wanted) | ((logits == of_wanted) & (ids < wanted[:, None]))
-    log_probability = (of_wanted - logits.logsumexp(-1, keepdim=True)).sum()
-    return Standing(probability=float(log_probability.exp()), rank=1 + int(before.sum(-1).max()))
+    log_probabilities = of_wanted - logits.logsumexp(-1, keepdim=True)
+    standing = Standing(probability=float(log_probabilities.sum().exp()), rank=1 + int(before.sum(-1).max()))
+    return Scored(standing, -float(log_probabilities.mean()))
 
 
 def _logits_of_spans(
