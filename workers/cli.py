@@ -22,6 +22,9 @@ from app.domain.settings import DATA_DIR, SharedSettings
 
 if TYPE_CHECKING:
     from workers.offline import BatchResult
+    from workers.onboard import Telling
+    from workers.onboarding.inspection import Finding
+    from workers.onboarding.search import Tried
 
 DEFAULT_SAMPLES = 10_000
 
@@ -227,6 +230,44 @@ def _layers(text: str | None) -> tuple[int, ...]:
         raise RequestError("layers are numbers with commas between them", field="layers", value=text) from None
 
 
+class _Bars:
+    """What `palimpsest onboard` shows while it works: what was found, tokens of statistics, trials of the search."""
+
+    def __init__(self, console: Console, minutes: float) -> None:
+        columns = (TextColumn("{task.description:<44}"), BarColumn(), TimeElapsedColumn())
+        self._console, self._bar = console, Progress(*columns, console=console)
+        self._statistics = self._bar.add_task("statistics", total=None)
+        self._search = self._bar.add_task("search", total=60 * minutes or 1.0, start=False)
+        self._taken = self._tried = 0
+
+    def __enter__(self) -> _Bars:
+        self._bar.start()
+        return self
+
+    def __exit__(self, *_error: object) -> None:
+        self._bar.stop()
+
+    def telling(self) -> Telling:
+        """What an onboarding tells."""
+        from workers.onboard import Telling
+
+        return Telling(self._found, self._tokens, self._trial)
+
+    def _found(self, finding: Finding) -> None:
+        self._console.print(f"{finding.name}: {finding.value}", highlight=False, markup=False)
+
+    def _tokens(self, count: int) -> None:
+        self._taken += count
+        self._bar.update(self._statistics, description=f"statistics: {self._taken:,} tokens")
+
+    def _trial(self, trial: Tried) -> None:
+        self._tried += 1
+        self._bar.start_task(self._search)
+        score = "could not be edited" if trial.outcome is None else f"score {trial.outcome.score:.3f}"
+        self._bar.update(self._search, description=f"search: {self._tried} tried, the last one {score}")
+        self._bar.update(self._search, completed=self._bar.tasks[self._search].elapsed or 0.0)
+
+
 def onboard(
     model: ModelArgument,
     minutes: Annotated[float, typer.Option(help="For the search, beside the statistics.", min=0.0)] = 6.0,
@@ -248,36 +289,14 @@ def onboard(
     """
     console = Console(stderr=True)
     with _telling_errors(console):
-        from workers.onboard import Onboarding, Telling
-        from workers.onboarding.search import Tried
+        from workers.onboard import Onboarding
 
         opened = Onboarding.open(model, device=device, dtype=dtype, data_dir=data_dir)
         if if_needed and opened.has_preset:
             return
-        columns = (TextColumn("{task.description:<44}"), BarColumn(), TimeElapsedColumn())
-        with Progress(*columns, console=console) as bar:
-            tokens = bar.add_task("statistics", total=None)
-            trials = bar.add_task("search", total=60 * minutes or 1.0, start=False)
-            taken, tried = [0], [0]
-
-            def tell_tokens(count: int) -> None:
-                taken[0] += count
-                bar.update(tokens, description=f"statistics: {taken[0]:,} tokens")
-
-            def tell_tried(trial: Tried) -> None:
-                tried[0] += 1
-                bar.start_task(trials)
-                score = "could not be edited" if trial.outcome is None else f"score {trial.outcome.score:.3f}"
-                bar.update(trials, description=f"search: {tried[0]} tried, the last one {score}")
-                bar.update(trials, completed=bar.tasks[trials].elapsed or 0.0)
-
-            telling = Telling(
-                lambda finding: console.print(f"{finding.name}: {finding.value}", highlight=False, markup=False),
-                tell_tokens,
-                tell_tried,
-            )
+        with _Bars(console, minutes) as bars:
             try:
-                made = opened.run(minutes=minutes, facts=facts, anew=anew, telling=telling)
+                made = opened.run(minutes=minutes, facts=facts, anew=anew, telling=bars.telling())
             except RequestError as error:
                 if not if_needed:
                     raise
