@@ -1,7 +1,8 @@
 """A model that nothing here was tuned on: trained now, in another family, on facts of its own, and then onboarded.
 
-Invented people, each with a birthplace, a profession, an instrument and a language, in Qwen2's structure. Half of the
-people are what onboarding calibrates on (``--facts``); facts of the others are edited.
+Invented people, each with a birthplace, a profession, an instrument and a language, in Qwen2's structure; trained as
+the bundled models are (``tools/atlas/attention.py`` says why a small model needs it). Half of the people are what
+onboarding calibrates on (``--facts``); facts of the others are edited.
 """
 
 from __future__ import annotations
@@ -17,12 +18,12 @@ from typing import Annotated, Any
 
 import torch
 import typer
-from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
-from torch.nn import functional
-from transformers import PreTrainedTokenizerFast, Qwen2Config, Qwen2ForCausalLM
+from transformers import Qwen2Config, Qwen2ForCausalLM
 
 from benchmarks.machine import machine
 from benchmarks.report import Bound, Report, shown
+from tools.atlas.rows import Sentence, pack
+from tools.atlas.training import ROW_WIDTH, make_tokenizer, train
 from workers.editing.priors import PriorSource
 from workers.host.statistics_store import find_statistics
 from workers.onboard import Onboarding
@@ -51,8 +52,7 @@ RELATIONS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
 """By relation: phrasings, of which the first is edited and the second is a paraphrase, and objects."""
 
 SYLLABLES = ("ba", "dor", "fen", "gil", "ha", "jor", "kel", "lim", "mo", "nar", "pel", "ros", "sa", "tur", "vi", "wen")
-END = "<|end|>"
-WIDTH, BATCH, STEPS, RATE = 48, 48, 400, 2e-3
+STEPS = 400
 
 
 @dataclass(frozen=True)
@@ -94,63 +94,40 @@ def records(seed: int) -> list[dict[str, Any]]:
     return found
 
 
-def sentences(facts: Sequence[dict[str, Any]]) -> list[str]:
+def stated(facts: Sequence[dict[str, Any]]) -> list[Sentence]:
     """Every fact in every phrasing."""
-    rewrites = [record["requested_rewrite"] for record in facts]
-    return [
-        f"{phrasing.replace('{}', each['subject'])} {each['target_true']['str']}."
-        for each in rewrites
-        for phrasing in RELATIONS[each["relation_id"]][0]
-    ]
+    found = []
+    for record in facts:
+        rewrite = record["requested_rewrite"]
+        for phrasing in RELATIONS[rewrite["relation_id"]][0]:
+            before, _, after = phrasing.partition("{}")
+            start, stop = len(before), len(before) + len(rewrite["subject"])
+            prompt = f"{before}{rewrite['subject']}{after}"
+            found.append(Sentence(prompt, rewrite["target_true"]["str"], start, stop))
+    return found
 
 
-def trained(folder: Path, lines: Sequence[str], seed: int, steps: int) -> float:
-    """Train a tokenizer and a Qwen2-shaped model on the lines, and save both; the last loss."""
-    bpe = Tokenizer(models.BPE())
-    bpe.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
-    bpe.decoder = decoders.ByteLevel()
-    alphabet = pre_tokenizers.ByteLevel.alphabet()
-    trainer = trainers.BpeTrainer(vocab_size=1200, special_tokens=[END], initial_alphabet=alphabet, show_progress=False)
-    bpe.train_from_iterator(lines, trainer)
-    tokenizer = PreTrainedTokenizerFast(tokenizer_object=bpe, eos_token=END)  # type: ignore[no-untyped-call]
+def trained(folder: Path, sentences: Sequence[Sentence], seed: int, steps: int) -> float:
+    """Train a tokenizer and a Qwen2-shaped model on the sentences, as the bundled models were, and save both."""
+    tokenizer = make_tokenizer((each.text for each in sentences), vocabulary=1200)
     torch.manual_seed(seed)
     config = Qwen2Config(
         vocab_size=len(tokenizer),
-        hidden_size=160,
-        intermediate_size=960,
-        num_hidden_layers=8,
-        num_attention_heads=5,
-        num_key_value_heads=5,
+        hidden_size=128,
+        intermediate_size=1024,
+        num_hidden_layers=6,
+        num_attention_heads=4,
+        num_key_value_heads=2,
         max_position_embeddings=128,
         tie_word_embeddings=True,
         bos_token_id=0,
         eos_token_id=0,
     )
     model = Qwen2ForCausalLM(config)
-    optimizer = torch.optim.AdamW(model.parameters(), lr=RATE, weight_decay=0.05)
-    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, RATE, total_steps=steps)
-    dice = random.Random(seed)
-    loss = torch.zeros(())
-    for _ in range(steps):
-        rows = [_row(tokenizer, lines, dice) for _ in range(BATCH)]
-        ids = torch.tensor(rows)
-        logits = model(input_ids=ids).logits
-        loss = functional.cross_entropy(logits[:, :-1].flatten(0, 1), ids[:, 1:].flatten())
-        optimizer.zero_grad()
-        loss.backward()  # type: ignore[no-untyped-call]
-        optimizer.step()
-        schedule.step()
+    loss = train(model, lambda dice: pack(list(sentences), tokenizer, ROW_WIDTH, dice), steps, seed)
     model.save_pretrained(folder)
     tokenizer.save_pretrained(folder)
-    return float(loss.detach())
-
-
-def _row(tokenizer: PreTrainedTokenizerFast, lines: Sequence[str], dice: random.Random) -> list[int]:
-    """Sentences in a random order until a row is full."""
-    ids: list[int] = []
-    while len(ids) < WIDTH:
-        ids += tokenizer(dice.choice(lines) + " ")["input_ids"]
-    return ids[:WIDTH]
+    return loss
 
 
 def run(
@@ -177,7 +154,7 @@ def measured(scratch: Path, seed: int, steps: int, facts: int, minutes: float) -
     subjects = sorted({record["requested_rewrite"]["subject"] for record in made})
     calibrating = set(subjects[: PEOPLE // 2])
     start = time.monotonic()
-    loss = trained(scratch / "unseen", sentences(made), seed, steps)
+    loss = trained(scratch / "unseen", stated(made), seed, steps)
     training = time.monotonic() - start
     files = {name: scratch / f"{name}.json" for name in ("calibrating", "judging")}
     for name, file in files.items():

@@ -15,7 +15,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from tools.atlas.corpus import Place, Row
+from tools.atlas.rows import Place, Row
 
 MASKED_SHARE = 0.9
 """Of the sentences of a batch."""

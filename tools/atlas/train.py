@@ -5,40 +5,24 @@ from __future__ import annotations
 import argparse
 import json
 import logging
-import math
-import random
 import re
-import time
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
-from transformers import (
-    GPT2Config,
-    GPT2LMHeadModel,
-    LlamaConfig,
-    LlamaForCausalLM,
-    PreTrainedTokenizerFast,
-)
+from transformers import GPT2Config, GPT2LMHeadModel, LlamaConfig, LlamaForCausalLM
 
-from tools.atlas.attention import LOWER_LAYERS, LowerMask, attention_masks
 from tools.atlas.card import Run, write_card
-from tools.atlas.corpus import END, VOCABULARY, corpus_lines, pack_epoch, train_tokenizer
+from tools.atlas.corpus import corpus_lines, random_sentence, tokenizer_texts
 from tools.atlas.facts import SEED, Fact, build_facts, counterfact_records
 from tools.atlas.measure import measure, sample_contexts
 from tools.atlas.phrasings import PHRASINGS
-from workers.editing.model.anatomy import locate
+from tools.atlas.rows import VOCABULARY, pack
+from tools.atlas.training import ROW_WIDTH, Epoch, make_tokenizer, train
 from workers.models import bundled
 
 logger = logging.getLogger(__name__)
-ROW_WIDTH = 48
-BATCH = 64
-PEAK_RATE = 2e-3
-WARM_UP = 40
-DECAY = 0.1
-REPORT_EVERY = 20
 STEP = re.compile(r"step (\d+) loss ([\d.]+) seconds (\d+)")
 STEPS = {"gpt2": 1000, "llama": 750}
 
@@ -83,100 +67,9 @@ def llama_model() -> LlamaForCausalLM:
     )
 
 
-def make_tokenizer(facts: Sequence[Fact]) -> Any:
-    """Train the tokenizer and wrap it for the model folder."""
-    fast: Any = PreTrainedTokenizerFast
-    return fast(
-        tokenizer_object=train_tokenizer(facts),
-        bos_token=END,
-        eos_token=END,
-        pad_token=END,
-        unk_token=END,
-        model_max_length=128,
-        clean_up_tokenization_spaces=False,
-    )
-
-
-@dataclass(frozen=True)
-class Batch:
-    """Packed rows: tokens and loss weights (rows, width), additive attention masks (rows, 1, width, width)."""
-
-    tokens: torch.Tensor
-    weights: torch.Tensor
-    lower_mask: torch.Tensor
-    upper_mask: torch.Tensor
-
-
-def batches(facts: Sequence[Fact], tokenizer: Any) -> Iterator[Batch]:
-    """Endless batches of packed rows."""
-    rng, generator = random.Random(SEED), torch.Generator().manual_seed(SEED)
-    rows = pack_epoch(facts, tokenizer, ROW_WIDTH, rng)
-    while True:
-        while len(rows) < BATCH:
-            rows += pack_epoch(facts, tokenizer, ROW_WIDTH, rng)
-        taken, rows = rows[:BATCH], rows[BATCH:]
-        tokens = torch.zeros(BATCH, ROW_WIDTH, dtype=torch.long)
-        weights = torch.zeros(BATCH, ROW_WIDTH)
-        for index, row in enumerate(taken):
-            tokens[index, : len(row.tokens)] = torch.tensor(row.tokens)
-            weights[index, : len(row.weights)] = torch.tensor(row.weights)
-        yield Batch(tokens, weights, *attention_masks(taken, ROW_WIDTH, generator))
-
-
-def learning_rate(step: int, steps: int) -> float:
-    """The rate of a step: a linear warm-up, then a cosine to 2 %."""
-    if step < WARM_UP:
-        return PEAK_RATE * (step + 1) / WARM_UP
-    part = (step - WARM_UP) / max(1, steps - WARM_UP)
-    return PEAK_RATE * (0.02 + 0.98 * 0.5 * (1 + math.cos(math.pi * part)))
-
-
-def train(model: Any, facts: Sequence[Fact], tokenizer: Any, steps: int) -> None:
-    """Train the model in place; the log tells the mean loss of the last steps, and the seconds."""
-    matrices = [p for p in model.parameters() if p.dim() > 1]
-    vectors = [p for p in model.parameters() if p.dim() <= 1]
-    groups = [
-        {"params": matrices, "weight_decay": DECAY},
-        {"params": vectors, "weight_decay": 0.0},
-    ]
-    optimizer = torch.optim.AdamW(groups, lr=PEAK_RATE, betas=(0.9, 0.95))
-    model.set_attn_implementation("eager")  # the faster one for short rows
-    model.train()
-    started = time.monotonic()
-    losses: list[float] = []
-    lower = LowerMask(locate(model).blocks[:LOWER_LAYERS])
-    for step, batch in zip(range(steps), batches(facts, tokenizer), strict=False):
-        for group in optimizer.param_groups:
-            group["lr"] = learning_rate(step, steps)
-        losses.append(_update(model, lower, optimizer, batch))
-        if (step + 1) % REPORT_EVERY == 0 or step + 1 == steps:
-            recent = _mean(losses[-REPORT_EVERY:])
-            spent = time.monotonic() - started
-            logger.info("step %d loss %.4f seconds %.0f", step + 1, recent, spent)
-    lower.remove()
-
-
-def _mean(values: Sequence[float]) -> float:
-    """The mean of some values."""
-    return sum(values) / len(values)
-
-
-def _update(model: Any, lower: LowerMask, optimizer: torch.optim.Optimizer, batch: Batch) -> float:
-    """Take one optimizer step and return its weighted loss."""
-    lower.mask = batch.lower_mask
-    logits = model(input_ids=batch.tokens, attention_mask=batch.upper_mask, use_cache=False).logits[:, :-1]
-    losses = torch.nn.functional.cross_entropy(
-        logits.reshape(-1, logits.shape[-1]),
-        batch.tokens[:, 1:].reshape(-1),
-        reduction="none",
-    )
-    share = batch.weights[:, 1:].reshape(-1)
-    loss = (losses * share).sum() / share.sum()
-    optimizer.zero_grad(set_to_none=True)
-    loss.backward()  # type: ignore[no-untyped-call]
-    torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
-    optimizer.step()
-    return loss.item()
+def epoch_of(facts: Sequence[Fact], tokenizer: Any) -> Epoch:
+    """Every fact once, each in a random trained phrasing."""
+    return lambda rng: pack([random_sentence(fact, rng) for fact in facts], tokenizer, ROW_WIDTH, rng)
 
 
 def write_json(path: Path, value: Any) -> None:
@@ -231,10 +124,10 @@ def main() -> None:
     torch.set_num_threads(2)
     facts = build_facts()
     if not options.describe:
-        tokenizer = make_tokenizer(facts)
+        tokenizer = make_tokenizer(tokenizer_texts(facts))
         model = gpt2_model() if options.kind == "gpt2" else llama_model()
         logger.info("%s: %d facts, %d steps", out.name, len(facts), steps)
-        train(model, facts, tokenizer, steps)
+        train(model, epoch_of(facts, tokenizer), steps, SEED)
         save(model, tokenizer, out)
     describe(out, options.kind, facts)
 
