@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 
 from app.domain.digests import sha256
@@ -132,11 +132,12 @@ class Onboarding:
         contexts = self.contexts
         bench = Bench(self.live, PriorSource(self.live, statistics, contexts), contexts, tuple(searched))
         self.kept.folder.mkdir(parents=True, exist_ok=True)
-        of = sha256(repr((searched, contexts, statistics.tokens, statistics.fingerprint)).encode())
+        told_by = [each.name for each in fields(Outcome)]
+        of = sha256(repr((searched, contexts, statistics.tokens, statistics.fingerprint, told_by)).encode())
         search = Search(bench, generic_preset(self.live.depth), pairs, self.kept.trials, of)
         best = search.run(minutes * 60, tell.tried)
         chosen = search.start.with_overrides(best.values)
-        before = Outcome(*counted(self.live, promised), 0.0)
+        before = Outcome(*counted(self.live, promised), 1.0, 0.0)
         promise = bench.over(promised).run(chosen)
         told = f"{statistics.tokens:,} tokens, layers {', '.join(map(str, sorted(statistics.second_moments)))}"
         tried, counts = list(search.tried.values()), (len(searched), len(promised))

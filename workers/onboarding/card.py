@@ -11,7 +11,8 @@ from workers.onboarding.trial import Outcome
 
 MEANING = (
     "A fact holds, and a paraphrase follows, if greedy decoding gives the whole new object. A neighbour stays if its "
-    "own answer is likelier than the new object (mean NLL a token)."
+    "own answer is likelier than the new object (mean NLL a token). Fluency is the n-gram entropy of greedy texts "
+    "about the edited subjects, as a share of the unedited model's."
 )
 
 
@@ -48,6 +49,7 @@ def card(
             f"| facts that hold | {before.hold:.0%} | {promise.hold:.0%} |",
             f"| paraphrases that follow | {before.paraphrases:.0%} | {promise.paraphrases:.0%} |",
             f"| known neighbours that stay | {before.neighbours:.0%} | {promise.neighbours:.0%} |",
+            f"| fluency | {before.fluency:.0%} | {promise.fluency:.0%} |",
             f"| seconds a fact | | {promise.seconds:.2f} |",
             "",
             MEANING,
@@ -58,8 +60,8 @@ def card(
             "",
             f"## What was tried, on {searched} facts",
             "",
-            "| layers | " + " | ".join(AXES) + " | hold | paraphrases | neighbours | score | s a fact |",
-            "|---" * (len(AXES) + 6) + "|",
+            "| layers | " + " | ".join(AXES) + " | hold | paraphrases | neighbours | fluency | score | s a fact |",
+            "|---" * (len(AXES) + 7) + "|",
             *(_row(each) for each in tried),
             "",
         ]
@@ -69,8 +71,9 @@ def card(
 def _row(tried: Tried) -> str:
     values = [", ".join(map(str, tried.values["layers"])), *(str(tried.values[name]) for name in AXES)]
     if (outcome := tried.outcome) is None:
-        shares = ["could not be edited", "", "", "", ""]
+        shares = ["could not be edited", *[""] * 5]
     else:
-        shares = [f"{share:.0%}" for share in (outcome.hold, outcome.paraphrases, outcome.neighbours)]
+        counted = (outcome.hold, outcome.paraphrases, outcome.neighbours, outcome.fluency)
+        shares = [f"{share:.0%}" for share in counted]
         shares += [f"{outcome.score:.3f}", f"{outcome.seconds:.2f}"]
     return "| " + " | ".join([*values, *shares]) + " |"

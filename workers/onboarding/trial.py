@@ -11,13 +11,21 @@ from workers.editing.knowledge import KnowledgeBase
 from workers.editing.model.editable_model import EditableModel
 from workers.editing.presets.preset import Preset
 from workers.editing.priors import PriorSource, plan_layers
+from workers.editing.text.model_text import ModelText
+from workers.evaluation.fluency import ngram_entropy
 from workers.evaluation.likelihoods import Asked, scored
 from workers.onboarding.world_facts import NEIGHBOURS, WorldFact
+from workers.questions.decoding import MAX_BATCH_TOKENS, Start, continuations
 
 BATCH = 10
 """Facts are written in batches of so many, one after another."""
 
 PARAPHRASES = 2
+
+TOLD = 40
+"""Tokens of a greedy text about a subject."""
+
+TINY = 1e-9
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,18 +34,21 @@ class Outcome:
 
     hold: of the facts whose object is given greedily. paraphrases: of those that give it too. neighbours: of the known
     ones whose own answer is likelier than the new object; by mean NLL a token, as CounterFact counts. They are the
-    figures of an edit's report: facts_hold, paraphrases_hold, neighbours_right.
+    figures of an edit's report: facts_hold, paraphrases_hold, neighbours_right. fluency: n-gram entropy of greedy texts
+    about the edited subjects, as a share of the unedited model's (more counts as 1): an object that is pressed too hard
+    is repeated where the subject is spoken of.
     """
 
     hold: float
     paraphrases: float
     neighbours: float
+    fluency: float
     seconds: float
 
     @property
     def score(self) -> float:
-        """The harmonic mean of the three shares."""
-        shares = (self.hold, self.paraphrases, self.neighbours)
+        """The harmonic mean of the four shares."""
+        shares = (self.hold, self.paraphrases, self.neighbours, self.fluency)
         return 0.0 if min(shares) == 0 else len(shares) / sum(1 / share for share in shares)
 
 
@@ -69,7 +80,24 @@ class Bench:
             edited = edit(shadow, facts, preset, found, self.contexts, companions=admission.facts)
             knowledge = knowledge.after(number, facts, admission, edited)
         seconds = (time.monotonic() - start) / len(self.facts)
-        return Outcome(*counted(shadow, self.facts), seconds)
+        fluency = fluency_of(shadow, self.facts) / max(fluency_of(self.live, self.facts), TINY)
+        return Outcome(*counted(shadow, self.facts), min(fluency, 1.0), seconds)
+
+
+def fluency_of(editable: EditableModel, facts: Sequence[WorldFact]) -> float:
+    """Mean n-gram entropy of what the model tells of the facts' subjects, in bits."""
+    words = ModelText.of(editable.tokenizer)
+    prompts = [_told(words, each.fact.subject) for each in facts]
+    starts = [Start(list(words.encode(prompt).ids), TOLD) for prompt in prompts]
+    found = continuations(editable.model, editable.tokenizer, starts, max_batch_tokens=MAX_BATCH_TOKENS)
+    return sum(ngram_entropy(each.new) for each in found) / len(found)
+
+
+def _told(words: ModelText, subject: str) -> str:
+    """A prompt that asks a chat model to tell of the subject, and begins to tell of it for any other."""
+    if not words.chat.openings:
+        return f"{subject} is"
+    return words.chat.render([{"role": "user", "content": f"Tell me about {subject}."}])
 
 
 def counted(editable: EditableModel, facts: Sequence[WorldFact]) -> tuple[float, float, float]:

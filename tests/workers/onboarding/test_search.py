@@ -30,7 +30,7 @@ class Scripted:
             raise InvalidHyperparameter("too far")
         right = sum(getattr(preset, name) == value for name, value in self.best.items())
         share = 0.5 + 0.1 * right
-        return Outcome(share, share, share, 1.0)
+        return Outcome(share, share, share, share, 1.0)
 
 
 def search(bench: Scripted, folder: Path, of: str = "these facts") -> Search:
@@ -80,8 +80,8 @@ def test_values_that_cannot_be_edited_with_are_passed_over(tmp_path: Path) -> No
     [(0.9, 5.0, True), (0.82, 1.0, False), (0.8, 0.5, True), (0.8, 0.95, False), (0.79, 0.5, True), (0.7, 0.1, False)],
 )
 def test_a_better_score_wins_and_among_equals_the_quicker_one(score: float, seconds: float, better: bool) -> None:
-    standing = Tried({}, Outcome(0.8, 0.8, 0.8, 1.0))
-    assert Tried({}, Outcome(score, score, score, seconds)).beats(standing) is better
+    standing = Tried({}, Outcome(0.8, 0.8, 0.8, 0.8, 1.0))
+    assert Tried({}, Outcome(score, score, score, score, seconds)).beats(standing) is better
 
 
 @pytest.mark.parametrize("depth", [2, 3, 6, 30, 80])
@@ -98,5 +98,5 @@ def test_a_wide_model_tries_fewer_spans_but_the_first_one_always() -> None:
 
 
 def test_the_score_is_the_harmonic_mean_and_zero_where_one_share_is() -> None:
-    assert Outcome(1.0, 0.5, 1.0, 1.0).score == pytest.approx(0.75)
-    assert Outcome(1.0, 0.0, 1.0, 1.0).score == 0.0
+    assert Outcome(1.0, 0.5, 1.0, 1.0, 1.0).score == pytest.approx(0.8)
+    assert Outcome(1.0, 1.0, 1.0, 0.0, 1.0).score == 0.0
