@@ -19,15 +19,36 @@ MadeT = TypeVar("MadeT")
 def refuse_contradictions(facts: Sequence[Fact]) -> None:
     """Refuse a batch that says two things of one place; saying the same thing twice is no contradiction.
 
+    A taught prompt says its fact's object of a place too.
+
     Raises:
         ContradictoryFacts: with the indices of both facts.
     """
     first: dict[Place, int] = {}
     for index, fact in enumerate(facts):
-        earlier = first.setdefault(fact.place, index)
-        if facts[earlier].object.split() != fact.object.split():
-            detail = f"facts {earlier} and {index} give the same subject and prompt different objects"
-            raise ContradictoryFacts(detail, field=f"facts.{index}.object", value=[earlier, index])
+        for place in fact.places:
+            earlier = first.setdefault(place, index)
+            if facts[earlier].object.split() != fact.object.split():
+                detail = f"facts {earlier} and {index} give the same subject and prompt different objects"
+                raise ContradictoryFacts(detail, field=f"facts.{index}.object", value=[earlier, index])
+
+
+def undisputed(companions: Sequence[Fact], facts: Sequence[Fact]) -> list[Fact]:
+    """The companions, oldest first as they come, without the taught prompts of which something else was said since.
+
+    That is: by ``facts``, by another companion's own prompt, or by what a later companion was taught.
+    """
+    said = {fact.place: fact.object.split() for fact in companions}
+    said |= {place: fact.object.split() for fact in facts for place in fact.places}
+    found = []
+    for fact in reversed(companions):
+        own = fact.object.split()
+        taught = [
+            prompt for prompt, place in zip(fact.taught, fact.places[1:], strict=True) if said.get(place, own) == own
+        ]
+        found.append(replace(fact, taught=tuple(taught)))
+        said |= {Place.of(fact.subject, prompt): own for prompt in taught}
+    return found[::-1]
 
 
 def tokenise_batch(editable: EditableModel, facts: Sequence[Fact], contexts: Sequence[str]) -> list[TokenisedFact]:
