@@ -8,7 +8,7 @@ from typing import TypeVar
 
 from app.domain.errors import ContradictoryFacts, PalimpsestError
 from app.domain.places import Place
-from workers.editing.lookup import TokenisedFact, tokenise, with_slot
+from workers.editing.lookup import TokenisedFact, tokenise
 from workers.editing.model.editable_model import EditableModel
 from workers.editing.text.model_text import ModelText
 from workers.editing.types import Fact
@@ -55,22 +55,6 @@ def tokenise_batch(editable: EditableModel, facts: Sequence[Fact], contexts: Seq
     """Tokenise every fact; an error names the fact's index (``facts.3.prompt``)."""
     words = ModelText.of(editable.tokenizer)
     return _of_each(facts, lambda fact: tokenise(words, fact, contexts, editable.window))
-
-
-def slotted(facts: Sequence[Fact]) -> list[Fact]:
-    """The facts with exactly one slot in each prompt; the prompts given may have the subject's text instead of it.
-
-    White space around subjects and objects is dropped.
-
-    Raises:
-        RequestError: the subject cannot be found in a prompt; the field names the fact's index.
-    """
-
-    def made(fact: Fact) -> Fact:
-        subject = fact.subject.strip()
-        return replace(fact, subject=subject, prompt=with_slot(subject, fact.prompt), object=fact.object.strip())
-
-    return _of_each(facts, made)
 
 
 def _of_each(facts: Sequence[Fact], make: Callable[[Fact], MadeT]) -> list[MadeT]:
