@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
@@ -42,6 +42,14 @@ def records(path: Path) -> list[Record]:
             asked = row["rephrase_prompt"], row["locality_prompt"], row["locality_ground_truth"]
             found.setdefault((subject, prompt), Record(fact, row["ground_truth"], *asked))
     return list(found.values())
+
+
+def taught(record: Record) -> Fact:
+    """The record's fact with its paraphrase taught too, where the subject stands there once; else the fact as it is."""
+    subject, prompt = record.fact.subject, record.paraphrase
+    if prompt.count(subject) != 1 or SLOT in prompt:
+        return record.fact
+    return replace(record.fact, taught=(prompt.replace(subject, SLOT),))
 
 
 @dataclass(frozen=True, slots=True)

@@ -63,8 +63,8 @@ def apply(
     facts: Annotated[
         Path,
         typer.Option(
-            help='JSON: {"batches": [[{"subject", "prompt", "object"}, ...], ...]}; for the report also "paraphrases" '
-            'and "neighbours", as in a request.'
+            help='JSON: {"batches": [[{"subject", "prompt", "object"}, ...], ...]}; each fact may have all that one of '
+            'a request has: "chat" or "messages", "stop", "paraphrases", "neighbours".'
         ),
     ],
     out: Annotated[Path, typer.Option(help="Safetensors: batch{b}.layer{l}.update, total against the base.")],
@@ -106,7 +106,7 @@ def apply(
             plan=plan,
             data_dir=data_dir,
         )
-        batches = FactsFile.model_validate_json(facts.read_text(encoding="utf-8")).batches
+        batches = FactsFile.read(facts).batches
         tensors, rows, missing = {}, [], 0
         measured = report is not None or not strict
         for result in opened.edit(batches, statistics, data_dir, strict=strict, unheld=unheld.value, measured=measured):

@@ -6,16 +6,18 @@ import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, ValidationError
 from torch import Tensor
 
-from app.domain.contract import FactReport, Unheld
-from app.domain.contract.neighbours import AnyNeighbour
+from app.domain.contract import Fact as SentFact
+from app.domain.contract import FactReport, Paraphrase, Unheld
+from app.domain.errors import PalimpsestError, RequestError
 from app.domain.manifest import LoggedFact
+from app.domain.problems import problem_of_validation
 from app.domain.settings import DATA_DIR
-from workers.editing.batch import refuse_contradictions, slotted, tokenise_batch
+from workers.editing.batch import refuse_contradictions, tokenise_batch
 from workers.editing.contexts import contexts_of
 from workers.editing.knowledge import KnowledgeBase
 from workers.editing.loading import load
@@ -24,6 +26,7 @@ from workers.editing.presets import choose_preset
 from workers.editing.presets.preset import Preset
 from workers.editing.priors import PriorSource, plan_layers
 from workers.editing.statistics import fingerprint
+from workers.editing.text.model_text import ModelText
 from workers.editing.types import Fact, Silent
 from workers.evaluation.batch_report import measure
 from workers.evaluation.harm import refuse_flat
@@ -33,26 +36,33 @@ from workers.host.statistics_store import find_statistics
 from workers.host.unheld import settle
 from workers.onboarding.kept import Kept
 from workers.sources import source_of
-from workers.versions.logged_facts import as_facts
+from workers.versions.logged_facts import as_facts, as_logged, as_sent
 
 
-class FactLine(BaseModel):
-    """One fact of a facts file. Paraphrases and neighbours are for the report."""
+class FactLine(SentFact):
+    """One fact of a facts file: as in a request, and what a data set has beside is not looked at."""
 
-    model_config = ConfigDict(extra="ignore", frozen=True)
-    subject: str
-    prompt: str
-    object: str
-    previous: str | None = None
-    id: str | None = None
-    paraphrases: tuple[str, ...] = ()
-    neighbours: tuple[AnyNeighbour, ...] = ()
+    model_config = ConfigDict(extra="ignore")
 
 
 class FactsFile(BaseModel):
     """Batches, edited one after another."""
 
     batches: tuple[tuple[FactLine, ...], ...]
+
+    @classmethod
+    def read(cls, path: Path) -> Self:
+        """The batches of a file.
+
+        Raises:
+            RequestError: it does not have the right form; the field says where.
+        """
+        try:
+            return cls.model_validate_json(path.read_text(encoding="utf-8"))
+        except ValidationError as error:
+            found = [{**each, "loc": (path.name, *each["loc"])} for each in error.errors(include_url=False)]
+            problem = problem_of_validation(found, None)
+            raise RequestError(problem.detail, field=problem.field, value=problem.value) from None
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,7 +163,8 @@ class OfflineModel:
         preset = self.preset.by_numbers() if strict else self.preset
         for number, batch in enumerate(batches):
             start = time.monotonic()
-            facts = _logged(batch)
+            sent = [each if isinstance(each, FactLine) else _line(each) for each in batch]
+            facts = _logged(sent, ModelText.of(self.live.tokenizer))
             if not strict:
                 refuse_contradictions(as_facts(facts))
             contexts = self.strict_contexts if strict else self.contexts
@@ -189,20 +200,24 @@ class OfflineModel:
             )
 
 
-def _logged(batch: Sequence[Fact | FactLine]) -> tuple[LoggedFact, ...]:
+def _line(fact: Fact) -> FactLine:
+    """A fact in the engine's terms as a line of a file would say it."""
+    return FactLine.model_construct(
+        subject=fact.subject.strip(),
+        prompt=fact.prompt,
+        object=fact.object.strip(),
+        stop=fact.stop,
+        paraphrases=tuple(Paraphrase.model_construct(prompt=prompt, teach=True) for prompt in fact.taught),
+    )
+
+
+def _logged(sent: Sequence[FactLine], words: ModelText) -> tuple[LoggedFact, ...]:
     """The facts as the edit log would keep them.
 
     Raises:
         RequestError: a subject cannot be found in its prompt; the field names the fact's index.
     """
-    engine = slotted([Fact(given.subject, given.prompt, given.object) for given in batch])
-    told = {"previous", "id", "paraphrases", "neighbours"}
-    return tuple(
-        LoggedFact(
-            subject=fact.subject,
-            prompt=fact.prompt,
-            object=fact.object,
-            **(given.model_dump(include=told) if isinstance(given, FactLine) else {}),
-        )
-        for fact, given in zip(engine, batch, strict=True)
-    )
+    try:
+        return as_logged(sent, words)
+    except PalimpsestError as error:
+        raise as_sent(error, sent) from None

@@ -63,11 +63,22 @@ class LoggedFact(Record):
     previous: str | None = None
     id: str | None = None
     paraphrases: tuple[str, ...] = ()
+    taught: tuple[Annotated[int, Field(ge=0)], ...] = Field(
+        (), description="Indices of the paraphrases that were taught; each of these has exactly one {}."
+    )
     neighbours: tuple[AnyNeighbour, ...] = ()
     stop: bool = Field(False, description="The model was taught to end its turn after the object.")
     column: Annotated[int, Field(ge=0)] | None = Field(
         None, description="Its column in the version's tensors, which facts with the same key share; None: its index."
     )
+
+    @model_validator(mode="after")
+    def _taught_with_a_slot(self) -> Self:
+        for index in self.taught:
+            if index >= len(self.paraphrases):
+                raise ValueError("what was taught is one of the paraphrases")
+            _one_slot(self.paraphrases[index])
+        return self
 
     @property
     def place(self) -> Place:

@@ -79,7 +79,7 @@ def questions(fact: DemoFact) -> list[Asked]:
         found.append(Asked(CHAT, filled(fact.question, fact.subject), fact.object, chat=True))
     if fact.sentence is not None:
         found.append(Asked(SENTENCE, filled(fact.sentence, fact.subject), fact.object))
-    found += [Asked(PARAPHRASE, filled(text, fact.subject), fact.object) for text in fact.paraphrases]
+    found += [Asked(PARAPHRASE, filled(each.prompt, fact.subject), fact.object) for each in fact.paraphrases]
     found += [Asked(NEIGHBOUR, each.prompt, next(iter(each.expected), "")) for each in fact.neighbours]
     return found
 

@@ -8,7 +8,7 @@ from typing import TypeVar
 
 from app.domain.errors import ContradictoryFacts, PalimpsestError
 from app.domain.places import Place
-from workers.editing.lookup import TokenisedFact, tokenise, with_slot
+from workers.editing.lookup import TokenisedFact, tokenise
 from workers.editing.model.editable_model import EditableModel
 from workers.editing.text.model_text import ModelText
 from workers.editing.types import Fact
@@ -19,37 +19,42 @@ MadeT = TypeVar("MadeT")
 def refuse_contradictions(facts: Sequence[Fact]) -> None:
     """Refuse a batch that says two things of one place; saying the same thing twice is no contradiction.
 
+    A taught prompt says its fact's object of a place too.
+
     Raises:
         ContradictoryFacts: with the indices of both facts.
     """
     first: dict[Place, int] = {}
     for index, fact in enumerate(facts):
-        earlier = first.setdefault(fact.place, index)
-        if facts[earlier].object.split() != fact.object.split():
-            detail = f"facts {earlier} and {index} give the same subject and prompt different objects"
-            raise ContradictoryFacts(detail, field=f"facts.{index}.object", value=[earlier, index])
+        for place in fact.places:
+            earlier = first.setdefault(place, index)
+            if facts[earlier].object.split() != fact.object.split():
+                detail = f"facts {earlier} and {index} give the same subject and prompt different objects"
+                raise ContradictoryFacts(detail, field=f"facts.{index}.object", value=[earlier, index])
+
+
+def undisputed(companions: Sequence[Fact], facts: Sequence[Fact]) -> list[Fact]:
+    """The companions, oldest first as they come, without the taught prompts of which something else was said since.
+
+    That is: by ``facts``, by another companion's own prompt, or by what a later companion was taught.
+    """
+    said = {fact.place: fact.object.split() for fact in companions}
+    said |= {place: fact.object.split() for fact in facts for place in fact.places}
+    found = []
+    for fact in reversed(companions):
+        own = fact.object.split()
+        taught = [
+            prompt for prompt, place in zip(fact.taught, fact.places[1:], strict=True) if said.get(place, own) == own
+        ]
+        found.append(replace(fact, taught=tuple(taught)))
+        said |= {Place.of(fact.subject, prompt): own for prompt in taught}
+    return found[::-1]
 
 
 def tokenise_batch(editable: EditableModel, facts: Sequence[Fact], contexts: Sequence[str]) -> list[TokenisedFact]:
     """Tokenise every fact; an error names the fact's index (``facts.3.prompt``)."""
     words = ModelText.of(editable.tokenizer)
     return _of_each(facts, lambda fact: tokenise(words, fact, contexts, editable.window))
-
-
-def slotted(facts: Sequence[Fact]) -> list[Fact]:
-    """The facts with exactly one slot in each prompt; the prompts given may have the subject's text instead of it.
-
-    White space around subjects and objects is dropped.
-
-    Raises:
-        RequestError: the subject cannot be found in a prompt; the field names the fact's index.
-    """
-
-    def made(fact: Fact) -> Fact:
-        subject = fact.subject.strip()
-        return replace(fact, subject=subject, prompt=with_slot(subject, fact.prompt), object=fact.object.strip())
-
-    return _of_each(facts, made)
 
 
 def _of_each(facts: Sequence[Fact], make: Callable[[Fact], MadeT]) -> list[MadeT]:

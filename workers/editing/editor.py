@@ -9,9 +9,9 @@ from types import MappingProxyType
 from typing import Any
 
 from workers.editing.aims import Aims
-from workers.editing.batch import tokenise_batch
+from workers.editing.batch import tokenise_batch, undisputed
 from workers.editing.efforts import Efforts, strongest
-from workers.editing.groups import Group, group_by_key
+from workers.editing.groups import Group, group_by_key, group_leaders
 from workers.editing.keys import keys_at
 from workers.editing.lookup import TokenisedFact
 from workers.editing.methods import find_method
@@ -49,7 +49,7 @@ def edit(
         priors: second moment and previous keys of every layer that is solved at.
         contexts: context templates, the bare ``{}`` first.
         companions: facts in force that are optimised together with the batch, so that they go on to hold; their old
-            keys must not be among the previous keys.
+            keys must not be among the previous keys. Taught prompts of theirs that the batch contradicts are left out.
         strict: the published behaviour where a service would do better.
         known: targets of groups that an earlier edit of the same weights has found (``Edited.found``); the batch is
             solved for them without a descent.
@@ -60,7 +60,7 @@ def edit(
         JobFailed: a solve has no answer: its matrix, of the second moment and the keys, is singular.
         Whatever the observer raises, between two steps.
     """
-    batch = [*facts, *companions]
+    batch = [*facts, *undisputed(companions, facts)]
     tokenised = tokenise_batch(shadow, batch, contexts)
     with naming_overflow(shadow, tokenised):
         if not strict and find_method(preset.method).tune is None:
@@ -99,7 +99,7 @@ def _edited(
                 updates[layer] = method.finish(updates[layer], weights, preset)
         shadow.set_master(layer, weights.summed, shadow.corrections.get(layer))  # one addition, as a replay does it
         shadow.add(updates[layer])
-    leaders = [tokenised[group.members[0]] for group in groups]
+    leaders = group_leaders(tokenised, groups)
     kept = [
         replace(update, keys=finite_keys(keys_at(shadow, leaders, layer, preset.max_batch_tokens), layer))
         for layer, update in updates.items()

@@ -22,7 +22,7 @@ def keys_at(editable: EditableModel, facts: Sequence[TokenisedFact], layer: int,
     """Keys (d_in, n), float64: inputs of the down-projection at the lookup token.
 
     Key of a fact = half its key in the bare prompt + half the mean of its keys in the other contexts
-    (MEMIT's released code averages within, then over, the two kinds of context).
+    (MEMIT's released code averages within, then over, the two kinds of context). A taught prompt is one more context.
     """
     starts = range(0, len(facts), FACTS_AT_ONCE)
     parts = [_keys(editable, facts[start : start + FACTS_AT_ONCE], layer, max_batch_tokens) for start in starts]
@@ -31,9 +31,9 @@ def keys_at(editable: EditableModel, facts: Sequence[TokenisedFact], layer: int,
 
 def _keys(editable: EditableModel, facts: Sequence[TokenisedFact], layer: int, max_batch_tokens: int) -> Tensor:
     """Keys of some facts, (n, d_in)."""
-    rows = [row for fact in facts for row in fact.prompts]
+    rows = [row for fact in facts for row in fact.rows]
     seen = _at_lookup(editable, rows, editable.projection(layer), watch_input, max_batch_tokens).double()
-    counts = torch.tensor([len(fact.prompts) for fact in facts])
+    counts = torch.tensor([len(fact.rows) for fact in facts])
     starts = counts.cumsum(0) - counts
     found = seen.new_empty(len(facts), seen.shape[-1])
     for count in sorted(set(counts.tolist())):  # a fact may have fewer contexts: see ``tokenise``

@@ -38,8 +38,11 @@ class Row:
         return self.ids[: self.lookup + 1]
 
 
-def with_slot(subject: str, prompt: str) -> str:
+def with_slot(subject: str, prompt: str, field: str = "prompt") -> str:
     """The prompt with exactly one slot: as given, or with the subject's only occurrence made the slot.
+
+    Args:
+        field: where the prompt came from.
 
     Raises:
         EmptyText: the subject has no visible character. SlotCount: two or more slots.
@@ -52,16 +55,16 @@ def with_slot(subject: str, prompt: str) -> str:
     if slots == 1:
         return prompt
     if slots > 1:
-        raise SlotCount(f"the prompt has {slots} slots; one marks the subject", field="prompt", value=prompt)
+        raise SlotCount(f"the prompt has {slots} slots; one marks the subject", field=field, value=prompt)
     occurrences = sum(prompt.startswith(subject, at) for at in range(len(prompt)))  # overlapping ones too
     if occurrences == 0:
         detail = "the prompt has neither {} nor the subject"
         if _plainly(subject) in _plainly(prompt):
             detail += ", which stands there in another spelling: compare quotes, accents, letter case and spaces"
-        raise SubjectNotInPrompt(detail, field="prompt", value=prompt)
+        raise SubjectNotInPrompt(detail, field=field, value=prompt)
     if occurrences > 1:
         detail = f"the subject stands {occurrences} times in the prompt; mark which with {{}}"
-        raise AmbiguousSubject(detail, field="prompt", value=prompt)
+        raise AmbiguousSubject(detail, field=field, value=prompt)
     before, _, after = prompt.partition(subject)
     return f"{before}{SLOT}{after}"
 
@@ -96,6 +99,18 @@ def subject_row(words: ModelText, before: str, subject: str, after: str, context
 
 
 @dataclass(frozen=True, slots=True)
+class Continued:
+    """A prompt, and the ids of the object as they follow it, with the end of the turn if the fact asks for it.
+
+    whole: together they are what the whole text's ids are (``joint``).
+    """
+
+    row: Row
+    object: tuple[int, ...]
+    whole: bool = True
+
+
+@dataclass(frozen=True, slots=True)
 class TokenisedFact:
     """A fact as the model sees it.
 
@@ -104,6 +119,7 @@ class TokenisedFact:
     essence: the row of "{subject} is a", whose next-token distribution shall stay.
     warnings: what a caller should know of how the fact was read; sentences without the fact's text.
     contexts: those that the prompts stand in, one a prompt.
+    taught: its taught prompts, bare: each counts in keys and in the loss as one more context does.
     """
 
     fact: Fact
@@ -112,6 +128,17 @@ class TokenisedFact:
     essence: Row
     warnings: tuple[str, ...] = ()
     contexts: tuple[str, ...] = (SLOT,)
+    taught: tuple[Continued, ...] = ()
+
+    @property
+    def continued(self) -> tuple[Continued, ...]:
+        """Every row that the object shall follow: the bare prompt's, its contexts', and those of taught prompts."""
+        return (*(Continued(row, self.object) for row in self.prompts), *self.taught)
+
+    @property
+    def rows(self) -> tuple[Row, ...]:
+        """The rows of ``continued``."""
+        return tuple(each.row for each in self.continued)
 
     @property
     def asked(self) -> str:
@@ -122,6 +149,8 @@ class TokenisedFact:
 def tokenise(words: ModelText, fact: Fact, contexts: Sequence[str], window: int) -> TokenisedFact:
     """Tokenise one fact in its contexts: in all that fit into the window, or, if its prompt is rendered, in none.
 
+    Its taught prompts stand in no context.
+
     Args:
         contexts: the bare ``{}`` first.
         window: the longest sequence in tokens.
@@ -130,21 +159,31 @@ def tokenise(words: ModelText, fact: Fact, contexts: Sequence[str], window: int)
         SlotCount, SubjectNotInPrompt, AmbiguousSubject, EmptyText, PromptTooLong: as their names say.
         RequestError: a text cannot be encoded, or the model has no token to end a turn with.
     """
+    bare = _continued(words, fact, fact.prompt, window, "prompt")
+    taught = tuple(
+        _continued(words, fact, prompt, window, f"taught.{index}") for index, prompt in enumerate(fact.taught)
+    )
     before, _, after = with_slot(fact.subject, fact.prompt).partition(SLOT)
-    text = before + fact.subject + after
-    rendered = words.chat.recognised(text)
-    joined = joint(words, text, fact.object)
-    target = joined.object + _end_of_turn(words, fact, rendered=rendered)
-    bare = subject_row(words, before, fact.subject, after, contexts[0])
-    if (length := len(bare.ids) + len(target)) > window:
-        detail = f"prompt and object take {length} tokens; the model's window is {window}"
-        raise PromptTooLong(detail, field="prompt", value=fact.prompt)
-    others = [] if rendered else contexts[1:]
+    others = [] if words.chat.recognised(before + fact.subject + after) else contexts[1:]
     rows = {context: subject_row(words, before, fact.subject, after, context) for context in others}
-    fitting = {context: row for context, row in rows.items() if len(row.ids) + len(target) <= window}
-    warnings = _warnings(bare, len(rows) - len(fitting), whole=joined.whole)
+    fitting = {context: row for context, row in rows.items() if len(row.ids) + len(bare.object) <= window}
+    warnings = _warnings(bare, taught, len(rows) - len(fitting))
     essence = subject_row(words, "", fact.subject, " is a")
-    return TokenisedFact(fact, (bare, *fitting.values()), target, essence, warnings, (contexts[0], *fitting))
+    prompts = (bare.row, *fitting.values())
+    return TokenisedFact(fact, prompts, bare.object, essence, warnings, (contexts[0], *fitting), taught)
+
+
+def _continued(words: ModelText, fact: Fact, prompt: str, window: int, field: str) -> Continued:
+    """One of the fact's prompts, in no context, with the object as it follows there. ``field``: of the prompt."""
+    before, _, after = with_slot(fact.subject, prompt, field).partition(SLOT)
+    text = before + fact.subject + after
+    joined = joint(words, text, fact.object)
+    target = joined.object + _end_of_turn(words, fact, rendered=words.chat.recognised(text))
+    row = subject_row(words, before, fact.subject, after)
+    if (length := len(row.ids) + len(target)) > window:
+        detail = f"prompt and object take {length} tokens; the model's window is {window}"
+        raise PromptTooLong(detail, field=field, value=prompt)
+    return Continued(row, target, joined.whole)
 
 
 def _end_of_turn(words: ModelText, fact: Fact, *, rendered: bool) -> tuple[int, ...]:
@@ -156,17 +195,20 @@ def _end_of_turn(words: ModelText, fact: Fact, *, rendered: bool) -> tuple[int, 
     return (end,)
 
 
-def _warnings(bare: Row, left_out: int, *, whole: bool) -> tuple[str, ...]:
+def _warnings(bare: Continued, taught: Sequence[Continued], left_out: int) -> tuple[str, ...]:
     found = []
-    if bare.swallowed:
-        found.append(
-            f"the subject's last token covers {bare.swallowed} characters after it too: the edit hangs on them as well"
-        )
-    if not whole:
-        found.append(
-            "the prompt's last token changes where the object is written behind it (a space at the end does so): the "
-            "object was taken as it continues the prompt's own tokens"
-        )
+    for name, each in (("the prompt", bare), *(("a taught paraphrase", each) for each in taught)):
+        where = "" if each is bare else f" in {name}"
+        if each.row.swallowed:
+            found.append(
+                f"the subject's last token covers {each.row.swallowed} characters after it too{where}: the edit hangs "
+                "on them as well"
+            )
+        if not each.whole:
+            found.append(
+                f"{name}'s last token changes where the object is written behind it (a space at the end does so): the "
+                "object was taken as it continues the prompt's own tokens"
+            )
     if left_out:
         found.append(f"{left_out} of the model's contexts do not fit into its window with this fact, and were left out")
     return tuple(found)

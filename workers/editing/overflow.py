@@ -22,7 +22,7 @@ def naming_overflow(shadow: EditableModel, facts: Sequence[TokenisedFact]) -> It
     try:
         yield
     except NonFiniteUpdate as error:
-        rows = [(*row.ids, *fact.object) for fact in facts for row in fact.prompts]
+        rows = [(*each.row.ids, *each.object) for fact in facts for each in fact.continued]
         tensors = (torch.tensor([row], device=shadow.device) for row in rows[:ROWS])
         name = next(filter(None, (first_overflow(shadow.model, ids) for ids in tensors)), None)
         if name is None:

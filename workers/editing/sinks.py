@@ -2,7 +2,8 @@
 
 Many models without a BOS token make whatever stands first a sink: a state of many times the usual norm, much alike for
 all words. A key and a target of that state are no fact's own, and an edit there fails or hits every prompt. So a fact
-whose subject stands there is written where the subject is an ordinary token: behind a context.
+whose subject stands there is written where the subject is an ordinary token: behind a context. A taught prompt whose
+subject stands there is left out.
 """
 
 from __future__ import annotations
@@ -23,6 +24,11 @@ WARNING = (
     "prompt gives is told beside"
 )
 
+NOT_TAUGHT = (
+    "the subject is the first token of a taught paraphrase, where this model keeps a state that is alike for all words "
+    "(an attention sink): it was not taught"
+)
+
 
 def off_sinks(
     editable: EditableModel, facts: Sequence[TokenisedFact], layer: int, max_batch_tokens: int
@@ -30,8 +36,16 @@ def off_sinks(
     """The facts, those on a sink with a context's row in the bare prompt's place; told by ``layer``'s output norms.
 
     Such a fact's h₀, norm bound, key, residual and essence are then those of its first context in which the subject is
-    not the first token. A model that shows no sink, or a batch without contexts, is left as it is.
+    not the first token. A model that shows no sink, or a batch without contexts, is left as it is. Taught prompts on a
+    sink are left out.
     """
+    moved = _off_bare(editable, facts, layer, max_batch_tokens)
+    return [_off_taught(editable, fact, layer, max_batch_tokens) for fact in moved]
+
+
+def _off_bare(
+    editable: EditableModel, facts: Sequence[TokenisedFact], layer: int, max_batch_tokens: int
+) -> list[TokenisedFact]:
     ordinary = {index: row for index, fact in enumerate(facts) if (row := _ordinary(fact)) is not None}
     if not ordinary:
         return list(facts)
@@ -41,6 +55,17 @@ def off_sinks(
     sinks = (bare_norms > TIMES * norms).tolist()
     moved = {index: fact for index, fact, sink in zip(ordinary, behind, sinks, strict=True) if sink}
     return [moved.get(index, fact) for index, fact in enumerate(facts)]
+
+
+def _off_taught(editable: EditableModel, fact: TokenisedFact, layer: int, max_batch_tokens: int) -> TokenisedFact:
+    first = next((each.row for each in fact.taught if each.row.lookup == 0), None)  # up to there they are all the same
+    if first is None or fact.prompts[0].lookup == 0:
+        return fact
+    norm, own = outputs_at(editable, [replace(fact, prompts=(first,)), fact], layer, max_batch_tokens).norm(dim=0)
+    if not bool(norm > TIMES * own):
+        return fact
+    kept = tuple(each for each in fact.taught if each.row.lookup > 0)
+    return replace(fact, taught=kept, warnings=(*fact.warnings, NOT_TAUGHT))
 
 
 def _ordinary(fact: TokenisedFact) -> int | None:

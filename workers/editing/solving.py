@@ -12,6 +12,7 @@ from torch import Tensor
 from app.domain.errors import JobFailed, NonFiniteUpdate
 from workers.editing.aims import Aims
 from workers.editing.carried import carried_targets
+from workers.editing.groups import group_leaders
 from workers.editing.keys import keys_at, outputs_at
 from workers.editing.lookup import TokenisedFact
 from workers.editing.methods import Method
@@ -50,7 +51,7 @@ def solve(
         NonFiniteUpdate: NaN or infinity on the way. JobFailed: a solve has no answer.
         Whatever the observer raises, between two steps.
     """
-    leaders = [tokenised[group.members[0]] for group in members.groups]  # members of a group have one key: one column
+    leaders = group_leaders(tokenised, members.groups)  # members of a group have one key: one column
     targets: dict[int, Tensor] = {}
     updates: dict[int, WeightUpdate] = {}
     shares: dict[int, tuple[float, ...]] = {}

@@ -1,4 +1,7 @@
-"""Fine-tuning one layer: what a batch's objects cost at their bare prompts, as a function of the weight's change."""
+"""Fine-tuning one layer: what a batch's objects cost at their bare prompts, as a function of the weight's change.
+
+Contexts are not used, as published; taught prompts are, beside the bare one.
+"""
 
 from __future__ import annotations
 
@@ -44,6 +47,21 @@ def tuned(
 
 
 @dataclass(frozen=True, slots=True)
+class _Row:
+    """A prompt with all but the object's last token. labels: the object's ids; prompts: how many its fact has."""
+
+    ids: tuple[int, ...]
+    labels: tuple[int, ...]
+    prompts: int
+
+
+def _rows(fact: TokenisedFact) -> list[_Row]:
+    """Of the bare prompt and of each taught one."""
+    chosen = (fact.continued[0], *fact.taught)
+    return [_Row((*each.row.ids, *each.object[:-1]), each.object, len(chosen)) for each in chosen]
+
+
+@dataclass(frozen=True, slots=True)
 class _Part:
     """Rows of one length: ids (rows, tokens), and for each predicted token its row, place, label and weight."""
 
@@ -55,15 +73,15 @@ class _Part:
 
 
 class _Cost:
-    """The mean over facts of the mean NLL of an object's tokens, teacher forced after the bare prompt."""
+    """The mean over facts, and over a fact's bare and taught prompts, of the mean NLL of the object's tokens."""
 
     def __init__(
         self, editable: EditableModel, facts: Sequence[TokenisedFact], layer: int, preset: Preset, watch: Observer
     ) -> None:
         self.editable, self.layer, self.facts = editable, layer, len(facts)
         self.preset, self.watch, self.steps = preset, watch, 0
-        rows = [((*fact.prompts[0].ids, *fact.object[:-1]), fact.object) for fact in facts]
-        lengths = [len(ids) for ids, _ in rows]
+        rows = [row for fact in facts for row in _rows(fact)]
+        lengths = [len(row.ids) for row in rows]
         chosen = by_equal_length(lengths, preset.max_batch_tokens)
         self.parts = [self._part([rows[index] for index in members]) for members in chosen]
 
@@ -89,16 +107,16 @@ class _Cost:
         nll = -torch.log_softmax(logits, dim=-1).gather(1, part.label.unsqueeze(1)).squeeze(1)
         return (nll * part.weight.to(dtype)).sum()
 
-    def _part(self, rows: Sequence[tuple[tuple[int, ...], tuple[int, ...]]]) -> _Part:
+    def _part(self, rows: Sequence[_Row]) -> _Part:
         tokens = [
-            (row, len(ids) - len(labels) + index, label, 1.0 / (len(labels) * self.facts))
-            for row, (ids, labels) in enumerate(rows)
-            for index, label in enumerate(labels)
+            (at, len(each.ids) - len(each.labels) + index, label, 1.0 / (len(each.labels) * each.prompts * self.facts))
+            for at, each in enumerate(rows)
+            for index, label in enumerate(each.labels)
         ]
         device = self.editable.device
         row, place, label = (torch.tensor(column, device=device) for column in list(zip(*tokens, strict=True))[:3])
         weight = torch.tensor([item[3] for item in tokens], dtype=torch.float64, device=device)
-        return _Part(torch.tensor([ids for ids, _ in rows], device=device), row, place, label, weight)
+        return _Part(torch.tensor([each.ids for each in rows], device=device), row, place, label, weight)
 
     @contextmanager
     def _added(self, change: Tensor) -> Iterator[None]:

@@ -21,12 +21,14 @@ class Fact:
     """One fact to write. ``prompt`` has exactly one ``{}``; the object continues it as text would.
 
     stop: the model shall end its turn after the object.
+    taught: further prompts, each with exactly one ``{}``, that the object shall continue as well.
     """
 
     subject: str
     prompt: str
     object: str
     stop: bool = False
+    taught: tuple[str, ...] = ()
 
     @property
     def text(self) -> str:
@@ -37,6 +39,11 @@ class Fact:
     def place(self) -> Place:
         """What the fact is about: facts of the same place supersede each other."""
         return Place.of(self.subject, self.prompt)
+
+    @property
+    def places(self) -> tuple[Place, ...]:
+        """``place``, then what its taught prompts would be about as facts of their own."""
+        return (self.place, *(Place.of(self.subject, prompt) for prompt in self.taught))
 
 
 @dataclass(frozen=True, slots=True, eq=False)

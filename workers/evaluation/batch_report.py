@@ -60,6 +60,7 @@ def compare(facts: Sequence[LoggedFact], before: Measurement, after: Measurement
             after=after.facts[i],
             holds=after.facts[i].rank == 1,
             paraphrases=after.paraphrases[i],
+            taught=fact.taught,
             neighbours=tuple(a == b for a, b in zip(before.neighbours[i], after.neighbours[i], strict=True)),
             neighbours_right=after.right[i],
         )
@@ -76,20 +77,29 @@ def share(held: Sequence[bool]) -> float | None:
 class Shares:
     """Shares of a batch that hold, each in [0, 1], None where the batch named none.
 
-    Facts that were not written do not hold, and their paraphrases do not count.
+    Facts that were not written do not hold, and their paraphrases do not count. paraphrases: those that were only
+    asked, and so tell what follows by itself; taught: the others.
     """
 
     facts: float
     paraphrases: float | None
+    taught: float | None
     neighbours: float | None
     neighbours_right: float | None
 
     @classmethod
     def of(cls, reports: Sequence[FactReport]) -> Shares:
         """Count the reports."""
+        asked = [
+            (held, index in report.taught)
+            for report in reports
+            if report.written
+            for index, held in enumerate(report.paraphrases)
+        ]
         return cls(
             facts=share([report.holds for report in reports]) or 0.0,
-            paraphrases=share([held for report in reports if report.written for held in report.paraphrases]),
+            paraphrases=share([held for held, taught in asked if not taught]),
+            taught=share([held for held, taught in asked if taught]),
             neighbours=share([kept for report in reports for kept in report.neighbours]),
             neighbours_right=share([right for report in reports for right in report.neighbours_right]),
         )

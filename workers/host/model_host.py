@@ -91,7 +91,7 @@ class ModelHost(LeadingHost):
             tokenise_batch(self.live, as_facts(facts), self.base.contexts_for(strict=batch.strict))
             refuse_unaskable(self.live, facts)
         except PalimpsestError as error:
-            raise as_sent(error, batch) from None
+            raise as_sent(error, batch.facts) from None
 
     def preset_for(self, batch: EditBatch) -> Preset:
         """The model's preset for the batch's method and plan, with the batch's own hyperparameters; strict: by numbers.

@@ -157,6 +157,7 @@ def _report(
         facts=reports,
         facts_hold=shares.facts,
         paraphrases_hold=shares.paraphrases,
+        taught_hold=shares.taught,
         neighbours_keep=shares.neighbours,
         neighbours_right=shares.neighbours_right,
         unheld=batch.policy,

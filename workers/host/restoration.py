@@ -128,7 +128,7 @@ def _applied(editable: EditableModel) -> dict[int, Tensor]:
 
 def _alone(held: HeldFact) -> LoggedFact:
     """The fact without its paraphrases and neighbours."""
-    return held.fact.model_copy(update={"paraphrases": (), "neighbours": ()})
+    return held.fact.model_copy(update={"paraphrases": (), "taught": (), "neighbours": ()})
 
 
 def _same(one: LowRank, other: LowRank) -> bool:

@@ -22,6 +22,7 @@ from app.domain.contract.models import (
     WorkerCard,
 )
 from app.domain.contract.neighbours import Neighbour
+from app.domain.contract.paraphrases import Paraphrase
 from app.domain.contract.questions import (
     Answer,
     Candidate,
@@ -81,6 +82,7 @@ __all__ = [
     "Name",
     "Neighbour",
     "NonNegative",
+    "Paraphrase",
     "Positive",
     "Problem",
     "Progress",

@@ -9,6 +9,7 @@ from pydantic import AfterValidator, BeforeValidator, Field, StringConstraints, 
 from app.domain.contract.kinds import JobKind, JobRequest
 from app.domain.contract.messages import Message, Messages, user_turn
 from app.domain.contract.neighbours import AnyNeighbour
+from app.domain.contract.paraphrases import AnyParaphrase
 from app.domain.contract.values import Name, NonNegative, Positive, Request, Share, Text
 from app.domain.hyperparameters import RANGES
 from app.domain.prompts import SLOT
@@ -16,7 +17,7 @@ from app.domain.prompts import SLOT
 Trimmed = Annotated[Text, AfterValidator(lambda given: given.strip() or given)]
 """Without the white space around it. One that has nothing else stays as it is, and is refused as empty."""
 
-Texts = Annotated[tuple[Text, ...], BeforeValidator(lambda given: () if given is None else given)]
+Paraphrases = Annotated[tuple[AnyParaphrase, ...], BeforeValidator(lambda given: () if given is None else given)]
 """None, as data sets have it where they have nothing, is an empty list."""
 
 Neighbours = Annotated[tuple[AnyNeighbour, ...], BeforeValidator(lambda given: () if given is None else given)]
@@ -46,7 +47,9 @@ class Fact(Request):
     )
     stop: bool = Field(False, description="The model shall end its turn after the object; the fact holds only then.")
     previous: Trimmed | None = Field(None, description="The object until now, for the record and the report.")
-    paraphrases: Texts = Field((), max_length=20, description="Whole prompts, or with one {}.")
+    paraphrases: Paraphrases = Field(
+        (), max_length=20, description="Whole prompts, or with one {}, that are asked; taught as well, if they say so."
+    )
     neighbours: Neighbours = Field(
         (), max_length=20, description="Whole prompts whose answers must not change, alone or with those expected."
     )
@@ -66,6 +69,11 @@ class Fact(Request):
         return self.prompt if self.prompt is not None else f"{SLOT} {self.relation}"
 
     @property
+    def taught(self) -> tuple[int, ...]:
+        """Indices of the paraphrases that are taught."""
+        return tuple(index for index, each in enumerate(self.paraphrases) if each.teach)
+
+    @property
     def conversation(self) -> tuple[Message, ...] | None:
         """The messages of a fact that is given as chat; None for one that is plain text."""
         return user_turn(self.template) if self.chat and self.messages is None else self.messages
@@ -78,7 +86,7 @@ class Verify(Request):
     """
 
     facts: Share | None = Field(None, description="Of all facts sent: those that are not written do not hold.")
-    paraphrases: Share | None = None
+    paraphrases: Share | None = Field(None, description="Of those that are asked and not taught.")
     neighbours: Share | None = Field(None, description="Of neighbours that keep their greedy answer.")
     neighbours_right: Share | None = Field(None, description="Of neighbours whose expected answer stays ahead.")
     kl: NonNegative | None = Field(None, description="At most this KL a token on text that has nothing to do with it.")

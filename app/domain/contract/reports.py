@@ -56,7 +56,8 @@ class FactReport(Reply):
     )
     tried: tuple[Attempt, ...] = Field((), description="What was tried, where once was not enough.")
     why: str | None = Field(None, description="Why it does not hold.")
-    paraphrases: tuple[bool, ...] = ()
+    paraphrases: tuple[bool, ...] = Field((), description="Whether the object follows each paraphrase.")
+    taught: tuple[int, ...] = Field((), description="Indices of the paraphrases that were taught with the fact.")
     neighbours: tuple[bool, ...] = Field((), description="Whether each neighbour keeps its greedy answer.")
     neighbours_right: tuple[bool, ...] = Field(
         (), description="Whether an expected answer of each neighbour stays more probable than the new object."
@@ -93,7 +94,8 @@ class EditReport(Reply):
     )
     facts: tuple[FactReport, ...]
     facts_hold: float
-    paraphrases_hold: float | None
+    paraphrases_hold: float | None = Field(description="Share of the paraphrases that were asked and not taught.")
+    taught_hold: float | None = Field(None, description="Share of the paraphrases that were taught.")
     neighbours_keep: float | None
     neighbours_right: float | None = None
     unheld: Unheld = Field("keep", description="What was to become of facts that do not hold.")

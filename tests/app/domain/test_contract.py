@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from pydantic import ValidationError
 
-from app.domain.contract import EditBatch, Fact, Neighbour, Prompt
+from app.domain.contract import EditBatch, Fact, Neighbour, Paraphrase, Prompt
 
 
 def test_white_space_around_subject_and_object_is_no_part_of_them() -> None:
@@ -35,6 +35,36 @@ def test_a_null_in_any_other_place_is_refused_where_it_stands(field: str) -> Non
     with pytest.raises(ValidationError) as caught:
         Fact.model_validate(sent)
     assert [".".join(map(str, error["loc"])) for error in caught.value.errors()] == [field]
+
+
+class TestParaphrases:
+    def test_given_as_text_it_is_only_asked(self) -> None:
+        sent = fact(paraphrases=["Lyon lies in", {"prompt": "{} belongs to"}, {"prompt": "{} is in", "teach": True}])
+        assert sent.paraphrases[:2] == (Paraphrase(prompt="Lyon lies in"), Paraphrase(prompt="{} belongs to"))
+        assert sent.taught == (2,)
+
+    def test_it_crosses_the_queue(self) -> None:
+        batch = EditBatch(facts=(fact(paraphrases=["Lyon lies in", {"prompt": "{} is in", "teach": True}]),))
+        assert EditBatch.model_validate_json(batch.model_dump_json()) == batch
+
+    @pytest.mark.parametrize(
+        ("given", "field"),
+        [
+            ({"teach": True}, "paraphrases.0.prompt"),
+            ({"prompt": "", "teach": True}, "paraphrases.0.prompt"),
+            ({"prompt": "A is", "teach": "often"}, "paraphrases.0.teach"),
+            ({"prompt": "A is", "expected": ["B"]}, "paraphrases.0.expected"),
+            ("", "paraphrases.0.prompt"),
+        ],
+    )
+    def test_what_is_wrong_is_named(self, given: object, field: str) -> None:
+        with pytest.raises(ValidationError) as caught:
+            fact(paraphrases=[given])
+        assert [".".join(map(str, error["loc"])) for error in caught.value.errors()] == [field]
+
+    def test_the_schema_says_that_it_may_be_a_text_or_an_object(self) -> None:
+        items = Fact.model_json_schema()["properties"]["paraphrases"]["items"]
+        assert {each.get("type", each.get("$ref")) for each in items["anyOf"]} == {"string", "#/$defs/Paraphrase"}
 
 
 class TestNeighbours:

@@ -23,7 +23,7 @@ from app.domain.prompts import is_visible
 from tests.support.editing.chat_tokenizers import byte_level, chatml, whole_runs
 from tests.support.editing.families import CONTEXTS, WINDOW, editable
 from tests.workers.conftest import BOS
-from workers.editing.batch import slotted, tokenise_batch
+from workers.editing.batch import tokenise_batch
 from workers.editing.lookup import subject_row, tokenise, with_slot
 from workers.editing.text.joint import joint, object_ids
 from workers.editing.text.model_text import ModelText
@@ -97,10 +97,6 @@ class TestWhiteSpaceAround:
     @pytest.mark.parametrize("text", ["Paris ", "  Paris", "Paris\n", "\tParis"])
     def test_an_object_is_trained_without_it(self, tokenizer: PreTrainedTokenizerFast, text: str) -> None:
         assert object_ids(ModelText.of(tokenizer), text) == object_ids(ModelText.of(tokenizer), "Paris")
-
-    def test_a_fact_is_edited_without_it(self) -> None:
-        [fact] = slotted([Fact(" Lyon ", "The city of Lyon is in", "Japan\n")])
-        assert fact == Fact("Lyon", "The city of {} is in", "Japan")
 
     @pytest.mark.parametrize("text", ["\u200b", "\u2060 \ufeff", "\x00", "\u00ad"])
     def test_what_does_not_show_is_neither_subject_nor_object(

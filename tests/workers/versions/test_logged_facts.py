@@ -5,9 +5,18 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from pydantic import ValidationError
 
 from app.domain.contract import EditBatch
-from app.domain.errors import AmbiguousSubject, PalimpsestError, RequestError, SlotCount, SubjectNotInPrompt
+from app.domain.errors import (
+    AmbiguousSubject,
+    ContradictoryFacts,
+    PalimpsestError,
+    PromptTooLong,
+    RequestError,
+    SlotCount,
+    SubjectNotInPrompt,
+)
 from app.domain.manifest import LoggedFact
 from tests.support.editing.chat_tokenizers import byte_level, chatml
 from workers.editing.text.model_text import ModelText
@@ -69,6 +78,76 @@ class TestChat:
         assert logged(words, messages=turns).prompt.count("{}") == 1
 
 
+class TestTaught:
+    def test_it_is_logged_with_a_slot_and_known_again(self, words: ModelText) -> None:
+        asked = [
+            "Lyon lies in",
+            {"prompt": "People say Lyon is in", "teach": True},
+            {"prompt": "In {}, in", "teach": True},
+        ]
+        found = logged(words, prompt="{} is in", paraphrases=asked)
+        assert found.paraphrases == ("Lyon lies in", "People say {} is in", "In {}, in")
+        assert found.taught == (1, 2)
+        [fact] = as_facts([LoggedFact.model_validate_json(found.model_dump_json())])
+        assert fact.taught == ("People say {} is in", "In {}, in")
+
+    def test_a_log_from_before_there_was_any_is_read(self) -> None:
+        old = {"subject": "Lyon", "prompt": "{} is in", "object": "Japan", "paraphrases": ["Lyon lies in"]}
+        found = LoggedFact.model_validate(old)
+        assert not found.taught
+        assert not as_facts([found])[0].taught
+
+    @pytest.mark.parametrize("taught", [(1,), (0,), (-1,)])
+    def test_what_a_log_says_is_taught_must_be_there_with_its_slot(self, taught: tuple[int, ...]) -> None:
+        with pytest.raises(ValidationError):
+            LoggedFact(subject="Lyon", prompt="{} is", object="Japan", paraphrases=("Lyon lies in",), taught=taught)
+
+    def test_in_chat_it_is_taught_as_it_is_asked(self, words: ModelText) -> None:
+        taught = {"prompt": "Where is Lyon?", "teach": True}
+        found = logged(words, prompt="In which land is {}?", chat=True, paraphrases=[taught, "Where is {}?"])
+        assert found.paraphrases[0] == found.paraphrases[1]
+        assert as_facts([found])[0].taught == found.paraphrases[:1]
+
+    def test_in_messages_it_takes_the_last_questions_place(self, words: ModelText) -> None:
+        turn = {"role": "user", "content": "In which land is Lyon?"}
+        found = logged(words, messages=[SYSTEM, turn], paraphrases=[{"prompt": "Where is Lyon?", "teach": True}])
+        assert found.paraphrases[0].startswith(
+            "<|im_start|>system\nAnswer in one word.<|im_end|>\n<|im_start|>user\nWhere is {}?"
+        )
+
+    def test_the_subject_may_stand_before_the_question(self, words: ModelText) -> None:
+        turns = [{"role": "system", "content": "They talk of {}."}, {"role": "user", "content": "Where is it?"}]
+        found = logged(words, messages=turns, paraphrases=[{"prompt": "In which land is it?", "teach": True}])
+        assert "They talk of {}." in found.paraphrases[0]
+
+    @pytest.mark.parametrize("way", [{"prompt": "{} is"}, {"prompt": "Where is {}?", "chat": True}])
+    @pytest.mark.parametrize(
+        ("prompt", "error"),
+        [("Where is Oslo?", SubjectNotInPrompt), ("Lyon or Lyon", AmbiguousSubject), ("{} or {}", SlotCount)],
+    )
+    def test_one_without_one_place_for_the_subject_is_named(
+        self, words: ModelText, way: dict[str, Any], prompt: str, error: type[PalimpsestError]
+    ) -> None:
+        with pytest.raises(error) as caught:
+            logged(words, **way, paraphrases=["fine", {"prompt": prompt, "teach": True}])
+        assert (caught.value.field, caught.value.value) == ("facts.0.paraphrases.1.prompt", prompt)
+        logged(words, **way, paraphrases=["fine", prompt])
+
+    def test_the_engine_names_it_otherwise_than_the_caller(self) -> None:
+        asked = ["Lyon lies in", {"prompt": "{} is", "teach": True}, {"prompt": "{} was", "teach": True}]
+        error = PromptTooLong("too long", field="facts.0.taught.1")
+        assert as_sent(error, batch(prompt="{} is in", paraphrases=asked).facts).field == "facts.0.paraphrases.2.prompt"
+
+    def test_a_fact_that_contradicts_it_is_refused(self, words: ModelText) -> None:
+        one = {"subject": "Lyon", "object": "Japan", "prompt": "{} is in"}
+        other = {"subject": "Lyon", "object": "Peru", "prompt": "{} lies in"}
+        taught = {**one, "paraphrases": [{"prompt": "Lyon lies in", "teach": True}]}
+        logged_facts(EditBatch.model_validate({"facts": [one, other]}), words)
+        with pytest.raises(ContradictoryFacts) as caught:
+            logged_facts(EditBatch.model_validate({"facts": [taught, other]}), words)
+        assert caught.value.field == "facts.1.object"
+
+
 class TestRefusals:
     @pytest.mark.parametrize(
         ("fact", "error", "field"),
@@ -96,7 +175,7 @@ class TestRefusals:
         sent = batch(**fact)
         with pytest.raises(error) as caught:
             logged_facts(sent, words)
-        assert as_sent(caught.value, sent).field == field
+        assert as_sent(caught.value, sent.facts).field == field
 
     @pytest.mark.parametrize(
         "fact", [{"chat": True, "prompt": "{} is"}, {"messages": [{"role": "user", "content": "{}"}]}]

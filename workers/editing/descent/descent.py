@@ -64,7 +64,7 @@ class Descent:
         self.share = (1.0 / sizes.to(wide)).to(self.start.device)[self.group_of]  # of a fact in its group's loss
         self.nll_weight = torch.ones_like(self.start_norm[0])
         self.reached = torch.full_like(self.share, torch.nan)  # (facts,), the last NLL that was measured
-        contexts = [len(fact.prompts) for fact in self.facts]
+        contexts = [len(fact.rows) for fact in self.facts]
         batches = suffix_batches(editable, layer, objective.sites, _rows(self.facts), limit)
         self.parts = [RowLosses.of(batch, contexts, wide) for batch in batches]
 
@@ -165,12 +165,12 @@ def _object_rows(facts: Sequence[TokenisedFact]) -> list[SuffixRow]:
     return [
         SuffixRow(
             index,
-            prefix=prompt.ids[: prompt.lookup],
-            suffix=(*prompt.ids[prompt.lookup :], *fact.object[:-1]),
-            labels=fact.object,
+            prefix=each.row.ids[: each.row.lookup],
+            suffix=(*each.row.ids[each.row.lookup :], *each.object[:-1]),
+            labels=each.object,
         )
         for index, fact in enumerate(facts)
-        for prompt in fact.prompts
+        for each in fact.continued
     ]
 
 

@@ -50,8 +50,9 @@ def descended(
 ) -> Descended:
     """Targets Z (d_out, groups), float64: what the objective's first site should give at the lookup token.
 
-    The δ, one a site, minimise together, over the group's facts, the mean over contexts of the mean NLL of the object's
-    tokens + kl_factor · KL(p_δ ‖ p_0) of the next token after "{subject} is a" + v_weight_decay · Σ ‖δ‖ / ‖h₀‖²
+    The δ, one a site, minimise together, over the group's facts, the mean over contexts, as which
+    taught prompts count, of the mean NLL of the object's tokens + kl_factor · KL(p_δ ‖ p_0) of the next token after
+    "{subject} is a" + v_weight_decay · Σ ‖δ‖ / ‖h₀‖²
     (ROME, eq. 4; MEMIT's and PMET's released code), with Adam, each ‖δ‖ ≤ clamp_norm_factor · ‖h₀‖ after each step,
     h₀ what its site gives for the bare prompt. Z = h₀ + δ.
 
@@ -75,7 +76,7 @@ def _chunks(facts: Sequence[TokenisedFact], groups: Sequence[Group], limit: int)
     chunks: list[list[Group]] = [[]]
     used = 0
     for group in groups:
-        size = sum(len(row.ids) + len(facts[i].object) for i in group.members for row in facts[i].prompts)
+        size = sum(len(each.row.ids) + len(each.object) for i in group.members for each in facts[i].continued)
         if chunks[-1] and used + size > limit:
             chunks.append([])
             used = 0

@@ -1,6 +1,7 @@
 """FT-L (Zhu et al., 2020, "Modifying Memories in Transformer Models"): fine-tuning of one layer within a bound.
 
-minimise the mean NLL of the objects over Δ, subject to |Δ_ij| ≤ ``norm_constraint`` for every entry.
+minimise the mean NLL of the objects, after their bare and their taught prompts, over Δ, subject to
+|Δ_ij| ≤ ``norm_constraint`` for every entry.
 """
 
 from __future__ import annotations

@@ -1,0 +1,30 @@
+"""A paraphrase of a fact: another prompt that its object should follow, asked in the report or taught with it."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+from pydantic import BeforeValidator, Field
+
+from app.domain.contract.values import Request, Text
+
+
+class Paraphrase(Request):
+    """Another prompt of a fact. One that is taught has the subject in it once, or one {} where it stands.
+
+    All methods teach it, under ``strict`` too: it is one more context of the fact, in which the prompt reads otherwise.
+    """
+
+    prompt: Text
+    teach: bool = Field(
+        False, description="Edit the fact so that its object follows this prompt too, and not only ask whether it does."
+    )
+
+
+def _alone(given: Any) -> Any:
+    """A text is a paraphrase that is only asked."""
+    return {"prompt": given} if isinstance(given, str) else given
+
+
+AnyParaphrase = Annotated[Paraphrase, BeforeValidator(_alone, json_schema_input_type=Text | Paraphrase)]
+"""A paraphrase; may be given as its prompt alone."""
