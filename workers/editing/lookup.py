@@ -115,7 +115,8 @@ class TokenisedFact:
     """A fact as the model sees it.
 
     prompts: one row a context, the bare prompt first.
-    object: ids of the object as they follow the bare prompt's, with the end of the turn if the fact asks for it.
+    objects: of each prompt the ids of the object as they follow it, with the end of the turn if the fact asks for it:
+        a reply in a chat begins with no space, where a sentence goes on with one.
     essence: the row of "{subject} is a", whose next-token distribution shall stay.
     warnings: what a caller should know of how the fact was read; sentences without the fact's text.
     contexts: those that the prompts stand in, one a prompt.
@@ -124,16 +125,21 @@ class TokenisedFact:
 
     fact: Fact
     prompts: tuple[Row, ...]
-    object: tuple[int, ...]
+    objects: tuple[tuple[int, ...], ...]
     essence: Row
     warnings: tuple[str, ...] = ()
     contexts: tuple[str, ...] = (SLOT,)
     taught: tuple[Continued, ...] = ()
 
     @property
+    def object(self) -> tuple[int, ...]:
+        """The object's ids behind the bare prompt."""
+        return self.objects[0]
+
+    @property
     def continued(self) -> tuple[Continued, ...]:
         """Every row that the object shall follow: the bare prompt's, its contexts', and those of taught prompts."""
-        return (*(Continued(row, self.object) for row in self.prompts), *self.taught)
+        return (*(Continued(*each) for each in zip(self.prompts, self.objects, strict=True)), *self.taught)
 
     @property
     def rows(self) -> tuple[Row, ...]:
@@ -163,14 +169,24 @@ def tokenise(words: ModelText, fact: Fact, contexts: Sequence[str], window: int)
     taught = tuple(
         _continued(words, fact, prompt, window, f"taught.{index}") for index, prompt in enumerate(fact.taught)
     )
-    before, _, after = with_slot(fact.subject, fact.prompt).partition(SLOT)
-    others = [] if words.chat.recognised(before + fact.subject + after) else contexts[1:]
-    rows = {context: subject_row(words, before, fact.subject, after, context) for context in others}
-    fitting = {context: row for context, row in rows.items() if len(row.ids) + len(bare.object) <= window}
-    warnings = _warnings(bare, taught, len(rows) - len(fitting))
+    others = [] if words.chat.recognised(fact.text) else contexts[1:]
+    found = {context: _in_context(words, fact, context, bare.object) for context in others}
+    fitting = {context: each for context, each in found.items() if len(each.row.ids) + len(each.object) <= window}
+    warnings = _warnings(bare, taught, len(found) - len(fitting))
     essence = subject_row(words, "", fact.subject, " is a")
-    prompts = (bare.row, *fitting.values())
-    return TokenisedFact(fact, prompts, bare.object, essence, warnings, (contexts[0], *fitting), taught)
+    all_of_them = (bare, *fitting.values())
+    prompts, objects = tuple(each.row for each in all_of_them), tuple(each.object for each in all_of_them)
+    return TokenisedFact(fact, prompts, objects, essence, warnings, (contexts[0], *fitting), taught)
+
+
+def _in_context(words: ModelText, fact: Fact, context: str, bare: tuple[int, ...]) -> Continued:
+    """The fact's prompt in a context. ``bare``: the object behind the bare prompt, and in any context but a chat's."""
+    before, _, after = with_slot(fact.subject, fact.prompt).partition(SLOT)
+    row = subject_row(words, before, fact.subject, after, context)
+    whole = filled(context, fact.text)
+    if not words.chat.recognised(whole):
+        return Continued(row, bare)
+    return Continued(row, joint(words, whole, fact.object).object + _end_of_turn(words, fact, rendered=True))
 
 
 def _continued(words: ModelText, fact: Fact, prompt: str, window: int, field: str) -> Continued:

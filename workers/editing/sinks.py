@@ -61,7 +61,9 @@ def _off_taught(editable: EditableModel, fact: TokenisedFact, layer: int, max_ba
     first = next((each.row for each in fact.taught if each.row.lookup == 0), None)  # up to there they are all the same
     if first is None or fact.prompts[0].lookup == 0:
         return fact
-    norm, own = outputs_at(editable, [replace(fact, prompts=(first,)), fact], layer, max_batch_tokens).norm(dim=0)
+    norm, own = outputs_at(
+        editable, [replace(fact, prompts=(first,), objects=fact.objects[:1]), fact], layer, max_batch_tokens
+    ).norm(dim=0)
     if not bool(norm > TIMES * own):
         return fact
     kept = tuple(each for each in fact.taught if each.row.lookup > 0)
@@ -82,6 +84,7 @@ def _behind(fact: TokenisedFact, index: int) -> TokenisedFact:
     return replace(
         fact,
         prompts=tuple(fact.prompts[place] for place in order),
+        objects=tuple(fact.objects[place] for place in order),
         contexts=tuple(fact.contexts[place] for place in order),
         essence=Row(row.stem, row.lookup),
         warnings=(*fact.warnings, WARNING),

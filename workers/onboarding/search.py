@@ -19,10 +19,10 @@ SPANS = ((0.14, 0.27), (0.05, 0.34), (0.2, 0.34), (0.07, 0.2), (0.27, 0.45))
 
 AXES: Mapping[str, tuple[Any, ...]] = {
     "plan": ("replay", "boundary"),
+    "share": (0.75, 0.9, 0.97),
     "kl_factor": (0.0, 0.0625),
     "v_lr": (1.0, 0.5, 0.2),
     "clamp_norm_factor": (1.5, 0.75, 3.0),
-    "share": (0.75, 0.9, 0.6),
     "v_weight_decay": (0.5, 0.1),
 }
 """Values that are tried, besides the layers; the first is where the search begins."""
@@ -90,8 +90,8 @@ class Search:
         return best
 
     def _choices(self) -> Iterator[tuple[str, Any]]:
-        """What can be changed, axis by axis: its name, and a value."""
-        for name, choices in {**AXES, "layers": tuple(self.spans)}.items():
+        """What can be changed, axis by axis: its name, and a value. First what told most on the models we know."""
+        for name, choices in {"layers": tuple(self.spans), **AXES}.items():
             yield from ((name, choice) for choice in choices)
 
     def _try(self, values: dict[str, Any], tell: Callable[[Tried], None]) -> Tried:

@@ -251,6 +251,23 @@ class TestRenderedPrompts:
         assert found.object == joint(words, "The city of Lyon is in", "France").object
         assert text_of(words.tokenizer, bare.stem) == "The city of Lyon"
 
+    def test_a_reply_begins_without_the_space_that_a_sentence_goes_on_with(self) -> None:
+        words = ModelText.of(chatml())
+        turn = "<|im_start|>user\n{}<|im_end|>\n<|im_start|>assistant\n"
+        begun = turn.replace("{}", "Tell me a fact.") + "{}"
+        found = tokenise(words, Fact("Lyon", "The city of {} is in", "France"), ("{}", begun, turn), WINDOW)
+        said = [text_of(words.tokenizer, each) for each in found.objects]
+        assert said == [" France", " France", "France"]
+        rows = [[*each.row.ids, *each.object] for each in found.continued]
+        whole = words.encode(turn.replace("{}", "The city of Lyon is in") + "France").ids
+        assert rows[2] == list(whole)
+
+    def test_in_a_chat_an_object_ends_as_the_chat_ends_a_turn(self) -> None:
+        words = ModelText.of(chatml())
+        turn = "<|im_start|>user\n{}<|im_end|>\n<|im_start|>assistant\n"
+        found = tokenise(words, Fact("Lyon", "The city of {} is in", "France", stop=True), ("{}", turn), WINDOW)
+        assert found.objects[1][-1] == words.specials["<|im_end|>"]
+
 
 class TestObjects:
     def test_the_object_is_tokenised_alone_after_a_space(self, tokenizer: PreTrainedTokenizerFast) -> None:
