@@ -61,6 +61,11 @@ class FactReport(Reply):
     neighbours_right: tuple[bool, ...] = Field(
         (), description="Whether an expected answer of each neighbour stays more probable than the new object."
     )
+    ends: bool | None = Field(
+        None,
+        description="Whether the text, or the turn, ends after the object; null: the fact does not hold, or the model "
+        "has no token for an end.",
+    )
     warnings: tuple[str, ...] = Field((), description="What to know of how the fact was read.")
 
 
