@@ -6,7 +6,7 @@ What `palimpsest onboard` runs, and `palimpsest serve` when it meets a model tha
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -115,6 +115,7 @@ class Onboarding:
         return self._calibrated(findings, minutes, facts, tell, start)
 
     def _statistics(self, layers: tuple[int, ...], tell: Telling) -> Statistics:
+        tell.found(Finding("needed first", f"statistics at layers {_listed(layers)}, where edits may be made"))
         directory = self.data_dir / "statistics"
         return find_statistics(self.live, self.source, layers, directory, None, progress=tell.tokens)
 
@@ -138,7 +139,7 @@ class Onboarding:
         chosen = search.start.with_overrides(best.values)
         before = Outcome(*counted(self.live, promised), 0.0)
         promise = bench.over(promised).run(chosen)
-        told = f"{statistics.tokens:,} tokens, layers {', '.join(map(str, sorted(statistics.second_moments)))}"
+        told = f"{statistics.tokens:,} tokens, layers {_listed(sorted(statistics.second_moments))}"
         tried, counts = list(search.tried.values()), (len(searched), len(promised))
         self.kept.write(chosen, card(self.name, findings, told, before, tried, chosen, promise, counts))
         self._keep_only(statistics, chosen.layers)
@@ -149,3 +150,7 @@ class Onboarding:
         chosen = {layer: statistics.second_moments[layer] for layer in layers}
         path = statistics_path(self.live, self.source, self.data_dir / "statistics")
         save_statistics(Statistics(chosen, statistics.tokens, statistics.fingerprint), path)
+
+
+def _listed(layers: Iterable[int]) -> str:
+    return ", ".join(map(str, layers))

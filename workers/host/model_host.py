@@ -26,7 +26,7 @@ from workers.editing.statistics import Statistics
 from workers.editing.text.model_text import ModelText
 from workers.evaluation.askable import refuse_unaskable
 from workers.evaluation.harm import HarmMeter
-from workers.host.host_settings import HostSettings, preset_of, recognised
+from workers.host.host_settings import HostSettings, preset_of, recognised, tell_of
 from workers.host.leading_host import LeadingHost
 from workers.host.log_base import base_of, log_contexts
 from workers.host.statistics_store import find_statistics, kept_texts, texts_beside
@@ -67,6 +67,7 @@ class ModelHost(LeadingHost):
         settings = recognised(settings, live)
         edit_log = EditLog(settings.log_root, settings.name)
         preset = preset_of(settings, live)
+        tell_of(settings, preset)
         contexts = log_contexts(settings, live, edit_log)
         base = edit_log.create(base_of(settings, live, contexts, preset))
         directory = settings.data_dir / "statistics"

@@ -110,20 +110,23 @@ def _taken(
     Raises:
         StatisticsMismatch: there are none, and it may not write any.
     """
+    wanted = f"statistics are needed first, C at layers {_named(layers)}"
     corpus = Path(source) / CORPUS
     if corpus.is_file():
+        logger.info("%s: they are taken over %s beside the model", wanted, CORPUS)
         with corpus.open(encoding="utf-8") as lines:
             texts = (line.rstrip("\n") for line in lines)
             return second_moments(editable, texts, layers, max_tokens=FIRST_START_TOKENS, progress=progress)
     kept = KeptTexts.beside(path)
     if kept is not None:
+        logger.info("%s: they are taken over the texts that are kept", wanted)
         sums = MomentSums(editable, layers)
         sums.add(kept.texts, progress=progress)
         return statistics_of(editable, sums)
     if not onboard:
-        detail = "no statistics for this model: make them with `palimpsest statistics MODEL --out S`"
+        detail = f"{wanted}, and there are none for this model: make them with `palimpsest statistics MODEL --out S`"
         raise StatisticsMismatch(detail, field="statistics", value=source)
-    logger.info("no statistics for this model yet: it writes its own texts for them, which takes some minutes")
+    logger.info("%s: the model writes texts of its own for them, which takes some minutes", wanted)
     statistics, kept = own_statistics(editable, layers, progress=progress)
     kept.save_beside(path)  # before the statistics: without them it is read again, and nothing is lost
     return statistics

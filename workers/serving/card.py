@@ -43,6 +43,7 @@ class CardOf:
             plans=tuple(PLANS),
             default_method=preset.method,
             default_plan=preset.plan,
+            default_layers=preset.layers,
             started=self.started,
         )
 

@@ -31,6 +31,7 @@ class WorkerCard(Reply):
     plans: tuple[str, ...]
     default_method: str
     default_plan: str
+    default_layers: tuple[int, ...] = Field((), description="Critical layers, of which the plan takes all or some.")
     started: datetime
 
 
