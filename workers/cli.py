@@ -43,6 +43,10 @@ class Policy(StrEnum):
 ModelArgument = Annotated[
     str, typer.Argument(help="Folder, hub id, GGUF file, or the name of a model that comes along.")
 ]
+Corpus = Annotated[
+    str | None,
+    typer.Option(help="A text file, one text a line, or a data set as NAME[:SUBSET]; else the model writes texts."),
+]
 Device = Annotated[str, typer.Option(help="As torch names it.")]
 Dtype = Annotated[str, typer.Option(help="float64, float32, bfloat16 or float16.")]
 
@@ -169,10 +173,7 @@ def export(
 
 def statistics(
     model: ModelArgument,
-    corpus: Annotated[
-        str | None,
-        typer.Option(help="A text file, one text a line, or a data set as NAME[:SUBSET]; else the model writes texts."),
-    ] = None,
+    corpus: Corpus = None,
     out: Annotated[Path, typer.Option(help="Safetensors with layer.{i} (d_in, d_in).")] = Path(
         "statistics.safetensors"
     ),
@@ -270,6 +271,7 @@ class _Bars:
 
 def onboard(
     model: ModelArgument,
+    corpus: Corpus = None,
     minutes: Annotated[float, typer.Option(help="For the search, beside the statistics.", min=0.0)] = 6.0,
     facts: Annotated[
         Path | None, typer.Option(help="Your own facts to calibrate on: JSON as CounterFact or EasyEdit have it.")
@@ -282,7 +284,7 @@ def onboard(
     dtype: Dtype = "float32",
     data_dir: Annotated[Path, typer.Option(help="Where preset, statistics and card are kept.")] = DATA_DIR,
 ) -> None:
-    """Look at a model, take its statistics from texts that it writes, and find hyperparameters that hold.
+    """Look at a model, take its statistics from a corpus or its own texts, and find hyperparameters that hold.
 
     What was found is kept by the model's fingerprint, and `palimpsest serve` finds it again. A search that was stopped
     goes on where it was.
@@ -291,7 +293,7 @@ def onboard(
     with _telling_errors(console):
         from workers.onboard import Onboarding
 
-        opened = Onboarding.open(model, device=device, dtype=dtype, data_dir=data_dir)
+        opened = Onboarding.open(model, device=device, dtype=dtype, data_dir=data_dir, corpus=corpus)
         if if_needed and opened.has_preset:
             return
         with _Bars(console, minutes) as bars:

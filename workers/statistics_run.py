@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 
-from app.domain.errors import RequestError
 from app.domain.settings import DATA_DIR
 from workers.editing.loading import load
 from workers.editing.model.editable_model import EditableModel
 from workers.editing.presets import find_preset
 from workers.editing.statistics import Statistics, second_moments
+from workers.onboarding.corpus import texts_of
 from workers.onboarding.kept_texts import KeptTexts
 from workers.onboarding.own_statistics import own_statistics
 from workers.sources import source_of
@@ -67,23 +67,3 @@ class StatisticsRun:
         return own_statistics(
             self.live, self.layers, max_tokens=max_tokens, max_batch_tokens=max_batch_tokens, progress=progress
         )
-
-
-def texts_of(corpus: str) -> Iterator[str]:
-    """Lines of a file; or the ``text`` column of a data set ``name[:subset]``, streamed.
-
-    Raises:
-        RequestError: no such file, and the extra for data sets is not installed.
-    """
-    path = Path(corpus)
-    if path.exists():
-        with path.open(encoding="utf-8") as lines:
-            yield from (line.rstrip("\n") for line in lines)
-        return
-    try:
-        from datasets import load_dataset
-    except ImportError:
-        detail = "no such file; for a data set by name, install palimpsest[datasets]"
-        raise RequestError(detail, field="corpus", value=corpus) from None
-    name, _, subset = corpus.partition(":")
-    yield from (str(row["text"]) for row in load_dataset(name, subset or None, split="train", streaming=True))
