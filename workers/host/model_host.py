@@ -107,13 +107,15 @@ class ModelHost(LeadingHost):
         self._priors.check(preset)
         try:
             preset = preset.with_overrides(batch.hyperparameters.model_dump(exclude_none=True))
+            preset = preset.by_numbers() if batch.strict else preset
             self._priors.check(preset)
+            self._priors.refuse_unsolvable(preset)
         except StatisticsMismatch as error:
             detail = f"{error.detail}: the model is served without statistics there"
             raise LayerOutOfRange(detail, field="hyperparameters.layers", value=error.value) from None
         except RequestError as error:
             raise error.at("hyperparameters") from None
-        return preset.by_numbers() if batch.strict else preset
+        return preset
 
     def _check_bounds(self, verify: Verify | None) -> None:
         if verify is not None and verify.of_harm and not self.harm.ready:
