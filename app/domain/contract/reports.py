@@ -41,6 +41,10 @@ class FactReport(Reply):
     """What became of one fact. ``index`` is that in the batch as it was sent."""
 
     index: int
+    version_index: int | None = Field(
+        None,
+        description="That among the facts of the new version, by which `revert` names it; null: it is not written.",
+    )
     id: str | None = None
     subject: str
     prompt: str
