@@ -10,9 +10,10 @@ from pathlib import Path
 from app.domain.settings import DATA_DIR
 from workers.editing.loading import load
 from workers.editing.model.editable_model import EditableModel
-from workers.editing.presets import find_preset
-from workers.editing.statistics import Statistics, second_moments
+from workers.editing.presets import choose_preset
+from workers.editing.statistics import Statistics, fingerprint, second_moments
 from workers.onboarding.corpus import texts_of
+from workers.onboarding.kept import Kept
 from workers.onboarding.kept_texts import KeptTexts
 from workers.onboarding.own_statistics import own_statistics
 from workers.sources import source_of
@@ -29,14 +30,16 @@ class StatisticsRun:
     def open(
         cls, model: str, layers: Sequence[int], *, device: str, dtype: str, data_dir: Path = DATA_DIR
     ) -> StatisticsRun:
-        """Load a model; without ``layers`` those of its preset are taken.
+        """Load a model; without ``layers`` those of its preset are taken, also of one that an onboarding has left.
 
         Raises:
             LayerOutOfRange: the model has no such layer.
         """
         source = source_of(model, data_dir)
         live = load(source, device=device, dtype=dtype)
-        chosen = tuple(layers) or find_preset(source, live.depth).layers
+        known_by = fingerprint(live)
+        found = Kept.of(data_dir, known_by).read()
+        chosen = tuple(layers) or choose_preset(source, live.depth, None, fingerprint=known_by, found=found).layers
         for layer in chosen:
             live.check_layer(layer)
         return cls(live, chosen)
