@@ -6,7 +6,7 @@ What `palimpsest onboard` runs, and `palimpsest serve` when it meets a model tha
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, fields
 from pathlib import Path
 
@@ -20,10 +20,12 @@ from workers.editing.presets import generic_preset, known_preset
 from workers.editing.presets.preset import Preset
 from workers.editing.priors import PriorSource
 from workers.editing.statistics import Statistics, fingerprint, save_statistics
-from workers.host.statistics_store import find_statistics, statistics_path
+from workers.host.statistics_store import find_statistics, statistics_over, statistics_path
 from workers.onboarding.card import card
+from workers.onboarding.corpus import name_of
 from workers.onboarding.inspection import Finding, inspect
 from workers.onboarding.kept import Kept
+from workers.onboarding.kept_texts import KeptTexts
 from workers.onboarding.search import Search, Tried, affordable, spans
 from workers.onboarding.trial import Bench, Outcome, counted, known_to
 from workers.onboarding.world_facts import world_facts
@@ -60,22 +62,31 @@ class Onboarded:
 
 @dataclass(frozen=True, slots=True)
 class Onboarding:
-    """A model that was opened for onboarding; it stays as it is."""
+    """A model that was opened for onboarding; it stays as it is. corpus: None: it writes its own texts."""
 
     name: str
     source: str
     live: EditableModel
     data_dir: Path
+    corpus: str | None = None
 
     @classmethod
-    def open(cls, model: str, *, device: str = "cpu", dtype: str = "float32", data_dir: Path = DATA_DIR) -> Onboarding:
-        """Load a model by what ``source_of`` takes.
+    def open(
+        cls,
+        model: str,
+        *,
+        device: str = "cpu",
+        dtype: str = "float32",
+        data_dir: Path = DATA_DIR,
+        corpus: str | None = None,
+    ) -> Onboarding:
+        """Load a model by what ``source_of`` takes; ``corpus``: a file or data set that ``texts_of`` takes.
 
         Raises:
             PalimpsestError: there is none, or it cannot be edited.
         """
         source = source_of(model, data_dir)
-        return cls(Path(source).name, source, load(source, device=device, dtype=dtype), data_dir)
+        return cls(Path(source).name, source, load(source, device=device, dtype=dtype), data_dir, corpus)
 
     @property
     def kept(self) -> Kept:
@@ -115,8 +126,25 @@ class Onboarding:
         return self._calibrated(findings, minutes, facts, tell, start)
 
     def _statistics(self, layers: tuple[int, ...], tell: Telling) -> Statistics:
-        directory = self.data_dir / "statistics"
-        return find_statistics(self.live, self.source, layers, directory, None, progress=tell.tokens)
+        over = "" if self.corpus is None else f", over the texts of {name_of(self.corpus)}"
+        tell.found(Finding("needed first", f"statistics at layers {_listed(layers)}, where edits may be made{over}"))
+        named = (self.live, self.source, layers, self._directory)
+        if self.corpus is not None:
+            return statistics_over(*named, self.corpus, tell.tokens)
+        return find_statistics(*named, None, progress=tell.tokens)
+
+    @property
+    def _directory(self) -> Path:
+        return self.data_dir / "statistics"
+
+    def _told(self, statistics: Statistics) -> str:
+        """What the card says of the statistics."""
+        kept = KeptTexts.beside(statistics_path(self.live, self.source, self._directory))
+        of, settled = "", ""
+        if kept is not None:
+            of = f" of {kept.corpus or 'texts that the model wrote'}"
+            settled = ", settled" if kept.settled else ", not settled"
+        return f"{statistics.tokens:,} tokens{of}{settled}, layers {_listed(sorted(statistics.second_moments))}"
 
     def _calibrated(
         self, findings: list[Finding], minutes: float, facts: Path | None, tell: Telling, start: float
@@ -133,13 +161,14 @@ class Onboarding:
         bench = Bench(self.live, PriorSource(self.live, statistics, contexts), contexts, tuple(searched))
         self.kept.folder.mkdir(parents=True, exist_ok=True)
         told_by = [each.name for each in fields(Outcome)]
-        of = sha256(repr((searched, contexts, statistics.tokens, statistics.fingerprint, told_by)).encode())
+        named = () if self.corpus is None else (self.corpus,)
+        of = sha256(repr((searched, contexts, statistics.tokens, statistics.fingerprint, told_by, *named)).encode())
         search = Search(bench, generic_preset(self.live.depth), pairs, self.kept.trials, of)
         best = search.run(minutes * 60, tell.tried)
         chosen = search.start.with_overrides(best.values)
         before = Outcome(*counted(self.live, promised), 1.0, 0.0)
         promise = bench.over(promised).run(chosen)
-        told = f"{statistics.tokens:,} tokens, layers {', '.join(map(str, sorted(statistics.second_moments)))}"
+        told = self._told(statistics)
         tried, counts = list(search.tried.values()), (len(searched), len(promised))
         self.kept.write(chosen, card(self.name, findings, told, before, tried, chosen, promise, counts))
         self._keep_only(statistics, chosen.layers)
@@ -148,5 +177,9 @@ class Onboarding:
     def _keep_only(self, statistics: Statistics, layers: tuple[int, ...]) -> None:
         """Leave the statistics of the chosen layers alone: each is (d_in, d_in), and others can be taken again."""
         chosen = {layer: statistics.second_moments[layer] for layer in layers}
-        path = statistics_path(self.live, self.source, self.data_dir / "statistics")
+        path = statistics_path(self.live, self.source, self._directory)
         save_statistics(Statistics(chosen, statistics.tokens, statistics.fingerprint), path)
+
+
+def _listed(layers: Iterable[int]) -> str:
+    return ", ".join(map(str, layers))

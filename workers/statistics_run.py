@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 
-from app.domain.errors import RequestError
 from app.domain.settings import DATA_DIR
 from workers.editing.loading import load
 from workers.editing.model.editable_model import EditableModel
-from workers.editing.presets import find_preset
-from workers.editing.statistics import Statistics, second_moments
+from workers.editing.presets import choose_preset
+from workers.editing.statistics import Statistics, fingerprint, second_moments
+from workers.onboarding.corpus import texts_of
+from workers.onboarding.kept import Kept
 from workers.onboarding.kept_texts import KeptTexts
 from workers.onboarding.own_statistics import own_statistics
 from workers.sources import source_of
@@ -29,14 +30,16 @@ class StatisticsRun:
     def open(
         cls, model: str, layers: Sequence[int], *, device: str, dtype: str, data_dir: Path = DATA_DIR
     ) -> StatisticsRun:
-        """Load a model; without ``layers`` those of its preset are taken.
+        """Load a model; without ``layers`` those of its preset are taken, also of one that an onboarding has left.
 
         Raises:
             LayerOutOfRange: the model has no such layer.
         """
         source = source_of(model, data_dir)
         live = load(source, device=device, dtype=dtype)
-        chosen = tuple(layers) or find_preset(source, live.depth).layers
+        known_by = fingerprint(live)
+        found = Kept.of(data_dir, known_by).read()
+        chosen = tuple(layers) or choose_preset(source, live.depth, None, fingerprint=known_by, found=found).layers
         for layer in chosen:
             live.check_layer(layer)
         return cls(live, chosen)
@@ -67,23 +70,3 @@ class StatisticsRun:
         return own_statistics(
             self.live, self.layers, max_tokens=max_tokens, max_batch_tokens=max_batch_tokens, progress=progress
         )
-
-
-def texts_of(corpus: str) -> Iterator[str]:
-    """Lines of a file; or the ``text`` column of a data set ``name[:subset]``, streamed.
-
-    Raises:
-        RequestError: no such file, and the extra for data sets is not installed.
-    """
-    path = Path(corpus)
-    if path.exists():
-        with path.open(encoding="utf-8") as lines:
-            yield from (line.rstrip("\n") for line in lines)
-        return
-    try:
-        from datasets import load_dataset
-    except ImportError:
-        detail = "no such file; for a data set by name, install palimpsest[datasets]"
-        raise RequestError(detail, field="corpus", value=corpus) from None
-    name, _, subset = corpus.partition(":")
-    yield from (str(row["text"]) for row in load_dataset(name, subset or None, split="train", streaming=True))

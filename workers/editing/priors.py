@@ -16,7 +16,7 @@ from workers.editing.layer_plans import LayerStep, find_plan
 from workers.editing.methods import Leverage, find_method
 from workers.editing.model.editable_model import EditableModel
 from workers.editing.presets.preset import Preset
-from workers.editing.probes import probe_keys
+from workers.editing.probes import probe_keys, refuse_without_probes
 from workers.editing.shares import ridge_for_share
 from workers.editing.statistics import Statistics
 from workers.editing.types import LayerPrior
@@ -45,6 +45,20 @@ class PriorSource:
             self._editable.check_layer(layer)
         for layer in solved_layers(preset):
             self._statistics.kept(layer, self._editable.key_width(layer))
+
+    def refuse_unsolvable(self, preset: Preset) -> None:
+        """Return unless it is known beforehand that no solve can do what the preset asks for.
+
+        Raises:
+            InvalidHyperparameter: nothing can be written at a layer, or a share tells no ridge in this model's window.
+        """
+        method = find_method(preset.method)
+        for layer in solved_layers(preset):
+            if method.solvable is not None and not method.solvable(self._base(layer), preset):
+                detail = f"no direction of layer {layer} is free at this threshold: nothing can be written there"
+                raise InvalidHyperparameter(detail, field="nullspace_threshold", value=preset.nullspace_threshold)
+        if preset.share is not None and method.leverage is not None:
+            refuse_without_probes(self._editable, self._contexts)
 
     def at(self, layer: int, previous_keys: PreviousKeys | None = None, ridge: float | None = None) -> LayerPrior:
         """The prior at a layer; no ``previous_keys`` where nothing was edited before; None: the preset's ridge.

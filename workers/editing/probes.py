@@ -16,6 +16,8 @@ from workers.editing.types import Fact
 FEWEST = 8
 """With fewer probes than this in all contexts, those of the bare prompts are taken."""
 
+NO_PROBE = "no probe fits into the model's window, so that a share tells no ridge: give the number"
+
 PROBES: tuple[tuple[str, str], ...] = (
     ("The capital of {} is", "France"),
     ("The capital of {} is", "Australia"),
@@ -62,9 +64,18 @@ def probe_keys(editable: EditableModel, contexts: Sequence[str], layer: int, max
     if len(found) < FEWEST:
         found = list(_fitting(editable, contexts[:1]))
     if not found:
-        detail = "no probe fits into the model's window, so that a share tells no ridge: give the number"
-        raise InvalidHyperparameter(detail, field="share")
+        raise InvalidHyperparameter(NO_PROBE, field="share")
     return keys_at(editable, found, layer, max_batch_tokens)
+
+
+def refuse_without_probes(editable: EditableModel, contexts: Sequence[str]) -> None:
+    """Return if a share can tell a ridge: a probe fits in its bare prompt.
+
+    Raises:
+        InvalidHyperparameter: no probe fits into the model's window.
+    """
+    if next(_fitting(editable, contexts[:1]), None) is None:
+        raise InvalidHyperparameter(NO_PROBE, field="share")
 
 
 def _fitting(editable: EditableModel, contexts: Sequence[str]) -> Iterator[TokenisedFact]:

@@ -22,13 +22,15 @@ def q_of(keys: Tensor, base: LayerBase) -> Tensor:
     """q = kᵀC⁻¹k of each key, (n,), float64. keys: (d_in, n), float64.
 
     Where C is singular, as one of too few tokens is, C⁺ stands for C⁻¹: what lies outside of all keys seen does not
-    count. That costs O(d_in³) each time.
+    count. That costs O(d_in³) each time. C is kept in float32: its eigenvalues below that one's rounding are none, and
+    may be negative.
     """
     moment, space = base.second_moment(), base.weighted
     keys = keys.to(moment.device)
     if space is not None:
         return space.into(keys).square().sum(dim=0)
-    found: Tensor = keys * (torch.linalg.pinv(moment, hermitian=True) @ keys)
+    rounding = len(moment) * torch.finfo(torch.float32).eps
+    found: Tensor = keys * (torch.linalg.pinv(moment, rtol=rounding, hermitian=True) @ keys)
     return found.sum(dim=0)
 
 

@@ -34,7 +34,7 @@ def fact_reports(
 
 def unwritten(reports: Sequence[FactReport]) -> tuple[FactReport, ...]:
     """The same of a batch that is rejected: nothing of it is written, though some of it held on the shadow."""
-    return tuple(report.model_copy(update={"written": False}) for report in reports)
+    return tuple(report.model_copy(update={"written": False, "version_index": None}) for report in reports)
 
 
 def _completed(row: FactReport, settled: Settled, preset: Preset, fact: Fact) -> FactReport:
@@ -47,6 +47,7 @@ def _completed(row: FactReport, settled: Settled, preset: Preset, fact: Fact) ->
         update={
             "holds": holds,
             "written": member,
+            "version_index": attempt.members.index(row.index) if member else None,
             "loss": _loss(last, fact),
             "share": _shares(last, row.index),
             "warnings": last.edited.warnings[last.members.index(row.index)],

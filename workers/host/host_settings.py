@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from app.domain.log.root import LogRoot
 from workers.editing.model.editable_model import EditableModel
-from workers.editing.presets import choose_preset
+from workers.editing.presets import choose_preset, known_preset
 from workers.editing.presets.preset import Preset
 from workers.editing.statistics import fingerprint
 from workers.onboarding.kept import Kept
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,3 +66,19 @@ def preset_of(
     named = (settings.source, live.depth, settings.preset, method, plan)
     chosen = choose_preset(*named, fingerprint=settings.fingerprint, found=settings.found)
     return chosen.with_overrides({"max_batch_tokens": settings.max_batch_tokens})
+
+
+def tell_of(settings: HostSettings, preset: Preset) -> None:
+    """A line in the log before anything is computed: what edits are made with, and at which layers."""
+    layers = ", ".join(map(str, preset.layers))
+    logger.info("%s: %s, plan %s, layers %s", _origin(settings), preset.method, preset.plan, layers)
+
+
+def _origin(settings: HostSettings) -> str:
+    if settings.preset is not None:
+        return f"preset of {settings.preset.name}"
+    if known_preset(settings.source, settings.fingerprint or "") is not None:
+        return "preset that ships for this model"
+    if settings.found is not None:
+        return "preset that onboarding has left for this model"
+    return "no preset for this model, so the generic one (`palimpsest onboard` looks for a better one)"

@@ -26,7 +26,7 @@ from workers.editing.statistics import Statistics
 from workers.editing.text.model_text import ModelText
 from workers.evaluation.askable import refuse_unaskable
 from workers.evaluation.harm import HarmMeter
-from workers.host.host_settings import HostSettings, preset_of, recognised
+from workers.host.host_settings import HostSettings, preset_of, recognised, tell_of
 from workers.host.leading_host import LeadingHost
 from workers.host.log_base import base_of, log_contexts
 from workers.host.statistics_store import find_statistics, kept_texts, texts_beside
@@ -67,6 +67,7 @@ class ModelHost(LeadingHost):
         settings = recognised(settings, live)
         edit_log = EditLog(settings.log_root, settings.name)
         preset = preset_of(settings, live)
+        tell_of(settings, preset)
         contexts = log_contexts(settings, live, edit_log)
         base = edit_log.create(base_of(settings, live, contexts, preset))
         directory = settings.data_dir / "statistics"
@@ -106,13 +107,15 @@ class ModelHost(LeadingHost):
         self._priors.check(preset)
         try:
             preset = preset.with_overrides(batch.hyperparameters.model_dump(exclude_none=True))
+            preset = preset.by_numbers() if batch.strict else preset
             self._priors.check(preset)
+            self._priors.refuse_unsolvable(preset)
         except StatisticsMismatch as error:
             detail = f"{error.detail}: the model is served without statistics there"
             raise LayerOutOfRange(detail, field="hyperparameters.layers", value=error.value) from None
         except RequestError as error:
             raise error.at("hyperparameters") from None
-        return preset.by_numbers() if batch.strict else preset
+        return preset
 
     def _check_bounds(self, verify: Verify | None) -> None:
         if verify is not None and verify.of_harm and not self.harm.ready:

@@ -74,7 +74,7 @@ def restore(live: EditableModel, log: LogReader, change: Rollback | Revert, step
     steps.check()
     failpoint(Point.VERIFY_BEFORE)
     state.put_on(shadow)
-    reports = compare(facts, before, measure(shadow, facts, before))
+    reports = compare(facts, before, measure(shadow, facts, before, ends=False))
     lost = [report for report in reports if report.before.rank == 1 and not report.holds]
     report = InForceReport(
         facts=len(facts),

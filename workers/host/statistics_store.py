@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import logging
-import sys
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from app.domain.errors import StatisticsMismatch
-from app.domain.prompts import is_visible
 from workers.editing.model.editable_model import EditableModel
 from workers.editing.moments import MomentSums
 from workers.editing.statistics import (
@@ -21,11 +19,10 @@ from workers.editing.statistics import (
     second_moments,
     statistics_of,
 )
-from workers.editing.text.model_text import ModelText
 from workers.models.shipped_statistics import shipped, shipped_file
+from workers.onboarding.corpus import corpus_statistics, last_texts
 from workers.onboarding.kept_texts import KeptTexts, Texts
 from workers.onboarding.own_statistics import own_statistics
-from workers.questions.prompt_tokens import prompt_ids
 
 CORPUS = "corpus.txt"
 """Beside a bundled model: one sentence a line."""
@@ -33,8 +30,6 @@ CORPUS = "corpus.txt"
 FIRST_START_TOKENS = 30_000
 """So many tokens of the corpus at the first start; `palimpsest statistics` takes as many as one likes."""
 
-MOST_TEXTS = 64
-"""Of the corpus beside a model, so many texts from its end are those that harm is measured on."""
 TELL_EVERY_S = 10.0
 
 Progress = Callable[[int], None]
@@ -83,6 +78,28 @@ def find_statistics(
     return made
 
 
+def statistics_over(
+    editable: EditableModel,
+    source: str,
+    layers: Sequence[int],
+    directory: Path,
+    corpus: str,
+    progress: Progress | None = None,
+) -> Statistics:
+    """The statistics of an unedited model over a corpus that somebody gives, in place of those that are kept for it.
+
+    Raises:
+        RequestError: there is no such corpus. StatisticsMismatch: it has too few texts.
+    """
+    path = statistics_path(editable, source, directory)
+    progress = progress or _Telling(time.monotonic())
+    statistics, kept = corpus_statistics(editable, corpus, layers, progress=progress)
+    path.unlink(missing_ok=True)  # never C over other texts than those beside it
+    kept.save_beside(path)
+    save_statistics(statistics, path)
+    return statistics
+
+
 def _shipped(editable: EditableModel) -> Statistics | None:
     known_by = fingerprint(editable)
     found = shipped(known_by)
@@ -95,7 +112,7 @@ def statistics_path(editable: EditableModel, source: str, directory: Path) -> Pa
 
 
 def kept_texts(editable: EditableModel, source: str, directory: Path, given: Path | None = None) -> Texts:
-    """The held-out texts that an unedited or edited model wrote when its statistics were taken; none if it did not."""
+    """The texts that were held out when the statistics of an unedited or edited model were taken; none if none were."""
     kept = KeptTexts.beside(given or statistics_path(editable, source, directory))
     if kept is None and (ships := shipped_file(fingerprint(editable))) is not None:
         kept = KeptTexts.beside(ships)
@@ -110,20 +127,23 @@ def _taken(
     Raises:
         StatisticsMismatch: there are none, and it may not write any.
     """
-    corpus = Path(source) / CORPUS
-    if corpus.is_file():
-        with corpus.open(encoding="utf-8") as lines:
-            texts = (line.rstrip("\n") for line in lines)
-            return second_moments(editable, texts, layers, max_tokens=FIRST_START_TOKENS, progress=progress)
+    wanted = f"statistics are needed first, C at layers {_named(layers)}"
     kept = KeptTexts.beside(path)
     if kept is not None:
+        logger.info("%s: they are taken over the texts that are kept", wanted)
         sums = MomentSums(editable, layers)
         sums.add(kept.texts, progress=progress)
         return statistics_of(editable, sums)
+    corpus = Path(source) / CORPUS
+    if corpus.is_file():
+        logger.info("%s: they are taken over %s beside the model", wanted, CORPUS)
+        with corpus.open(encoding="utf-8") as lines:
+            texts = (line.rstrip("\n") for line in lines)
+            return second_moments(editable, texts, layers, max_tokens=FIRST_START_TOKENS, progress=progress)
     if not onboard:
-        detail = "no statistics for this model: make them with `palimpsest statistics MODEL --out S`"
+        detail = f"{wanted}, and there are none for this model: make them with `palimpsest statistics MODEL --out S`"
         raise StatisticsMismatch(detail, field="statistics", value=source)
-    logger.info("no statistics for this model yet: it writes its own texts for them, which takes some minutes")
+    logger.info("%s: the model writes texts of its own for them, which takes some minutes", wanted)
     statistics, kept = own_statistics(editable, layers, progress=progress)
     kept.save_beside(path)  # before the statistics: without them it is read again, and nothing is lost
     return statistics
@@ -134,11 +154,7 @@ def texts_beside(editable: EditableModel, source: str) -> tuple[tuple[int, ...],
     corpus = Path(source) / CORPUS
     if not corpus.is_file():
         return ()
-    lines = [line for line in corpus.read_text(encoding="utf-8").splitlines() if is_visible(line)]
-    words = ModelText.of(editable.tokenizer)
-    return tuple(
-        tuple(prompt_ids(words, line, sys.maxsize, "corpus"))[: editable.window] for line in lines[-MOST_TEXTS:]
-    )
+    return last_texts(editable, corpus.read_text(encoding="utf-8").splitlines())
 
 
 def _named(layers: Sequence[int]) -> str:

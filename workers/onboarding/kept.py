@@ -8,12 +8,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from workers.editing.presets.preset import Preset, read_preset
+from workers.onboarding.search import AXES
 
 FOLDER = "onboarded"
 PRESET, CARD, TRIALS = "preset.json", "card.md", "trials.json"
 
-SEARCHED = ("layers", "share", "kl_factor", "v_lr", "clamp_norm_factor", "v_weight_decay")
-"""What a kept preset says; all else is as in any preset."""
+SAID = ("method", "layers", *AXES)
+"""What a kept preset says: all that is searched for; all else is as in any preset."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +55,7 @@ class Kept:
         """Keep a preset and its card; the preset last: one that is there has a card."""
         self.folder.mkdir(parents=True, exist_ok=True)
         values = preset.as_dict()
-        chosen = {"method": preset.method, "plan": preset.plan, **{name: values[name] for name in SEARCHED}}
+        chosen = {name: values[name] for name in SAID}
         _whole(self.card, card)
         _whole(self.preset, json.dumps(chosen, indent=2) + "\n")
 

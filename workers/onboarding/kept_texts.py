@@ -1,4 +1,4 @@
-"""What a model wrote when its statistics were taken, as a file beside them."""
+"""The texts that a model's statistics were taken over, its own or a corpus's, as a file beside them."""
 
 from __future__ import annotations
 
@@ -9,14 +9,15 @@ from typing import Self
 from pydantic import BaseModel, ConfigDict
 
 Texts = tuple[tuple[int, ...], ...]
-"""Rows of token ids, each with the opening that it began with."""
+"""Rows of token ids; a model's own with the opening that each began with."""
 
 
 class KeptTexts(BaseModel):
-    """The model's own texts: those that C is over, so that another layer's C can be taken over the same; and others.
+    """The texts that C is over, so that another layer's C can be taken over the same; and others.
 
     change: by layer, how far C had settled (``Settled.change``); None where it cannot be told. held_out: not in C, for
-    measuring what an edit does to the model.
+    measuring what an edit does to the model. corpus: the name of the file or data set that they are of; None: the model
+    wrote them.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -26,6 +27,7 @@ class KeptTexts(BaseModel):
     change: dict[int, float | None]
     texts: Texts
     held_out: Texts
+    corpus: str | None = None
 
     @classmethod
     def beside(cls, statistics: Path) -> Self | None:

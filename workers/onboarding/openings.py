@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import suppress
 
-from jinja2.exceptions import TemplateError
 from transformers import PreTrainedTokenizerFast
+
+from app.domain.errors import RequestError
+from workers.editing.text.chat_template import USER, ChatTemplate
 
 OPENINGS = (
     "The", "In", "A", "It", "He", "She", "I", "This", "When", "One", "According to", "We", "You", "If", "There",
@@ -30,8 +33,6 @@ QUESTIONS = (
 )
 """Put to chat models, in their own template."""
 
-_MARK = "\u2402user\u2402"
-
 
 def openings(tokenizer: PreTrainedTokenizerFast) -> Iterator[list[int]]:
     """Rows of ids to go on from: nothing (the token that begins or parts texts), openings, turns of a chat.
@@ -47,20 +48,12 @@ def openings(tokenizer: PreTrainedTokenizerFast) -> Iterator[list[int]]:
 
 
 def _turns(tokenizer: PreTrainedTokenizerFast) -> Iterator[str]:
-    """A user's turn that is still to be written, and questions that are to be answered."""
-    asked = [_rendered(tokenizer, question) for question in (_MARK, *QUESTIONS)]
-    if asked[0] is not None:
-        before, mark, _ = asked[0].partition(_MARK)
-        yield from [before] if before and mark else []
-    yield from (text for text in asked[1:] if text)
-
-
-def _rendered(tokenizer: PreTrainedTokenizerFast, message: str) -> str | None:
-    """The message as a user's turn, and the beginning of the reply; None if there is no template, or it fails."""
-    if tokenizer.chat_template is None:
-        return None
-    try:
-        turns = [{"role": "user", "content": message}]
-        return str(tokenizer.apply_chat_template(turns, tokenize=False, add_generation_prompt=True))
-    except (TemplateError, TypeError, ValueError):  # what a template raises on messages that it was not made for
-        return None
+    """A user's turn that is still to be written, and questions that are to be answered; none without a template."""
+    chat = ChatTemplate.of(tokenizer)
+    if not chat.openings:
+        return
+    before = (chat.attempt(("user", USER)) or "").partition(USER)[0]
+    yield from [before] if before else []
+    for question in QUESTIONS:
+        with suppress(RequestError):
+            yield chat.render([{"role": "user", "content": question}])

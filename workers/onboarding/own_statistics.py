@@ -9,7 +9,7 @@ from app.domain.errors import StatisticsMismatch
 from workers.editing.model.editable_model import EditableModel
 from workers.editing.moments import Row
 from workers.editing.statistics import Statistics
-from workers.onboarding.kept_texts import KeptTexts
+from workers.onboarding.kept_texts import KeptTexts, Texts
 from workers.onboarding.own_texts import held_out_texts, own_texts
 from workers.onboarding.settling import keys_within, settle
 
@@ -33,24 +33,44 @@ def own_statistics(
     Raises:
         StatisticsMismatch: the model writes nothing. LayerOutOfRange: there is no such layer.
     """
-    held_out = held_out_texts(editable)
-    probes = keys_within(editable, held_out, layers)
-    if set(probes) != set(layers):
-        raise StatisticsMismatch("the model writes no text: give a corpus", field="statistics")
-    taken: list[Row] = []
-    found = settle(
+    return settled_over(
         editable,
-        _recorded(own_texts(editable), taken, progress),
-        probes,
+        own_texts(editable),
+        tuple(map(tuple, held_out_texts(editable))),
+        layers,
         max_tokens=max_tokens or MOST_PER_WIDTH * max(editable.key_width(layer) for layer in layers),
         max_batch_tokens=max_batch_tokens,
+        progress=progress,
     )
+
+
+def settled_over(
+    editable: EditableModel,
+    rows: Iterable[Row],
+    held_out: Texts,
+    layers: Sequence[int],
+    *,
+    max_tokens: int,
+    max_batch_tokens: int,
+    progress: Callable[[int], None],
+) -> tuple[Statistics, KeptTexts]:
+    """C over rows of a stream until it has settled, as q of keys in the held-out texts says; and the rows taken.
+
+    Raises:
+        StatisticsMismatch: there are no texts. LayerOutOfRange: there is no such layer.
+    """
+    probes = keys_within(editable, held_out, layers)
+    if set(probes) != set(layers):
+        raise StatisticsMismatch("no text has two tokens: give another corpus", field="statistics")
+    taken: list[Row] = []
+    recorded = _recorded(rows, taken, progress)
+    found = settle(editable, recorded, probes, max_tokens=max_tokens, max_batch_tokens=max_batch_tokens)
     kept = KeptTexts(
         tokens=found.statistics.tokens,
         settled=found.settled,
         change={layer: value if math.isfinite(value) else None for layer, value in found.change.items()},
         texts=tuple(map(tuple, taken)),
-        held_out=tuple(map(tuple, held_out)),
+        held_out=held_out,
     )
     return found.statistics, kept
 

@@ -11,6 +11,7 @@ from workers.editing.layer_plans import PLANS
 from workers.editing.methods import METHODS
 from workers.host.host_settings import preset_of
 from workers.host.model_host import ModelHost
+from workers.sources.source_note import source_note
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,11 +26,12 @@ class CardOf:
     def __call__(self) -> WorkerCard:
         """The card as things stand."""
         host = self.host
-        preset = preset_of(host.settings, host.live)
+        preset, note = preset_of(host.settings, host.live), source_note(host.settings.source)
         return WorkerCard(
             worker=self.worker,
             model=host.name,
             source=host.settings.source,
+            source_note=None if note is None else note.told,
             revision=host.settings.revision,
             url=self.url,
             role="leader" if host.leads else "replica",
@@ -43,6 +45,7 @@ class CardOf:
             plans=tuple(PLANS),
             default_method=preset.method,
             default_plan=preset.plan,
+            default_layers=preset.layers,
             started=self.started,
         )
 

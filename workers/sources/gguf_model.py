@@ -25,8 +25,6 @@ FOLDER = "converted"
 DIGITS = 16
 """Of the file's SHA-256, in hex, that name the folder of its conversion."""
 
-UNQUANTISED = ("F32", "F16", "BF16")
-
 logger = logging.getLogger(__name__)
 
 
@@ -70,15 +68,7 @@ def _convert(file: Path, digest: str, target: Path) -> None:
         model.save_pretrained(folder)
         tokenizer.save_pretrained(folder)
         note.write(folder)
-    lost = "" if note.quantisation in UNQUANTISED else ", so its quantisation is lost and answers may differ in nuances"
-    logger.info(
-        "%s (%s) was dequantised to float32%s; kept in %s",
-        file.name,
-        note.quantisation,
-        lost,
-        target,
-        extra={"seconds": round(time.monotonic() - start, 2)},
-    )
+    logger.info("%s; kept in %s", note.told, target, extra={"seconds": round(time.monotonic() - start, 2)})
 
 
 def _read(file: Path) -> tuple[PreTrainedModel, PreTrainedTokenizerFast]:

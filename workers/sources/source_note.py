@@ -9,6 +9,9 @@ from pydantic import BaseModel, ConfigDict
 
 NOTE_FILE = "palimpsest-source.json"
 
+UNQUANTISED = ("F32", "F16", "BF16")
+LOST = ", so its quantisation is lost and answers may differ in nuances"
+
 
 class SourceNote(BaseModel):
     """One conversion. It stands beside the weights, and a folder that has it is whole.
@@ -24,6 +27,12 @@ class SourceNote(BaseModel):
     sha256: str
     quantisation: str
     dtype: str = "float32"
+
+    @property
+    def told(self) -> str:
+        """What became of the file, as one sentence without its full stop."""
+        lost = "" if self.quantisation in UNQUANTISED else LOST
+        return f"{self.file} ({self.quantisation}) was dequantised to {self.dtype}{lost}"
 
     def write(self, folder: Path) -> None:
         """Put the note into the folder."""

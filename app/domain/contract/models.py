@@ -16,6 +16,9 @@ class WorkerCard(Reply):
     worker: str
     model: str
     source: str = Field(description="Path or hub id that the model was loaded from.")
+    source_note: str | None = Field(
+        None, description="Of a model that was converted from a GGUF file: which file, and what was lost."
+    )
     revision: str | None = None
     url: str = Field(description="Base URL of the worker's own HTTP.")
     role: Literal["leader", "replica"] = "leader"
@@ -31,6 +34,7 @@ class WorkerCard(Reply):
     plans: tuple[str, ...]
     default_method: str
     default_plan: str
+    default_layers: tuple[int, ...] = Field((), description="Critical layers, of which the plan takes all or some.")
     started: datetime
 
 

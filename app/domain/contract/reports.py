@@ -41,6 +41,10 @@ class FactReport(Reply):
     """What became of one fact. ``index`` is that in the batch as it was sent."""
 
     index: int
+    version_index: int | None = Field(
+        None,
+        description="That among the facts of the new version, by which `revert` names it; null: it is not written.",
+    )
     id: str | None = None
     subject: str
     prompt: str
@@ -61,6 +65,11 @@ class FactReport(Reply):
     neighbours: tuple[bool, ...] = Field((), description="Whether each neighbour keeps its greedy answer.")
     neighbours_right: tuple[bool, ...] = Field(
         (), description="Whether an expected answer of each neighbour stays more probable than the new object."
+    )
+    ends: bool | None = Field(
+        None,
+        description="Whether the text, or the turn, ends after the object; null: the fact does not hold, or the model "
+        "has no token for an end.",
     )
     warnings: tuple[str, ...] = Field((), description="What to know of how the fact was read.")
 

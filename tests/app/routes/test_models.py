@@ -23,6 +23,12 @@ class TestModels:
         ]
         assert [card.url for card in models[0].workers] == [worker.url]
 
+    def test_what_a_model_was_converted_from_is_told(self, client: TestClient, redis: Redis) -> None:
+        note = "tiny.gguf (Q4_1) was dequantised to float32"
+        join(redis, card("atlas").model_copy(update={"source_note": note}))
+        [model] = client.get("/models").json()["models"]
+        assert [worker["source_note"] for worker in model["workers"]] == [note]
+
     def test_a_card_that_cannot_be_read_is_left_out(self, client: TestClient, redis: Redis) -> None:
         join(redis, card("atlas"))
         redis.set("palimpsest:worker:w1", "{}")

@@ -117,6 +117,8 @@ class TestNames:
 
 
 class TestMixturesOfExperts:
+    """Case T19 of the field: as a worker starts, and not in a job."""
+
     @pytest.mark.parametrize("family", EXPERTS)
     def test_are_refused_before_their_weights_are_read(self, tmp_path: Path, family: str) -> None:
         kind: Callable[..., PreTrainedConfig] = getattr(transformers, f"{family}Config")

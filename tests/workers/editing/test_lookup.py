@@ -294,6 +294,17 @@ class TestTokenizersThatAddBos:
         assert all(b.ids == (BOS, *a.ids) and b.lookup == a.lookup + 1 for a, b in rows)
         assert begun.object == plain.object
 
+    @pytest.mark.parametrize("prompt", ["<|endoftext|>{} is in", "<|endoftext|><|endoftext|>{} is in"])
+    def test_t9_a_prompt_that_brings_it_gets_no_second_one_in_any_context(
+        self, bos_tokenizer: PreTrainedTokenizerFast, prompt: str
+    ) -> None:
+        words = ModelText.of(bos_tokenizer)
+        brought, plain = (
+            tokenise(words, Fact("Lyon", text, "France"), CONTEXTS, WINDOW) for text in (prompt, "{} is in")
+        )
+        assert brought.prompts[0] == plain.prompts[0]
+        assert [row.ids.count(BOS) for row in brought.prompts] == [1] * len(CONTEXTS)
+
     def test_a_subject_at_the_start_is_not_taken_for_it(self, bos_tokenizer: PreTrainedTokenizerFast) -> None:
         row = subject_row(ModelText.of(bos_tokenizer), "", "L", "yon is")
         assert row.lookup == 1

@@ -66,6 +66,23 @@ class TestLeverage:
         free = vectors[:, values < FREE]
         assert torch.allclose(free_q_of(keys, LayerBase.of(moment), FREE), (free.T @ keys).square().sum(0))
 
+    @pytest.mark.parametrize("seed", range(5))
+    def test_what_rounding_leaves_of_a_singular_c_in_float32_counts_for_nothing(self, seed: int) -> None:
+        """Its least eigenvalues are of either sign: by their inverses q would be any number, also a negative one."""
+        seen = random_keys(5, seed)
+        moment = seen @ seen.T
+        rounded = LayerBase.of(moment.float())
+        assert rounded.weighted is None
+        keys = random_keys(7, seed + 100)
+        assert torch.allclose(q_of(keys, rounded), q_of(keys, LayerBase.of(moment)), rtol=1e-4)
+
+    @pytest.mark.parametrize(("threshold", "free"), [(1e-5, False), (1e-3, True), (2.0, True)])
+    def test_a_threshold_below_all_eigenvalues_frees_nothing(self, threshold: float, free: bool) -> None:
+        base = LayerBase.of(random_second_moment(INNER))
+        assert base.frees(threshold) is free
+        q = free_q_of(random_keys(7), base, threshold)
+        assert bool((q > 0).all()) is free
+
 
 class TestShares:
     @pytest.mark.parametrize("method", [name for name, method in METHODS.items() if method.leverage is not None])

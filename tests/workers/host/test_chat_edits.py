@@ -1,4 +1,4 @@
-"""Facts in chat, from the request to the log and the report: cases T3, T9 and T10 of the field."""
+"""Facts in chat, from the request to the log and the report: cases T3, T4, T9 and T10 of the field."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ class TestChat:
         assert answer.expected.rank == fact.after.rank
         assert answer.expected.probability == pytest.approx(fact.after.probability, rel=1e-4)
 
-    def test_it_is_the_same_edit_however_it_is_given(self, chatting: Path, tmp_path: Path) -> None:
+    def test_t9_it_is_the_same_edit_however_it_is_given(self, chatting: Path, tmp_path: Path) -> None:
         turn = {"role": "user", "content": QUESTION}
         ways: tuple[dict[str, Any], ...] = (
             {"prompt": QUESTION, "chat": True},
@@ -96,6 +96,7 @@ class TestStop:
         assert report.facts[0].holds
         with host.questions(None) as live:
             [found] = generate(live, Generate(prompts=(asked,), chat=fact.get("chat", False), max_new_tokens=30))
+        assert report.facts[0].ends is (found.texts[0].strip() == "Japan")
         return found.texts[0]
 
     def test_t10_without_a_stop_the_text_goes_on_after_the_object(self, host: ModelHost) -> None:
@@ -105,6 +106,10 @@ class TestStop:
 
     def test_t10_with_a_stop_it_ends_there(self, host: ModelHost) -> None:
         assert self.said(host, "Lyon is a city in", prompt="{} is a city in", stop=True) == " Japan"
+
+    def test_t10_of_a_fact_that_does_not_hold_it_is_not_said(self, host: ModelHost) -> None:
+        [fact] = edited(host, prompt="{} is a city in").facts
+        assert (fact.holds, fact.ends) == (False, None)
 
     def test_t10_a_reply_in_chat_ends_as_the_template_ends_a_turn(self, host: ModelHost) -> None:
         assert self.said(host, QUESTION, prompt="Where is {}?", chat=True, stop=True) == "Japan"
@@ -117,6 +122,14 @@ class TestWarnings:
         assert not plain.warnings
         [spaced] = edited(host, prompt="{} is a city in ").facts
         assert "a space at the end" in spaced.warnings[0]
+
+
+@pytest.mark.parametrize("text", ["Japan ", "  Japan", "Japan\n"])
+def test_t4_white_space_around_an_object_is_dropped_and_the_report_has_what_was_written(
+    host: ModelHost, text: str
+) -> None:
+    [fact] = edited(host, prompt="{} is a city in", subject=" Lyon", object=text).facts
+    assert (fact.subject, fact.object) == ("Lyon", "Japan")
 
 
 class TestChecks:

@@ -5,12 +5,16 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+import torch
 
 from app.domain.contract import EditBatch, EditReport, Fact, Hyperparameters
 from app.domain.errors import InvalidHyperparameter
 from tests.support.tiny_models import save_tiny
 from tests.support.turns import digest_of, done
 from tests.support.worker_bench import opened
+from workers.editing import probes
+from workers.editing.priors import PriorSource
+from workers.editing.statistics import Statistics
 from workers.host.model_host import ModelHost
 
 FACTS = (Fact(subject="Lyon", prompt="{} is a city in", object="Japan"),)
@@ -59,3 +63,37 @@ def test_strict_knows_no_share(tmp_path: Path) -> None:
             host.check(batch(Hyperparameters(share=0.5), strict=True))
         assert caught.value.field == "hyperparameters.share"
         assert host.preset_for(batch(Hyperparameters(), strict=True)).share is None
+
+
+class TestImpossible:
+    """What no solve can realise is refused at the check, by its field, and not in the job."""
+
+    @pytest.mark.parametrize("settings", [Hyperparameters(), Hyperparameters(share=0.5)])
+    def test_a_threshold_that_frees_no_direction(self, settings: Hyperparameters, tmp_path: Path) -> None:
+        asked = batch(settings.model_copy(update={"nullspace_threshold": 1e-12}), "alphaedit")
+        with opened(save_tiny(tmp_path / "model"), tmp_path / "data") as host:
+            moments = {layer: torch.eye(host.live.key_width(layer)) for layer in (1, 2)}
+            host._priors = PriorSource(host.live, Statistics(moments, tokens=1), host.base.contexts)
+            with pytest.raises(InvalidHyperparameter) as caught:
+                host.check(asked)
+            assert (caught.value.field, caught.value.value) == ("hyperparameters.nullspace_threshold", 1e-12)
+            host.check(batch(Hyperparameters(nullspace_threshold=1.5), "alphaedit"))
+            host.check(batch(Hyperparameters(nullspace_threshold=1e-12), "memit"))
+
+    def test_a_share_where_no_probe_fits_into_the_window(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(probes, "PROBES", ((f"The capital {'and ' * 100}of {{}} is", "France"),))
+        with opened(save_tiny(tmp_path / "model"), tmp_path / "data") as host:
+            with pytest.raises(InvalidHyperparameter) as caught:
+                host.check(batch(Hyperparameters(share=0.5)))
+            assert caught.value.field == "hyperparameters.share"
+            host.check(batch(Hyperparameters()))
+            host.check(batch(Hyperparameters(share=0.5), "ft-l"))
+
+    def test_statistics_of_a_few_keys_alone_lead_to_a_ridge(self, tmp_path: Path) -> None:
+        """C is singular then, and what rounding left of it was taken for directions: the job failed."""
+        folder = save_tiny(tmp_path / "model")
+        (folder / "corpus.txt").write_text("Lyon is a city.\n")
+        asked = batch(Hyperparameters(share=0.5))
+        with opened(folder, tmp_path / "data") as host:
+            host.check(asked)
+            assert all(ridge > 0 for ridge in report_of(host, "job-1", asked).ridges.values())

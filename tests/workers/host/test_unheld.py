@@ -10,7 +10,17 @@ from typing import Any
 import pytest
 import torch
 
-from app.domain.contract import EditBatch, EditReport, Fact, Hyperparameters, JobOutcome, JobStatus, Verify
+from app.domain.contract import (
+    EditBatch,
+    EditReport,
+    Fact,
+    FactKey,
+    Hyperparameters,
+    JobOutcome,
+    JobStatus,
+    Revert,
+    Verify,
+)
 from app.domain.errors import JobCancelled, NonFiniteUpdate
 from app.domain.log.check import LogCheck
 from tests.support.tiny_models import LANDS, PLACES, save_tiny
@@ -146,6 +156,17 @@ class TestDrop:
             assert digest_of(again) == digest
             assert [known.index for known in again.knowledge.facts.values()] == [0, 1, 2, 3]
 
+    def test_what_is_written_is_named_as_revert_names_it(self, host: ModelHost) -> None:
+        """The first fact leaves the batch: the others' places in the version are not those in the request."""
+        report = reported(edit(host, HARD[0], *EASY, HARD[1]))
+        assert [row.version_index for row in report.facts] == [None, 0, 1, 2, 3, None]
+        in_force = {known.index: known.subject for known in host.log.facts_in_force()}
+        assert {row.version_index: row.subject for row in report.facts if row.written} == in_force
+        [second] = [row for row in report.facts if row.index == 2]
+        assert second.version_index is not None
+        done(host, "revert", Revert(facts=(FactKey(version=1, index=second.version_index),)))
+        assert second.subject not in {known.subject for known in host.log.facts_in_force()}
+
     def test_the_weights_are_those_of_a_batch_that_never_had_it(self, host: ModelHost, tmp_path: Path) -> None:
         """With one layer no target depends on what stood beside it, so that they are the same."""
         one_layer = Hyperparameters(v_num_grad_steps=5, layers=(2,))
@@ -188,6 +209,7 @@ class TestDrop:
         assert (outcome.status, outcome.version, host.version) == (JobStatus.REJECTED, None, 0)
         assert report.rejected == "none of the 2 facts holds"
         assert not any(row.written or row.holds for row in report.facts)
+        assert {row.version_index for row in report.facts} == {None}
         assert all(row.why and row.tried for row in report.facts)
         assert host.knowledge.facts == {}
 
@@ -217,7 +239,7 @@ class TestOtherPolicies:
         outcome = edit(host, *EASY, *HARD, unheld="reject")
         assert (outcome.status, host.version) == (JobStatus.REJECTED, 0)
         assert reported(outcome).rejected == "2 of 6 facts do not hold"
-        assert not any(row.written for row in reported(outcome).facts)
+        assert not any(row.written or row.version_index is not None for row in reported(outcome).facts)
         assert edit(host, *EASY, job="again", unheld="reject").status is JobStatus.SUCCEEDED
 
     @pytest.mark.parametrize("method", ["alphaedit", "rect", "prune", "pmet", "rome", "ft-l"])

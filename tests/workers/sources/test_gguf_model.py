@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -15,8 +16,10 @@ from transformers import PreTrainedTokenizerFast
 from app.domain.errors import ModelNotFound, UnsupportedArchitecture
 from app.domain.smollm2 import wheel_file
 from tests.support.gguf_files import write_gguf
-from tests.support.tiny_models import Tiny, tiny
+from tests.support.tiny_models import Tiny, save_tiny, tiny
+from tests.support.worker_bench import opened
 from workers.editing.loading import load
+from workers.serving.card import CardOf
 from workers.sources import gguf_model, source_of
 from workers.sources.gguf_model import quantisation
 from workers.sources.source_note import SourceNote, source_note
@@ -67,6 +70,16 @@ class TestConverted:
         found = load(source).weight(1)
         assert torch.equal(found, torch.from_numpy(dequantize(down.data, down.tensor_type)))
         assert not torch.equal(found, llama.model.get_parameter("model.layers.1.mlp.down_proj.weight"))
+
+    def test_its_card_says_so_for_as_long_as_it_is_served(self, llama: Tiny, tmp_path: Path) -> None:
+        source = Path(source_of(str(write_gguf(tmp_path / "tiny.Q8_0.gguf", llama, "Q8_0")), tmp_path))
+        plain = save_tiny(tmp_path / "plain", "llama")
+        for name in ("preset.json", "corpus.txt", "contexts.json"):
+            (source / name).write_bytes((plain / name).read_bytes())
+        for folder, told in ((source, "tiny.Q8_0.gguf (Q8_0) was dequantised to float32, so its"), (plain, None)):
+            with opened(folder, tmp_path / folder.name) as host:
+                note = CardOf("tiny.1", host, "http://127.0.0.1:1", datetime.now(UTC))().source_note
+            assert note is None if told is None else (note or "").startswith(told)
 
     def test_the_folder_is_named_by_the_files_digest_and_name(self, file: Path, tmp_path: Path) -> None:
         source = Path(source_of(str(file), tmp_path))

@@ -53,6 +53,13 @@ class LayerBase:
             self._null_spaces[rank] = Space(basis, None, lambda: torch.eye(rank, dtype=basis.dtype).to(basis.device))
         return self._null_spaces[rank]
 
+    def frees(self, threshold: float) -> bool:
+        """Whether any direction of C is free at a threshold. O(d_in³) only where no element of its diagonal tells."""
+        if bool((self._load().diagonal() < threshold).any()):
+            return True  # the least eigenvalue is no greater than any of them
+        basis = self.null_space(threshold).basis
+        return basis is not None and basis.shape[1] > 0
+
     @cached_property
     def _eigen(self) -> tuple[Tensor, Tensor]:
         values, vectors = torch.linalg.eigh(self.second_moment())

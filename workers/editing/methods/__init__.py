@@ -20,6 +20,7 @@ from workers.editing.types import LayerPrior
 RightFactor = Callable[[Tensor, LayerPrior, Preset], Tensor]
 Finish = Callable[[WeightUpdate, LayerWeights, Preset], WeightUpdate]
 Leverage = Callable[[Tensor, LayerBase, Preset], Tensor]
+Solvable = Callable[[LayerBase, Preset], bool]
 Tune = Callable[[TuningLoss, Tensor, Preset], Tensor]
 
 
@@ -30,6 +31,7 @@ class Method:
     right_factor: (keys (d_in, n), prior, preset) -> (n, d_in), all float64; the update is residual @ right_factor.
     leverage: (keys (d_in, n), base, preset) -> (n,), q, where a lone key realises the share q / (ridge + q) of its
         residual; None where there is no ridge: ROME realises all of it.
+    solvable: (base, preset) -> whether a solve at that layer can write anything; None: always.
     tune: (loss of a change, the weight's master (d_out, d_in), preset) -> the change; no targets, no solve, no prior.
     objective: what the descent to the targets moves, and when it ends.
     one_layer: whether it changes the last critical layer alone, whatever the plan.
@@ -41,6 +43,7 @@ class Method:
     name: str
     right_factor: RightFactor | None = None
     leverage: Leverage | None = None
+    solvable: Solvable | None = None
     tune: Tune | None = None
     objective: Objective = AT_THE_BLOCK
     one_layer: bool = False
@@ -51,7 +54,7 @@ class Method:
 METHODS: Mapping[str, Method] = MappingProxyType(
     {
         "memit": Method("memit", memit.right_factor, memit.leverage),
-        "alphaedit": Method("alphaedit", alphaedit.right_factor, alphaedit.leverage),
+        "alphaedit": Method("alphaedit", alphaedit.right_factor, alphaedit.leverage, alphaedit.solvable),
         "rect": Method("rect", rect.right_factor, memit.leverage, finish=rect.finish),
         "prune": Method("prune", memit.right_factor, memit.leverage, finish=prune.finish),
         "pmet": Method("pmet", memit.right_factor, memit.leverage, objective=pmet.OBJECTIVE),

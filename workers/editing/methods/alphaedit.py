@@ -42,3 +42,8 @@ def dense_right_factor(keys: Tensor, prior: LayerPrior, preset: Preset) -> Tenso
 def leverage(keys: Tensor, base: LayerBase, preset: Preset) -> Tensor:
     """q' = ‖Qᵀk‖² of each key, (n,): alone, it realises the share q' / (α + q') of its residual."""
     return free_q_of(keys, base, preset.nullspace_threshold)
+
+
+def solvable(base: LayerBase, preset: Preset) -> bool:
+    """Whether C leaves a direction to write in: where P = 0, Δ = 0 whatever α is."""
+    return base.frees(preset.nullspace_threshold)

@@ -1,0 +1,65 @@
+"""`palimpsest statistics`: the second moments of a model's keys, as a file."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+from app.domain.errors import RequestError
+from workers.commands.options import Corpus, Device, Dtype, ModelArgument, telling_errors, usual_data_dir
+
+DEFAULT_SAMPLES = 10_000
+
+
+def statistics(
+    model: ModelArgument,
+    corpus: Corpus = None,
+    out: Annotated[Path, typer.Option(help="Safetensors with layer.{i} (d_in, d_in).")] = Path(
+        "statistics.safetensors"
+    ),
+    samples: Annotated[int, typer.Option(help="At most so many texts of the corpus.", min=1)] = DEFAULT_SAMPLES,
+    max_tokens: Annotated[int | None, typer.Option(help="Stop after so many tokens.", min=1)] = None,
+    layers: Annotated[str | None, typer.Option(help="Like 4,5,6; the preset's if left out.")] = None,
+    device: Device = "cpu",
+    dtype: Dtype = "float32",
+    max_batch_tokens: Annotated[int, typer.Option(help="Tokens in memory at once.", min=1)] = 4096,
+) -> None:
+    """Take the second moment of a model's keys in bounded memory: over a text, or over its own texts until settled."""
+    console = Console(stderr=True)
+    with telling_errors(console):
+        from workers.editing.statistics import save_statistics
+        from workers.statistics_run import StatisticsRun
+
+        run = StatisticsRun.open(model, _layers(layers), device=device, dtype=dtype, data_dir=usual_data_dir())
+        columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+        with Progress(*columns, console=console) as bar:
+            task = bar.add_task("tokens", total=max_tokens)
+
+            def progress(tokens: int) -> None:
+                bar.advance(task, tokens)
+
+            if corpus is None:
+                found, kept = run.take_own(max_tokens=max_tokens, max_batch_tokens=max_batch_tokens, progress=progress)
+                kept.save_beside(out)
+            else:
+                found = run.take(
+                    corpus,
+                    samples=samples,
+                    max_tokens=max_tokens,
+                    max_batch_tokens=max_batch_tokens,
+                    progress=progress,
+                )
+        save_statistics(found, out)
+        how = "" if corpus else f" of its own texts, {'settled' if kept.settled else 'not settled'}"
+        console.print(f"{found.tokens} tokens{how}, layers {', '.join(map(str, run.layers))}: {out}")
+
+
+def _layers(text: str | None) -> tuple[int, ...]:
+    try:
+        return tuple(int(part) for part in text.split(",")) if text else ()
+    except ValueError:
+        raise RequestError("layers are numbers with commas between them", field="layers", value=text) from None
