@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import AfterValidator, AwareDatetime, Field, StringConstraints, model_validator
+from pydantic import AfterValidator, AwareDatetime, BeforeValidator, Field, StringConstraints, model_validator
 
 from app.domain.contract import EditReport, FactKey, InForceReport, JobId, JobOutcome, JobStatus, Name, Record
-from app.domain.contract.neighbours import AnyNeighbour
 from app.domain.digests import sha256
 from app.domain.entries import PAGES
 from app.domain.places import Place
@@ -54,6 +53,18 @@ class Base(Record):
     created: AwareDatetime
 
 
+class LoggedNeighbour(Record):
+    """A neighbour as it was asked: of a fact in chat in the model's own template, which has no bound of length."""
+
+    prompt: str
+    expected: tuple[str, ...] = ()
+
+
+def _alone(given: Any) -> Any:
+    """Logs had the prompt alone before answers could be expected."""
+    return {"prompt": given} if isinstance(given, str) else given
+
+
 class LoggedFact(Record):
     """A fact as it was written. The prompt has exactly one ``{}``, where the subject stands."""
 
@@ -66,7 +77,7 @@ class LoggedFact(Record):
     taught: tuple[Annotated[int, Field(ge=0)], ...] = Field(
         (), description="Indices of the paraphrases that were taught; each of these has exactly one {}."
     )
-    neighbours: tuple[AnyNeighbour, ...] = ()
+    neighbours: tuple[Annotated[LoggedNeighbour, BeforeValidator(_alone)], ...] = ()
     stop: bool = Field(False, description="The model was taught to end its turn after the object.")
     column: Annotated[int, Field(ge=0)] | None = Field(
         None, description="Its column in the version's tensors, which facts with the same key share; None: its index."

@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from app.domain.contract import Neighbour
 from app.domain.errors import RequestError
-from app.domain.manifest import LoggedFact
+from app.domain.manifest import LoggedFact, LoggedNeighbour
 from app.domain.prompts import filled, first_sentence
 from workers.editing.model.editable_model import EditableModel
 from workers.editing.text.model_text import ModelText
@@ -59,7 +58,7 @@ class _Duel:
     rows: tuple[Row, ...]
 
     @classmethod
-    def of(cls, words: ModelText, window: int, fact: LoggedFact, neighbour: Neighbour, own: str) -> _Duel:
+    def of(cls, words: ModelText, window: int, fact: LoggedFact, neighbour: LoggedNeighbour, own: str) -> _Duel:
         prompt = filled(neighbour.prompt, fact.subject)
         answers = neighbour.expected or ((own,) if own else ())
         texts = [fact.object, *(text for text in answers if text.split() != fact.object.split())]

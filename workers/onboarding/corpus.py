@@ -66,9 +66,10 @@ def corpus_statistics(
         LayerOutOfRange: there is no such layer.
     """
     texts = [text for text in islice(texts_of(corpus), samples) if is_visible(text)]
-    most = min(MOST_HELD_OUT, len(texts) // PART_HELD_OUT)
+    count = len(texts)
+    most = min(MOST_HELD_OUT, count // PART_HELD_OUT)
     if not most:
-        detail = f"the corpus has {len(texts)} texts, one a line; at least {PART_HELD_OUT} are needed"
+        detail = f"the corpus has {count} texts, one a line; at least {PART_HELD_OUT} are needed"
         raise StatisticsMismatch(detail, field="corpus", value=corpus)
     width = max(editable.key_width(layer) for layer in layers)
     found, kept = settled_over(

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from app.domain.contract import EditBatch
 from app.domain.contract import Fact as SentFact
 from app.domain.errors import PalimpsestError
-from app.domain.manifest import LoggedFact
+from app.domain.manifest import LoggedFact, LoggedNeighbour
 from workers.editing.batch import refuse_contradictions
 from workers.editing.text.model_text import ModelText
 from workers.editing.types import Fact
@@ -67,6 +67,6 @@ def _logged(index: int, sent: SentFact, words: ModelText) -> LoggedFact:
         prompt=worded.prompt,
         paraphrases=worded.paraphrases,
         taught=sent.taught,
-        neighbours=worded.neighbours,
+        neighbours=tuple(LoggedNeighbour(**each.model_dump()) for each in worded.neighbours),
         **sent.model_dump(include={"subject", "object", "previous", "id", "stop"}),
     )

@@ -77,6 +77,13 @@ class TestChat:
         turns = [{"role": "user", "content": "a\x1fb"}, {"role": "user", "content": "{} is in"}]
         assert logged(words, messages=turns).prompt.count("{}") == 1
 
+    def test_what_the_template_makes_longer_than_a_request_may_be_is_read_again(self, words: ModelText) -> None:
+        found = logged(
+            words, prompt="In which land is {}?", chat=True, neighbours=["x" * 4000], paraphrases=["y" * 4000]
+        )
+        assert len(found.neighbours[0].prompt) > 4000
+        assert LoggedFact.model_validate_json(found.model_dump_json()) == found
+
 
 class TestTaught:
     def test_it_is_logged_with_a_slot_and_known_again(self, words: ModelText) -> None:
