@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import AfterValidator, AwareDatetime, BeforeValidator, Field, StringConstraints, model_validator
 
 from app.domain.contract import EditReport, FactKey, InForceReport, JobId, JobOutcome, JobStatus, Name, Record
+from app.domain.contract.values import prompt_alone
 from app.domain.digests import sha256
 from app.domain.entries import PAGES
 from app.domain.places import Place
@@ -54,15 +55,13 @@ class Base(Record):
 
 
 class LoggedNeighbour(Record):
-    """A neighbour as it was asked: of a fact in chat in the model's own template, which has no bound of length."""
+    """A neighbour as it was asked: of a fact in chat in the model's own template, which has no bound of length.
+
+    Logs had the prompt alone before answers could be expected.
+    """
 
     prompt: str
     expected: tuple[str, ...] = ()
-
-
-def _alone(given: Any) -> Any:
-    """Logs had the prompt alone before answers could be expected."""
-    return {"prompt": given} if isinstance(given, str) else given
 
 
 class LoggedFact(Record):
@@ -77,7 +76,7 @@ class LoggedFact(Record):
     taught: tuple[Annotated[int, Field(ge=0)], ...] = Field(
         (), description="Indices of the paraphrases that were taught; each of these has exactly one {}."
     )
-    neighbours: tuple[Annotated[LoggedNeighbour, BeforeValidator(_alone)], ...] = ()
+    neighbours: tuple[Annotated[LoggedNeighbour, BeforeValidator(prompt_alone)], ...] = ()
     stop: bool = Field(False, description="The model was taught to end its turn after the object.")
     column: Annotated[int, Field(ge=0)] | None = Field(
         None, description="Its column in the version's tensors, which facts with the same key share; None: its index."

@@ -114,32 +114,35 @@ class Continued:
 class TokenisedFact:
     """A fact as the model sees it.
 
-    prompts: one row a context, the bare prompt first.
-    objects: of each prompt the ids of the object as they follow it, with the end of the turn if the fact asks for it:
-        a reply in a chat begins with no space, where a sentence goes on with one.
+    within: the prompt in each context, the bare one first. The object differs: a reply in a chat begins with no space,
+        where a sentence goes on with one.
     essence: the row of "{subject} is a", whose next-token distribution shall stay.
     warnings: what a caller should know of how the fact was read; sentences without the fact's text.
-    contexts: those that the prompts stand in, one a prompt.
+    contexts: those of ``within``.
     taught: its taught prompts, bare: each counts in keys and in the loss as one more context does.
     """
 
     fact: Fact
-    prompts: tuple[Row, ...]
-    objects: tuple[tuple[int, ...], ...]
+    within: tuple[Continued, ...]
     essence: Row
     warnings: tuple[str, ...] = ()
     contexts: tuple[str, ...] = (SLOT,)
     taught: tuple[Continued, ...] = ()
 
     @property
+    def prompts(self) -> tuple[Row, ...]:
+        """The rows of ``within``."""
+        return tuple(each.row for each in self.within)
+
+    @property
     def object(self) -> tuple[int, ...]:
         """The object's ids behind the bare prompt."""
-        return self.objects[0]
+        return self.within[0].object
 
     @property
     def continued(self) -> tuple[Continued, ...]:
         """Every row that the object shall follow: the bare prompt's, its contexts', and those of taught prompts."""
-        return (*(Continued(*each) for each in zip(self.prompts, self.objects, strict=True)), *self.taught)
+        return (*self.within, *self.taught)
 
     @property
     def rows(self) -> tuple[Row, ...]:
@@ -174,9 +177,7 @@ def tokenise(words: ModelText, fact: Fact, contexts: Sequence[str], window: int)
     fitting = {context: each for context, each in found.items() if len(each.row.ids) + len(each.object) <= window}
     warnings = _warnings(bare, taught, len(found) - len(fitting))
     essence = subject_row(words, "", fact.subject, " is a")
-    all_of_them = (bare, *fitting.values())
-    prompts, objects = tuple(each.row for each in all_of_them), tuple(each.object for each in all_of_them)
-    return TokenisedFact(fact, prompts, objects, essence, warnings, (contexts[0], *fitting), taught)
+    return TokenisedFact(fact, (bare, *fitting.values()), essence, warnings, (contexts[0], *fitting), taught)
 
 
 def _in_context(words: ModelText, fact: Fact, context: str, bare: tuple[int, ...]) -> Continued:

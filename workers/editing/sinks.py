@@ -58,12 +58,10 @@ def _off_bare(
 
 
 def _off_taught(editable: EditableModel, fact: TokenisedFact, layer: int, max_batch_tokens: int) -> TokenisedFact:
-    first = next((each.row for each in fact.taught if each.row.lookup == 0), None)  # up to there they are all the same
+    first = next((each for each in fact.taught if each.row.lookup == 0), None)  # up to there they are all the same
     if first is None or fact.prompts[0].lookup == 0:
         return fact
-    norm, own = outputs_at(
-        editable, [replace(fact, prompts=(first,), objects=fact.objects[:1]), fact], layer, max_batch_tokens
-    ).norm(dim=0)
+    norm, own = outputs_at(editable, [replace(fact, within=(first,)), fact], layer, max_batch_tokens).norm(dim=0)
     if not bool(norm > TIMES * own):
         return fact
     kept = tuple(each for each in fact.taught if each.row.lookup > 0)
@@ -83,8 +81,7 @@ def _behind(fact: TokenisedFact, index: int) -> TokenisedFact:
     row = fact.prompts[index]
     return replace(
         fact,
-        prompts=tuple(fact.prompts[place] for place in order),
-        objects=tuple(fact.objects[place] for place in order),
+        within=tuple(fact.within[place] for place in order),
         contexts=tuple(fact.contexts[place] for place in order),
         essence=Row(row.stem, row.lookup),
         warnings=(*fact.warnings, WARNING),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 from workers.editing.editor import edit
 from workers.editing.knowledge import KnowledgeBase
@@ -52,7 +53,7 @@ class Outcome:
         return 0.0 if min(shares) == 0 else len(shares) / sum(1 / share for share in shares)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)  # without slots, which leave no place to keep what was measured once
 class Bench:
     """A model, and the facts that presets are tried on. The model itself stays as it is."""
 
@@ -64,6 +65,11 @@ class Bench:
     def over(self, facts: Sequence[WorldFact]) -> Bench:
         """The same with other facts."""
         return replace(self, facts=tuple(facts))
+
+    @cached_property
+    def fluency(self) -> float:
+        """The unedited model's, about the same subjects."""
+        return fluency_of(self.live, self.facts)
 
     def run(self, preset: Preset) -> Outcome:
         """Write all facts with this preset, and count.
@@ -80,7 +86,7 @@ class Bench:
             edited = edit(shadow, facts, preset, found, self.contexts, companions=admission.facts)
             knowledge = knowledge.after(number, facts, admission, edited)
         seconds = (time.monotonic() - start) / len(self.facts)
-        fluency = fluency_of(shadow, self.facts) / max(fluency_of(self.live, self.facts), TINY)
+        fluency = fluency_of(shadow, self.facts) / max(self.fluency, TINY)
         return Outcome(*counted(shadow, self.facts), min(fluency, 1.0), seconds)
 
 

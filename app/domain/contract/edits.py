@@ -17,11 +17,11 @@ from app.domain.prompts import SLOT
 Trimmed = Annotated[Text, AfterValidator(lambda given: given.strip() or given)]
 """Without the white space around it. One that has nothing else stays as it is, and is refused as empty."""
 
-Paraphrases = Annotated[tuple[AnyParaphrase, ...], BeforeValidator(lambda given: () if given is None else given)]
+NONE_IS_EMPTY = BeforeValidator(lambda given: () if given is None else given)
 """None, as data sets have it where they have nothing, is an empty list."""
 
-Neighbours = Annotated[tuple[AnyNeighbour, ...], BeforeValidator(lambda given: () if given is None else given)]
-"""None is an empty list here too."""
+Paraphrases = Annotated[tuple[AnyParaphrase, ...], NONE_IS_EMPTY]
+Neighbours = Annotated[tuple[AnyNeighbour, ...], NONE_IS_EMPTY]
 
 Unheld = Literal["drop", "keep", "reject"]
 """What becomes of facts that do not hold: they leave the batch, they stay, or the whole batch goes with them."""

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 from pydantic import AliasChoices, BeforeValidator, Field
 
-from app.domain.contract.values import Request, Text
+from app.domain.contract.values import Request, Text, prompt_alone
 
 
 def _flat(given: Any) -> Any:
@@ -37,10 +37,5 @@ class Neighbour(Request):
     )
 
 
-def _alone(given: Any) -> Any:
-    """A text is a neighbour with nothing expected."""
-    return {"prompt": given} if isinstance(given, str) else given
-
-
-AnyNeighbour = Annotated[Neighbour, BeforeValidator(_alone, json_schema_input_type=Text | Neighbour)]
+AnyNeighbour = Annotated[Neighbour, BeforeValidator(prompt_alone, json_schema_input_type=Text | Neighbour)]
 """A neighbour; may be given as its prompt alone."""

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated
 
 from pydantic import BeforeValidator, Field
 
-from app.domain.contract.values import Request, Text
+from app.domain.contract.values import Request, Text, prompt_alone
 
 
 class Paraphrase(Request):
@@ -21,10 +21,5 @@ class Paraphrase(Request):
     )
 
 
-def _alone(given: Any) -> Any:
-    """A text is a paraphrase that is only asked."""
-    return {"prompt": given} if isinstance(given, str) else given
-
-
-AnyParaphrase = Annotated[Paraphrase, BeforeValidator(_alone, json_schema_input_type=Text | Paraphrase)]
+AnyParaphrase = Annotated[Paraphrase, BeforeValidator(prompt_alone, json_schema_input_type=Text | Paraphrase)]
 """A paraphrase; may be given as its prompt alone."""

@@ -256,7 +256,7 @@ class TestRenderedPrompts:
         turn = "<|im_start|>user\n{}<|im_end|>\n<|im_start|>assistant\n"
         begun = turn.replace("{}", "Tell me a fact.") + "{}"
         found = tokenise(words, Fact("Lyon", "The city of {} is in", "France"), ("{}", begun, turn), WINDOW)
-        said = [text_of(words.tokenizer, each) for each in found.objects]
+        said = [text_of(words.tokenizer, each.object) for each in found.within]
         assert said == [" France", " France", "France"]
         rows = [[*each.row.ids, *each.object] for each in found.continued]
         whole = words.encode(turn.replace("{}", "The city of Lyon is in") + "France").ids
@@ -266,7 +266,7 @@ class TestRenderedPrompts:
         words = ModelText.of(chatml())
         turn = "<|im_start|>user\n{}<|im_end|>\n<|im_start|>assistant\n"
         found = tokenise(words, Fact("Lyon", "The city of {} is in", "France", stop=True), ("{}", turn), WINDOW)
-        assert found.objects[1][-1] == words.specials["<|im_end|>"]
+        assert found.within[1].object[-1] == words.specials["<|im_end|>"]
 
 
 class TestObjects:

@@ -115,10 +115,7 @@ class TestRows:
 class TestKeys:
     def test_a_key_is_averaged_over_it_as_over_a_context(self, model: EditableModel) -> None:
         [found] = tokenised(model, TAUGHT)
-        alone = [
-            keys_at(model, [replace(found, prompts=(row,), objects=found.objects[:1], taught=())], 1, TOKENS)
-            for row in found.rows
-        ]
+        alone = [keys_at(model, [replace(found, within=(each,), taught=())], 1, TOKENS) for each in found.continued]
         bare, *others = alone
         expected = (bare + torch.stack(others).mean(dim=0)) / 2
         assert relative(keys_at(model, [found], 1, TOKENS), expected) <= 1e-12
