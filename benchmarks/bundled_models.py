@@ -54,19 +54,19 @@ def run(
     notes: list[str] = []
     for name in MODELS:
         with tempfile.TemporaryDirectory() as scratch:
-            found = measured(name, Path(scratch), facts, minutes, notes)
+            found, note = measured(name, Path(scratch), facts, minutes)
         rows += found
+        notes.append(note)
         bounds.append(Bound(f"{name}: points under the shipped preset", found[0].score - found[1].score, POINTS))
         typer.echo(str(found), err=True)
     report = Report("bundled_models", machine(), {"facts": facts, "minutes": minutes}, rows, bounds, notes)
     raise typer.Exit(report.finish(json_file, check=check))
 
 
-def measured(name: str, scratch: Path, facts: int, minutes: float, notes: list[str]) -> list[Row]:
-    """The shipped preset's row, and the found one's."""
+def measured(name: str, scratch: Path, facts: int, minutes: float) -> tuple[list[Row], str]:
+    """The shipped preset's row and the found one's, and what was found."""
     opened = Onboarding.open(str(bundled(name)), data_dir=scratch)
     found = opened.run(minutes=minutes, anew=True)
-    notes.append(f"{name}: onboarded in {found.seconds:.0f} s: {found.preset.as_dict()}")
     shipped = known_preset(opened.source, fingerprint(opened.live))
     assert shipped is not None
     judged = known_to(opened.live, world_facts())[SEARCHED + PROMISED :][:facts]
@@ -76,7 +76,7 @@ def measured(name: str, scratch: Path, facts: int, minutes: float, notes: list[s
         contexts = opened.contexts
         bench = Bench(opened.live, PriorSource(opened.live, statistics, contexts), contexts, tuple(judged))
         rows.append(_row(name, label, len(judged), bench.run(preset)))
-    return rows
+    return rows, f"{name}: onboarded in {found.seconds:.0f} s: {found.preset.as_dict()}"
 
 
 def _row(name: str, label: str, facts: int, found: Outcome) -> Row:

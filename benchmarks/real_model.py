@@ -111,11 +111,7 @@ def run(
     """Onboard a model from nothing, and edit facts that it has not seen."""
     with tempfile.TemporaryDirectory() as scratch:
         report = measured(model, records(facts), first, most, minutes, data_dir or Path(scratch))
-    typer.echo(report.text())
-    if json_file is not None:
-        report.write(json_file)
-    if check and not all(bound.met for bound in report.bounds):
-        raise typer.Exit(1)
+    raise typer.Exit(report.finish(json_file, check=check))
 
 
 def measured(model: str, facts: Sequence[Record], first: int, most: int, minutes: float, data_dir: Path) -> Report:

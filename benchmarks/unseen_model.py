@@ -141,11 +141,7 @@ def run(
     """Train a model on facts of its own, onboard it with half of them, and edit others."""
     with tempfile.TemporaryDirectory() as scratch:
         report = measured(Path(scratch), seed, steps, facts, minutes)
-    typer.echo(report.text())
-    if json_file is not None:
-        report.write(json_file)
-    if check and not all(bound.met for bound in report.bounds):
-        raise typer.Exit(1)
+    raise typer.Exit(report.finish(json_file, check=check))
 
 
 def measured(scratch: Path, seed: int, steps: int, facts: int, minutes: float) -> Report:
