@@ -8,9 +8,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from app.domain.contract import Neighbour
 from app.domain.errors import PromptTooLong
-from app.domain.manifest import LoggedFact
+from app.domain.manifest import LoggedFact, LoggedNeighbour
 from tests.support.tiny_models import LANDS, Tiny, tiny
 from workers.editing.model.editable_model import EditableModel
 from workers.editing.text.model_text import ModelText
@@ -28,7 +27,7 @@ def editable() -> EditableModel:
     return EditableModel.of(made.model, made.tokenizer)
 
 
-def fact(object_: str, *neighbours: Neighbour) -> LoggedFact:
+def fact(object_: str, *neighbours: LoggedNeighbour) -> LoggedFact:
     return LoggedFact(subject="Lyon", prompt="{} is a city in", object=object_, neighbours=neighbours)
 
 
@@ -46,7 +45,7 @@ def by_mean(editable: EditableModel, texts: Sequence[str]) -> list[str]:
 
 
 def right(editable: EditableModel, object_: str, *expected: str) -> bool:
-    asked = fact(object_, Neighbour(prompt=PROMPT, expected=expected))
+    asked = fact(object_, LoggedNeighbour(prompt=PROMPT, expected=expected))
     [[found]] = kept_right(editable, [asked], answers_of(editable, [asked]))
     return found
 
@@ -70,13 +69,13 @@ def test_long_answers_count_by_the_mean_of_their_tokens(editable: EditableModel)
 
 
 def test_without_one_the_models_own_answer_counts(editable: EditableModel) -> None:
-    asked = fact("Japan", Neighbour(prompt=PROMPT))
+    asked = fact("Japan", LoggedNeighbour(prompt=PROMPT))
     before = measure(editable, [asked])
     [row] = compare([asked], before, measure(editable, [asked], before))
     assert (row.neighbours, row.neighbours_right) == ((True,), (True,))
     [[own]] = before.neighbours
     expected = mean(editable, own) > mean(editable, by_mean(editable, LANDS)[0])
-    other = fact(by_mean(editable, LANDS)[0], Neighbour(prompt=PROMPT))
+    other = fact(by_mean(editable, LANDS)[0], LoggedNeighbour(prompt=PROMPT))
     assert kept_right(editable, [other], ((own,),)) == ((expected,),)
 
 
@@ -86,4 +85,4 @@ def test_where_the_new_object_is_the_right_answer_nothing_is_lost(editable: Edit
 
 def test_one_that_does_not_fit_is_refused_before_anything_is_edited(editable: EditableModel) -> None:
     with pytest.raises(PromptTooLong):
-        refuse_unaskable(editable, [fact("Japan", Neighbour(prompt=PROMPT, expected=("Ghana " * 60,)))])
+        refuse_unaskable(editable, [fact("Japan", LoggedNeighbour(prompt=PROMPT, expected=("Ghana " * 60,)))])

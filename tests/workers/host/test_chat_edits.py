@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from app.domain.contract import EditBatch, EditReport, Generate, Paraphrase, Prompt
+from app.domain.contract import EditBatch, EditReport, Generate, Neighbour, Paraphrase, Prompt
 from app.domain.errors import EmptyText, PromptTooLong, RequestError
 from tests.support.answers import generate, probe
 from tests.support.tiny_models import CHAT, WINDOW, save_tiny
@@ -145,7 +145,7 @@ class TestChecks:
                 PromptTooLong,
                 "facts.0.paraphrases.1",
             ),
-            ({"neighbours": [LONG]}, PromptTooLong, "facts.0.neighbours.0"),
+            ({"neighbours": [Neighbour(prompt=LONG)]}, PromptTooLong, "facts.0.neighbours.0"),
             ({"object": LONG}, PromptTooLong, "facts.0.prompt"),
             ({"object": "\u200b"}, EmptyText, "facts.0.object"),
         ],
