@@ -18,8 +18,8 @@ SPANS = ((0.14, 0.27), (0.05, 0.34), (0.2, 0.34), (0.07, 0.2), (0.27, 0.45))
 """First and last layer that are edited, as shares of the depth; the first is that of the generic preset."""
 
 AXES: Mapping[str, tuple[Any, ...]] = {
-    "plan": ("replay", "boundary"),
-    "share": (0.75, 0.9, 0.97),
+    "plan": ("boundary", "replay"),
+    "share": (0.4, 0.75, 0.9),
     "kl_factor": (0.0, 0.0625),
     "v_lr": (1.0, 0.5, 0.2),
     "clamp_norm_factor": (1.5, 0.75, 3.0),
