@@ -59,6 +59,10 @@ check: $(STAMP)  ## format, lint, types, imports
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
+.PHONY: audit
+audit: $(STAMP)  ## known vulnerabilities of the pins, but for those accepted in tools/accepted_findings.toml
+	$(BIN)/python -m tools.audit
+
 format: $(STAMP) ## put the format right
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
