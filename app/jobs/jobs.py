@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Iterator
 from contextlib import suppress
 from itertools import islice
 
@@ -22,6 +21,7 @@ from app.jobs.journal import AcceptedJob, AcceptedJournal
 from app.jobs.queue.job_queue import EraOver, JobQueue
 from app.jobs.queue.queued import Standing
 from app.jobs.queue.transactions import CONNECTION_LOST
+from app.jobs.standing_jobs import StandingJobs
 from app.jobs.views import JobViews
 from app.settings import Settings
 
@@ -36,6 +36,7 @@ class Jobs:
         self._journal = AcceptedJournal(settings.accepted_dir)
         self._logs = logs
         self._views = JobViews(self._queue, self._journal, logs)
+        self._standing = StandingJobs()
         self._settings = settings
 
     def submit(self, accepted: AcceptedJob) -> Job:
@@ -48,14 +49,17 @@ class Jobs:
             Unavailable: the model's queue is full, or the job could not be written down.
             RedisError: Redis refused it.
         """
+        era = self._standing.era(accepted.model)  # that of the last submission, until Redis says that it is over
         while True:
             with suppress(EraOver):
+                era = era or self._queue.era(accepted.model)
                 try:
-                    era = self.recover(accepted.model)  # what was accepted earlier goes before
+                    self._queue_again(accepted.model, era)  # what was accepted earlier goes before
                 except OSError as error:
                     detail = f"What was accepted earlier could not be read: {error.strerror}."
                     raise Unavailable(detail, field="model", value=accepted.model) from error
                 return self._accept(accepted, era)
+            era = None
 
     def view(self, job_id: str) -> Job:
         """What is known of a job. One that was accepted, and that Redis has lost, is queued again.
@@ -149,28 +153,30 @@ class Jobs:
         while True:
             with suppress(EraOver):  # the jobs queued in it are lost, and no later one may overtake them
                 era = self._queue.era(model)  # before the journal is read, which has all that was lost until then
+                self._standing.begin(model, era)
                 self._queue_again(model, era)
                 return era
 
     def _queue_again(self, model: str, era: str) -> None:
-        log = self._logs.of(model)
-        missing = [job_id for job_id, standing in self._standings(model) if standing is None]
+        """Queue what Redis has lost of the jobs that count as accepted, and that are not known to stand in this era."""
+        log, pending = self._logs.of(model), self._standing.others(model, era, self._journal.jobs(model))
+        if not pending:
+            return
+        standings = zip(pending, self._queue.standings(model, pending), strict=True)
+        missing = [job_id for job_id, standing in standings if standing is None]
         lost = self._journal.read_all(model, [job_id for job_id in missing if not log.find_job(job_id)])
         again = [self._queue.put(accepted, era, again=True) for accepted in lost]
+        self._standing.note(model, era, pending)
         if again:
             logger.warning("Redis had lost %d jobs, which are queued again", len(again), extra={"model": model})
 
     def _note_ends(self, model: str) -> None:
-        for job_id, standing in self._standings(model):
+        pending = self._journal.jobs(model)
+        for job_id, standing in zip(pending, self._queue.standings(model, pending), strict=True):
             if standing is Standing.ENDED:
                 self.view(job_id)
             elif standing is None:
                 self._views.committed(job_id)
-
-    def _standings(self, model: str) -> Iterator[tuple[str, Standing | None]]:
-        """The jobs that count as accepted, in their order, and how each stands in the queue."""
-        pending = self._journal.jobs(model)
-        return zip(pending, self._queue.standings(model, pending), strict=True)
 
     def _accept(self, accepted: AcceptedJob, era: str) -> Job:
         if self._queue.waiting(accepted.model) >= self._settings.max_queued:
@@ -190,8 +196,10 @@ class Jobs:
 
     def _put(self, accepted: AcceptedJob, era: str) -> int | None:
         try:
-            return self._queue.put(accepted, era)
+            position = self._queue.put(accepted, era)
         except CONNECTION_LOST as error:
             # Nobody knows whether it is queued. If not, it will be: the journal has it from here on.
             logger.warning("not known to be queued: %s", error, extra={"job_id": accepted.job, "model": accepted.model})
             return None
+        self._standing.note(accepted.model, era, (accepted.job,))
+        return position

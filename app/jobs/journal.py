@@ -68,8 +68,9 @@ class AcceptedJournal:
         with durable_files.exclusive(folder / LOCK, wait=True):
             name = f"{_next_number(folder):0{NUMBER}d}-{accepted.job}.json"
             unseen = folder / f"{durable_files.HIDDEN}{name}"
+            unseen.touch()
+        try:  # beside others: disks put many files in safety as soon as one
             durable_files.replace_file(unseen, accepted.model_dump_json().encode())
-        try:
             yield
             durable_files.rename(unseen, name)
         except BaseException:  # whatever it is: clean up, and raise it again
@@ -178,5 +179,5 @@ def _names(folder: Path) -> dict[str, list[str]]:
 
 def _next_number(folder: Path) -> int:
     """One more than the numbers of all jobs that are accepted or being accepted."""
-    visible = (name.removeprefix(durable_files.HIDDEN)[:NUMBER] for name in os.listdir(folder))  # noqa: PTH208
-    return max((int(number) for number in visible if number.isdecimal()), default=0) + 1
+    numbers = [name.removeprefix(durable_files.HIDDEN)[:NUMBER] for name in os.listdir(folder)]  # noqa: PTH208
+    return int(max(filter(str.isdecimal, numbers), default="0")) + 1  # of one length: they compare as texts

@@ -201,7 +201,7 @@ class TestWhatIsLost:
         [
             (AcceptedJournal, "accepting", 1),
             (durable_files, "replace_file", 1),
-            (job_queue, "transact", 2),
+            (job_queue, "transact", 1),
             (job_queue, "_stands", 1),
         ],
         ids=["before it is written down", "as it is written down", "before it is queued", "as it is queued"],
