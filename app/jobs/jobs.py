@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import time
+from collections.abc import Sequence
 from contextlib import suppress
 from itertools import islice
 
@@ -52,13 +53,7 @@ class Jobs:
         era = self._standing.era(accepted.model)  # that of the last submission, until Redis says that it is over
         while True:
             with suppress(EraOver):
-                era = era or self._queue.era(accepted.model)
-                try:
-                    self._queue_again(accepted.model, era)  # what was accepted earlier goes before
-                except OSError as error:
-                    detail = f"What was accepted earlier could not be read: {error.strerror}."
-                    raise Unavailable(detail, field="model", value=accepted.model) from error
-                return self._accept(accepted, era)
+                return self._accept(accepted, era or self._queue.era(accepted.model))
             era = None
 
     def view(self, job_id: str) -> Job:
@@ -154,14 +149,17 @@ class Jobs:
             with suppress(EraOver):  # the jobs queued in it are lost, and no later one may overtake them
                 era = self._queue.era(model)  # before the journal is read, which has all that was lost until then
                 self._standing.begin(model, era)
-                self._queue_again(model, era)
+                self._queue_again(model, era, self._journal.jobs(model))
                 return era
 
-    def _queue_again(self, model: str, era: str) -> None:
-        """Queue what Redis has lost of the jobs that count as accepted, and that are not known to stand in this era."""
-        log, pending = self._logs.of(model), self._standing.others(model, era, self._journal.jobs(model))
-        if not pending:
+    def _queue_again(self, model: str, era: str, accepted: Sequence[str]) -> None:
+        """Queue what Redis has lost of the accepted jobs that are not known to stand in this era.
+
+        accepted: as the journal had them after the era was known.
+        """
+        if not (pending := self._standing.others(model, era, accepted)):
             return
+        log = self._logs.of(model)
         standings = zip(pending, self._queue.standings(model, pending), strict=True)
         missing = [job_id for job_id, standing in standings if standing is None]
         lost = self._journal.read_all(model, [job_id for job_id in missing if not log.find_job(job_id)])
@@ -179,17 +177,18 @@ class Jobs:
                 self._views.committed(job_id)
 
     def _accept(self, accepted: AcceptedJob, era: str) -> Job:
-        if self._queue.waiting(accepted.model) >= self._settings.max_queued:
-            raise Unavailable(f"The queue of {accepted.model} is full.", field="model", value=accepted.model)
         position = None
         try:
-            with self._journal.accepting(accepted):
+            with self._journal.accepting(accepted) as earlier:
+                self._queue_again(accepted.model, era, earlier)  # what was accepted earlier goes before
+                if self._queue.waiting(accepted.model) >= self._settings.max_queued:
+                    raise Unavailable(f"The queue of {accepted.model} is full.", field="model", value=accepted.model)
                 position = self._put(accepted, era)
         except OSError as error:
             fields = {"job_id": accepted.job, "model": accepted.model}
-            logger.error("not written down: %s", error, extra=fields)  # noqa: TRY400
+            logger.error("not accepted: %s", error, extra=fields)  # noqa: TRY400
             if self._queue.withdraw(accepted.model, accepted.job):
-                detail = f"The {accepted.change.kind} could not be written down: {error.strerror}."
+                detail = f"The {accepted.change.kind} could not be accepted: {error.strerror}."
                 raise Unavailable(detail) from error
         logger.info("accepted", extra={"job_id": accepted.job, "model": accepted.model, "facts": accepted.facts})
         return self._views.accepted(accepted, position)

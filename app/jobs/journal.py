@@ -55,23 +55,27 @@ class AcceptedJournal:
         self._root = root
 
     @contextmanager
-    def accepting(self, accepted: AcceptedJob) -> Iterator[None]:
+    def accepting(self, accepted: AcceptedJob) -> Iterator[list[str]]:
         """Write a job down, and count it as accepted, the last of its model, when the block ends without an error.
 
         Nobody else sees it before. After an error nothing of it stays.
+
+        Yields:
+            The model's jobs that count as accepted before it, as ``jobs`` has them.
 
         Raises:
             OSError: it could not be written down.
         """
         folder = self._root / accepted.model
         durable_files.make_dir(folder)
-        with durable_files.exclusive(folder / LOCK, wait=True):
-            name = f"{_next_number(folder):0{NUMBER}d}-{accepted.job}.json"
+        with durable_files.exclusive(folder / LOCK, wait=True):  # for a number only: files are written side by side
+            names = os.listdir(folder)  # noqa: PTH208 - names suffice
+            name = f"{_next_number(names):0{NUMBER}d}-{accepted.job}.json"
             unseen = folder / f"{durable_files.HIDDEN}{name}"
             unseen.touch()
-        try:  # beside others: disks put many files in safety as soon as one
-            durable_files.replace_file(unseen, accepted.model_dump_json().encode())
-            yield
+        try:
+            durable_files.fill(unseen, accepted.model_dump_json().encode())
+            yield list(_by_job(names))
             durable_files.rename(unseen, name)
         except BaseException:  # whatever it is: clean up, and raise it again
             unseen.with_name(name).unlink(missing_ok=True)  # it was renamed, but the name is not known to be on disk
@@ -170,14 +174,19 @@ def _changed(path: Path) -> float:
 
 def _names(folder: Path) -> dict[str, list[str]]:
     """The files of each job that counts as accepted, in the order of acceptance."""
-    names: dict[str, list[str]] = {}
-    for name in sorted(os.listdir(folder)) if folder.is_dir() else ():  # noqa: PTH208 - names suffice
+    return _by_job(os.listdir(folder)) if folder.is_dir() else {}  # noqa: PTH208 - names suffice
+
+
+def _by_job(names: Iterable[str]) -> dict[str, list[str]]:
+    """The same, of all that is in a folder."""
+    found: dict[str, list[str]] = {}
+    for name in sorted(names):
         if name[:NUMBER].isdecimal():
-            names.setdefault(name[NUMBER + 1 :].removesuffix(".json"), []).append(name)
-    return names
+            found.setdefault(name[NUMBER + 1 :].removesuffix(".json"), []).append(name)
+    return found
 
 
-def _next_number(folder: Path) -> int:
+def _next_number(names: Iterable[str]) -> int:
     """One more than the numbers of all jobs that are accepted or being accepted."""
-    numbers = [name.removeprefix(durable_files.HIDDEN)[:NUMBER] for name in os.listdir(folder)]  # noqa: PTH208
+    numbers = [name.removeprefix(durable_files.HIDDEN)[:NUMBER] for name in names]
     return int(max(filter(str.isdecimal, numbers), default="0")) + 1  # of one length: they compare as texts
