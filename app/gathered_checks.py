@@ -63,6 +63,10 @@ class GatheredChecks:
         elif check.wrong is not None:
             raise check.wrong
 
+    def waiting(self, model: str) -> list[EditBatch]:
+        """The batches that the next request for the model will check."""
+        return [each.batch for each in list(self._lines[model].waiting)]
+
     def _stand_in_line(self, model: str, check: _Check) -> None:
         """Wait until a request has checked this batch with others, or it turns out that it has to go alone."""
         line = self._lines[model]
