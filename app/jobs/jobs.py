@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable
 from contextlib import suppress
 from itertools import islice
 
@@ -18,7 +18,7 @@ from app.domain.contract import Job, JobList, JobStatus
 from app.domain.errors import Conflict, PalimpsestError, Unavailable, UnknownJob
 from app.domain.manifest import Manifest
 from app.edit_logs import EditLogs
-from app.jobs.journal import AcceptedJob, AcceptedJournal
+from app.jobs.journal import AcceptedJob, AcceptedJournal, jobs_of
 from app.jobs.queue.job_queue import EraOver, JobQueue
 from app.jobs.queue.queued import Standing
 from app.jobs.queue.transactions import CONNECTION_LOST
@@ -149,22 +149,23 @@ class Jobs:
             with suppress(EraOver):  # the jobs queued in it are lost, and no later one may overtake them
                 era = self._queue.era(model)  # before the journal is read, which has all that was lost until then
                 self._standing.begin(model, era)
-                self._queue_again(model, era, self._journal.jobs(model))
+                self._queue_again(model, era, self._journal.names(model))
                 return era
 
-    def _queue_again(self, model: str, era: str, accepted: Sequence[str]) -> None:
+    def _queue_again(self, model: str, era: str, names: Iterable[str]) -> None:
         """Queue what Redis has lost of the accepted jobs that are not known to stand in this era.
 
-        accepted: as the journal had them after the era was known.
+        names: those of the journal's files after the era was known.
         """
-        if not (pending := self._standing.others(model, era, accepted)):
+        others = self._standing.others(model, era, names)
+        if not (pending := jobs_of(others)):
             return
         log = self._logs.of(model)
         standings = zip(pending, self._queue.standings(model, pending), strict=True)
         missing = [job_id for job_id, standing in standings if standing is None]
         lost = self._journal.read_all(model, [job_id for job_id in missing if not log.find_job(job_id)])
         again = [self._queue.put(accepted, era, again=True) for accepted in lost]
-        self._standing.note(model, era, pending)
+        self._standing.note(model, era, others)
         if again:
             logger.warning("Redis had lost %d jobs, which are queued again", len(again), extra={"model": model})
 
@@ -179,11 +180,11 @@ class Jobs:
     def _accept(self, accepted: AcceptedJob, era: str) -> Job:
         position = None
         try:
-            with self._journal.accepting(accepted) as earlier:
-                self._queue_again(accepted.model, era, earlier)  # what was accepted earlier goes before
+            with self._journal.accepting(accepted) as place:
+                self._queue_again(accepted.model, era, place.before)  # what was accepted earlier goes before
                 if self._queue.waiting(accepted.model) >= self._settings.max_queued:
                     raise Unavailable(f"The queue of {accepted.model} is full.", field="model", value=accepted.model)
-                position = self._put(accepted, era)
+                position = self._put(accepted, era, place.entry)
         except OSError as error:
             fields = {"job_id": accepted.job, "model": accepted.model}
             logger.error("not accepted: %s", error, extra=fields)  # noqa: TRY400
@@ -193,12 +194,12 @@ class Jobs:
         logger.info("accepted", extra={"job_id": accepted.job, "model": accepted.model, "facts": accepted.facts})
         return self._views.accepted(accepted, position)
 
-    def _put(self, accepted: AcceptedJob, era: str) -> int | None:
+    def _put(self, accepted: AcceptedJob, era: str, entry: str) -> int | None:
         try:
             position = self._queue.put(accepted, era)
         except CONNECTION_LOST as error:
             # Nobody knows whether it is queued. If not, it will be: the journal has it from here on.
             logger.warning("not known to be queued: %s", error, extra={"job_id": accepted.job, "model": accepted.model})
             return None
-        self._standing.note(accepted.model, era, (accepted.job,))
+        self._standing.note(accepted.model, era, (entry,))
         return position

@@ -12,7 +12,7 @@ import pytest
 
 from app.domain.contract import EditBatch, Fact, Job, JobStatus
 from app.domain.storage import durable_files
-from app.jobs.journal import AcceptedJob, AcceptedJournal
+from app.jobs.journal import AcceptedJob, AcceptedJournal, jobs_of
 
 BATCH = EditBatch(facts=(Fact(subject="Lyon", relation="is in", object="Japan"),), model="atlas")
 LONG_AGO = 1_000_000_000
@@ -98,10 +98,11 @@ class TestAccepting:
         accept(journal, "one")
         assert journal.jobs("atlas") == ["one", "two"]
 
-    def test_it_is_told_of_those_before_it(self, journal: AcceptedJournal) -> None:
+    def test_it_is_told_of_those_before_it(self, journal: AcceptedJournal, tmp_path: Path) -> None:
         accept(journal, "two", "one")
-        with journal.accepting(edit("unseen")), journal.accepting(edit("three")) as earlier:
-            assert earlier == ["two", "one"]
+        with journal.accepting(edit("unseen")), journal.accepting(edit("three")) as place:
+            assert jobs_of(place.before) == ["two", "one"]
+        assert place.entry in files(tmp_path)
 
     def test_models_do_not_mix(self, journal: AcceptedJournal) -> None:
         for model in ("globe", "atlas"):
