@@ -16,7 +16,9 @@ from redis import Redis
 from app.domain import worker_http
 from app.domain.contract import (
     Between,
+    CheckedBatches,
     EditBatch,
+    EditBatches,
     Generate,
     GenerateReply,
     Problem,
@@ -40,6 +42,7 @@ from app.domain.manifest import LoggedFact
 from app.domain.problems import error_of
 from app.domain.prompts import filled
 from app.edit_logs import EditLogs
+from app.gathered_checks import GatheredChecks
 from app.roster import Roster
 from app.settings import Settings
 
@@ -66,6 +69,7 @@ class Fleet:
         self._default_model = settings.default_model
         self._places = BoundedSemaphore(settings.max_questions)
         self._turns = itertools.count()
+        self._checks = GatheredChecks(self._check_one, self._check_all)
 
     def workers(self, model: str | None = None) -> list[WorkerCard]:
         """The live workers, of one model or of all, by model and name."""
@@ -99,7 +103,8 @@ class Fleet:
         Raises:
             RequestError: of the kind that fits, with the field and the value at fault.
         """
-        self._ask(model, worker_http.CHECK, batch)
+        with self._place():
+            self._checks.check(model, batch)
 
     def probe(self, model: str, query: Query) -> QueryReply:
         """Put a query's prompts to the model; one version answers all of them."""
@@ -135,22 +140,35 @@ class Fleet:
                 return QueryReply(model=model, version=replies[0].version, answers=tuple(answers))
         raise ModelUnavailable(f"{model} was edited while it was asked.", field="model", value=model)
 
+    def _check_one(self, model: str, batch: EditBatch) -> None:
+        self._answer(model, worker_http.CHECK, batch)
+
+    def _check_all(self, model: str, batches: Sequence[EditBatch]) -> list[PalimpsestError | None]:
+        said = self._answer(model, worker_http.CHECKS, EditBatches(batches=tuple(batches)))
+        problems = _parsed(CheckedBatches, said).problems
+        if len(problems) != len(batches):
+            raise ModelUnavailable("The worker's answer is of other batches.", field="model", value=model)
+        return [None if problem is None else error_of(problem) for problem in problems]
+
     def _ask(self, model: str, path: str, request: BaseModel) -> bytes:
-        body = request.model_dump_json()
         with self._place():
-            for card in self._candidates(model, request):
-                try:
-                    response = self._http.post(
-                        f"{card.url}{path}", content=body, headers={"Content-Type": "application/json"}
-                    )
-                except httpx.ReadTimeout as error:
-                    raise ModelUnavailable(f"{model} took too long to answer.", field="model", value=model) from error
-                except httpx.TransportError as error:
-                    logger.warning("worker %s of %s cannot be reached: %r", card.worker, model, error)
-                    continue
-                if response.is_success:
-                    return response.content
-                raise _raised(response)
+            return self._answer(model, path, request)
+
+    def _answer(self, model: str, path: str, request: BaseModel) -> bytes:
+        body = request.model_dump_json()
+        for card in self._candidates(model, request):
+            try:
+                response = self._http.post(
+                    f"{card.url}{path}", content=body, headers={"Content-Type": "application/json"}
+                )
+            except httpx.ReadTimeout as error:
+                raise ModelUnavailable(f"{model} took too long to answer.", field="model", value=model) from error
+            except httpx.TransportError as error:
+                logger.warning("worker %s of %s cannot be reached: %r", card.worker, model, error)
+                continue
+            if response.is_success:
+                return response.content
+            raise _raised(response)
         raise ModelUnavailable(f"No live worker serves {model}.", field="model", value=model)
 
     def _candidates(self, model: str, request: BaseModel) -> Iterator[WorkerCard]:

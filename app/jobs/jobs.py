@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable
 from contextlib import suppress
 from itertools import islice
 
@@ -18,10 +18,11 @@ from app.domain.contract import Job, JobList, JobStatus
 from app.domain.errors import Conflict, PalimpsestError, Unavailable, UnknownJob
 from app.domain.manifest import Manifest
 from app.edit_logs import EditLogs
-from app.jobs.journal import AcceptedJob, AcceptedJournal
+from app.jobs.journal import AcceptedJob, AcceptedJournal, jobs_of
 from app.jobs.queue.job_queue import EraOver, JobQueue
 from app.jobs.queue.queued import Standing
 from app.jobs.queue.transactions import CONNECTION_LOST
+from app.jobs.standing_jobs import StandingJobs
 from app.jobs.views import JobViews
 from app.settings import Settings
 
@@ -36,6 +37,7 @@ class Jobs:
         self._journal = AcceptedJournal(settings.accepted_dir)
         self._logs = logs
         self._views = JobViews(self._queue, self._journal, logs)
+        self._standing = StandingJobs()
         self._settings = settings
 
     def submit(self, accepted: AcceptedJob) -> Job:
@@ -48,14 +50,11 @@ class Jobs:
             Unavailable: the model's queue is full, or the job could not be written down.
             RedisError: Redis refused it.
         """
+        era = self._standing.era(accepted.model)  # that of the last submission, until Redis says that it is over
         while True:
             with suppress(EraOver):
-                try:
-                    era = self.recover(accepted.model)  # what was accepted earlier goes before
-                except OSError as error:
-                    detail = f"What was accepted earlier could not be read: {error.strerror}."
-                    raise Unavailable(detail, field="model", value=accepted.model) from error
-                return self._accept(accepted, era)
+                return self._accept(accepted, era or self._queue.era(accepted.model))
+            era = None
 
     def view(self, job_id: str) -> Job:
         """What is known of a job. One that was accepted, and that Redis has lost, is queued again.
@@ -149,49 +148,58 @@ class Jobs:
         while True:
             with suppress(EraOver):  # the jobs queued in it are lost, and no later one may overtake them
                 era = self._queue.era(model)  # before the journal is read, which has all that was lost until then
-                self._queue_again(model, era)
+                self._standing.begin(model, era)
+                self._queue_again(model, era, self._journal.names(model))
                 return era
 
-    def _queue_again(self, model: str, era: str) -> None:
+    def _queue_again(self, model: str, era: str, names: Iterable[str]) -> None:
+        """Queue what Redis has lost of the accepted jobs that are not known to stand in this era.
+
+        names: those of the journal's files after the era was known.
+        """
+        others = self._standing.others(model, era, names)
+        if not (pending := jobs_of(others)):
+            return
         log = self._logs.of(model)
-        missing = [job_id for job_id, standing in self._standings(model) if standing is None]
+        standings = zip(pending, self._queue.standings(model, pending), strict=True)
+        missing = [job_id for job_id, standing in standings if standing is None]
         lost = self._journal.read_all(model, [job_id for job_id in missing if not log.find_job(job_id)])
         again = [self._queue.put(accepted, era, again=True) for accepted in lost]
+        self._standing.note(model, era, others)
         if again:
             logger.warning("Redis had lost %d jobs, which are queued again", len(again), extra={"model": model})
 
     def _note_ends(self, model: str) -> None:
-        for job_id, standing in self._standings(model):
+        pending = self._journal.jobs(model)
+        for job_id, standing in zip(pending, self._queue.standings(model, pending), strict=True):
             if standing is Standing.ENDED:
                 self.view(job_id)
             elif standing is None:
                 self._views.committed(job_id)
 
-    def _standings(self, model: str) -> Iterator[tuple[str, Standing | None]]:
-        """The jobs that count as accepted, in their order, and how each stands in the queue."""
-        pending = self._journal.jobs(model)
-        return zip(pending, self._queue.standings(model, pending), strict=True)
-
     def _accept(self, accepted: AcceptedJob, era: str) -> Job:
-        if self._queue.waiting(accepted.model) >= self._settings.max_queued:
-            raise Unavailable(f"The queue of {accepted.model} is full.", field="model", value=accepted.model)
         position = None
         try:
-            with self._journal.accepting(accepted):
-                position = self._put(accepted, era)
+            with self._journal.accepting(accepted) as place:
+                self._queue_again(accepted.model, era, place.before)  # what was accepted earlier goes before
+                if self._queue.waiting(accepted.model) >= self._settings.max_queued:
+                    raise Unavailable(f"The queue of {accepted.model} is full.", field="model", value=accepted.model)
+                position = self._put(accepted, era, place.entry)
         except OSError as error:
             fields = {"job_id": accepted.job, "model": accepted.model}
-            logger.error("not written down: %s", error, extra=fields)  # noqa: TRY400
+            logger.error("not accepted: %s", error, extra=fields)  # noqa: TRY400
             if self._queue.withdraw(accepted.model, accepted.job):
-                detail = f"The {accepted.change.kind} could not be written down: {error.strerror}."
+                detail = f"The {accepted.change.kind} could not be accepted: {error.strerror}."
                 raise Unavailable(detail) from error
         logger.info("accepted", extra={"job_id": accepted.job, "model": accepted.model, "facts": accepted.facts})
         return self._views.accepted(accepted, position)
 
-    def _put(self, accepted: AcceptedJob, era: str) -> int | None:
+    def _put(self, accepted: AcceptedJob, era: str, entry: str) -> int | None:
         try:
-            return self._queue.put(accepted, era)
+            position = self._queue.put(accepted, era)
         except CONNECTION_LOST as error:
             # Nobody knows whether it is queued. If not, it will be: the journal has it from here on.
             logger.warning("not known to be queued: %s", error, extra={"job_id": accepted.job, "model": accepted.model})
             return None
+        self._standing.note(accepted.model, era, (entry,))
+        return position

@@ -11,8 +11,9 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 from typing import Annotated
@@ -48,6 +49,18 @@ class AcceptedJob(Record):
         return self.change.named_facts
 
 
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a job stands that is being accepted.
+
+    entry: the name that its file will have.
+    before: names of all files that were there before, among them those of the jobs that count as accepted.
+    """
+
+    entry: str
+    before: Sequence[str]
+
+
 class AcceptedJournal:
     """The accepted jobs of all models. Several front ends may share it; files are replaced whole or not at all."""
 
@@ -55,7 +68,7 @@ class AcceptedJournal:
         self._root = root
 
     @contextmanager
-    def accepting(self, accepted: AcceptedJob) -> Iterator[None]:
+    def accepting(self, accepted: AcceptedJob) -> Iterator[Place]:
         """Write a job down, and count it as accepted, the last of its model, when the block ends without an error.
 
         Nobody else sees it before. After an error nothing of it stays.
@@ -65,12 +78,14 @@ class AcceptedJournal:
         """
         folder = self._root / accepted.model
         durable_files.make_dir(folder)
-        with durable_files.exclusive(folder / LOCK, wait=True):
-            name = f"{_next_number(folder):0{NUMBER}d}-{accepted.job}.json"
+        with durable_files.exclusive(folder / LOCK, wait=True):  # for a number only: files are written side by side
+            names = os.listdir(folder)  # noqa: PTH208 - names suffice
+            name = f"{_next_number(names):0{NUMBER}d}-{accepted.job}.json"
             unseen = folder / f"{durable_files.HIDDEN}{name}"
-            durable_files.replace_file(unseen, accepted.model_dump_json().encode())
+            unseen.touch()
         try:
-            yield
+            durable_files.fill(unseen, accepted.model_dump_json().encode())
+            yield Place(name, names)
             durable_files.rename(unseen, name)
         except BaseException:  # whatever it is: clean up, and raise it again
             unseen.with_name(name).unlink(missing_ok=True)  # it was renamed, but the name is not known to be on disk
@@ -84,7 +99,12 @@ class AcceptedJournal:
 
     def jobs(self, model: str) -> list[str]:
         """Ids of the model's jobs that are not known to have ended, in the order of acceptance."""
-        return list(_names(self._root / model))
+        return jobs_of(self.names(model))
+
+    def names(self, model: str) -> list[str]:
+        """The names of all files of the model, in any order."""
+        folder = self._root / model
+        return os.listdir(folder) if folder.is_dir() else []  # noqa: PTH208 - names suffice
 
     def read(self, model: str, job: str) -> AcceptedJob | None:
         """What was accepted as this job, unless it is known to have ended."""
@@ -92,8 +112,7 @@ class AcceptedJournal:
 
     def read_all(self, model: str, jobs: Iterable[str]) -> Iterator[AcceptedJob]:
         """What was accepted as these jobs, less those known to have ended; the model's folder is listed once."""
-        folder = self._root / model
-        names = _names(folder)
+        folder, names = self._root / model, _by_job(self.names(model))
         for job in jobs:
             written = (_read(folder / name) for name in names.get(job, ()))
             yield from islice(filter(None, written), 1)
@@ -145,8 +164,12 @@ class AcceptedJournal:
                         path.unlink()
 
     def _paths(self, model: str, job: str) -> list[Path]:
-        folder = self._root / model
-        return [folder / name for name in _names(folder).get(job, ())]
+        return [self._root / model / name for name in _by_job(self.names(model)).get(job, ())]
+
+
+def jobs_of(names: Iterable[str]) -> list[str]:
+    """The jobs that count as accepted by these names of files, in the order of acceptance."""
+    return list(_by_job(names))
 
 
 def _read(path: Path) -> AcceptedJob | None:
@@ -167,16 +190,16 @@ def _changed(path: Path) -> float:
         return float("-inf")
 
 
-def _names(folder: Path) -> dict[str, list[str]]:
+def _by_job(names: Iterable[str]) -> dict[str, list[str]]:
     """The files of each job that counts as accepted, in the order of acceptance."""
-    names: dict[str, list[str]] = {}
-    for name in sorted(os.listdir(folder)) if folder.is_dir() else ():  # noqa: PTH208 - names suffice
+    found: dict[str, list[str]] = {}
+    for name in sorted(names):
         if name[:NUMBER].isdecimal():
-            names.setdefault(name[NUMBER + 1 :].removesuffix(".json"), []).append(name)
-    return names
+            found.setdefault(name[NUMBER + 1 :].removesuffix(".json"), []).append(name)
+    return found
 
 
-def _next_number(folder: Path) -> int:
+def _next_number(names: Iterable[str]) -> int:
     """One more than the numbers of all jobs that are accepted or being accepted."""
-    visible = (name.removeprefix(durable_files.HIDDEN)[:NUMBER] for name in os.listdir(folder))  # noqa: PTH208
-    return max((int(number) for number in visible if number.isdecimal()), default=0) + 1
+    numbers = [name.removeprefix(durable_files.HIDDEN)[:NUMBER] for name in names]
+    return int(max(filter(str.isdecimal, numbers), default="0")) + 1  # of one length: they compare as texts

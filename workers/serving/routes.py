@@ -8,8 +8,20 @@ import time
 from fastapi import APIRouter, Response, status
 
 from app.domain import worker_http
-from app.domain.contract import Between, EditBatch, Generate, Health, Query, UpdateNorms, WorkerCard
-from app.domain.errors import RequestError, VersionNotReached
+from app.domain.contract import (
+    Between,
+    CheckedBatches,
+    EditBatch,
+    EditBatches,
+    Generate,
+    Health,
+    Problem,
+    Query,
+    UpdateNorms,
+    WorkerCard,
+)
+from app.domain.errors import PalimpsestError, RequestError, VersionNotReached
+from app.domain.problems import problem_of
 from workers.serving.dependencies import Held, Services, ServicesDep
 
 VERSION_POLL_S = 0.02
@@ -38,6 +50,13 @@ def check(batch: EditBatch, services: ServicesDep) -> None:
         services.host.check(batch)
 
 
+@router.post(worker_http.CHECKS)
+def check_all(request: EditBatches, services: ServicesDep) -> CheckedBatches:
+    """Say of each batch whether it could be edited."""
+    with services.metrics.question("check"):
+        return CheckedBatches(problems=tuple(_problem(services.host, batch) for batch in request.batches))
+
+
 @router.post(worker_http.NORMS)
 def compare(between: Between, services: ServicesDep) -> UpdateNorms:
     """How far two versions' weights are apart."""
@@ -63,6 +82,14 @@ def healthz() -> Health:
 def exposition(services: ServicesDep) -> Response:
     """Prometheus' text format."""
     return Response(services.metrics.exposition(), media_type="text/plain; version=0.0.4; charset=utf-8")
+
+
+def _problem(host: Held, batch: EditBatch) -> Problem | None:
+    try:
+        host.check(batch)
+    except PalimpsestError as error:
+        return problem_of(error)
+    return None
 
 
 async def _asked(kind: str, request: Query | Generate, services: Services) -> Response:

@@ -6,6 +6,7 @@ Probabilities are in [0, 1]; ranks count from 1; times are UTC; durations are se
 from __future__ import annotations
 
 from app.domain.contract.changes import Revert, Rollback
+from app.domain.contract.checks import CheckedBatches, EditBatches
 from app.domain.contract.edits import EditBatch, Fact, Hyperparameters, Unheld, Verify
 from app.domain.contract.exports import Export, ExportFormat, ExportReport
 from app.domain.contract.jobs import Job, JobList, JobOutcome, JobStatus, Problem, Progress
@@ -49,8 +50,10 @@ __all__ = [
     "Between",
     "Candidate",
     "ChangedFact",
+    "CheckedBatches",
     "Drift",
     "EditBatch",
+    "EditBatches",
     "EditReport",
     "Expected",
     "Export",

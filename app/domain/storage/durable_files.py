@@ -41,6 +41,15 @@ def replace_file(path: Path, data: bytes) -> None:
     sync_dir(path.parent)
 
 
+def fill(path: Path, data: bytes) -> None:
+    """Give a file that nobody reads yet its contents, which are on disk when this returns; its name need not be.
+
+    Raises:
+        OSError: it could not be written, or it is not known to be on disk.
+    """
+    _write(path, data, os.O_TRUNC)
+
+
 def rename(path: Path, name: str) -> None:
     """Give a file another name in its directory, which is on disk when this returns.
 
@@ -176,9 +185,9 @@ def _unfinished_name(name: str) -> str:
     return f"{HIDDEN}{name}.{secrets.token_hex(8)}"
 
 
-def _write(path: Path, data: bytes) -> None:
-    """Write a new file and wait until it is on disk."""
-    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o644)
+def _write(path: Path, data: bytes, how: int = os.O_CREAT | os.O_EXCL) -> None:
+    """Write a file, by default a new one, and wait until it is on disk."""
+    descriptor = os.open(path, os.O_WRONLY | how, 0o644)
     try:
         rest = memoryview(data)
         failpoint(Point.LOG_WRITE_BEFORE)

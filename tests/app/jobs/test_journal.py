@@ -11,7 +11,8 @@ from pathlib import Path
 import pytest
 
 from app.domain.contract import EditBatch, Fact, Job, JobStatus
-from app.jobs.journal import AcceptedJob, AcceptedJournal
+from app.domain.storage import durable_files
+from app.jobs.journal import AcceptedJob, AcceptedJournal, jobs_of
 
 BATCH = EditBatch(facts=(Fact(subject="Lyon", relation="is in", object="Japan"),), model="atlas")
 LONG_AGO = 1_000_000_000
@@ -80,6 +81,28 @@ class TestAccepting:
         numbers = [name[:12] for name in files(tmp_path)]
         assert len(set(numbers)) == len(numbers) == 40
         assert sorted(AcceptedJournal(tmp_path).jobs("atlas")) == sorted(names)
+
+    def test_one_whose_disk_is_slow_holds_nobody_up(
+        self, journal: AcceptedJournal, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        real, meanwhile = durable_files.fill, list[str]()
+
+        def slowly(path: Path, data: bytes) -> None:
+            if not meanwhile:
+                meanwhile.append("two")
+                with ThreadPoolExecutor(1) as pool:
+                    pool.submit(accept, journal, "two").result(timeout=30)
+            real(path, data)
+
+        monkeypatch.setattr(durable_files, "fill", slowly)
+        accept(journal, "one")
+        assert journal.jobs("atlas") == ["one", "two"]
+
+    def test_it_is_told_of_those_before_it(self, journal: AcceptedJournal, tmp_path: Path) -> None:
+        accept(journal, "two", "one")
+        with journal.accepting(edit("unseen")), journal.accepting(edit("three")) as place:
+            assert jobs_of(place.before) == ["two", "one"]
+        assert place.entry in files(tmp_path)
 
     def test_models_do_not_mix(self, journal: AcceptedJournal) -> None:
         for model in ("globe", "atlas"):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
@@ -26,6 +27,8 @@ from app.edit_logs import EditLogs
 from app.jobs.jobs import Jobs
 from app.jobs.journal import AcceptedJournal
 from app.jobs.queue import job_queue
+from app.jobs.queue.job_queue import JobQueue
+from app.jobs.queue.queued import Standing
 from app.main import create_app
 from app.settings import Settings
 from tests.support.histories import LYON, REPORT, accepted, begin, commit
@@ -200,8 +203,8 @@ class TestWhatIsLost:
         ("owner", "name", "nth"),
         [
             (AcceptedJournal, "accepting", 1),
-            (durable_files, "replace_file", 1),
-            (job_queue, "transact", 2),
+            (durable_files, "fill", 1),
+            (job_queue, "transact", 1),
             (job_queue, "_stands", 1),
         ],
         ids=["before it is written down", "as it is written down", "before it is queued", "as it is queued"],
@@ -238,6 +241,49 @@ class TestWhatIsLost:
         assert queue_of(redis).job_ids == order
 
 
+class TestWhatIsKnownToStand:
+    """In one era Redis loses nothing: so nobody asks again for what was seen there."""
+
+    @pytest.fixture
+    def asked(self, monkeypatch: pytest.MonkeyPatch) -> list[list[str]]:
+        """The jobs that the queue was asked for, each time."""
+        real, asked = JobQueue.standings, list[list[str]]()
+
+        def standings(queue: JobQueue, model: str, job_ids: Sequence[str]) -> list[Standing | None]:
+            asked.append(list(job_ids))
+            return real(queue, model, job_ids)
+
+        monkeypatch.setattr(JobQueue, "standings", standings)
+        return asked
+
+    def test_a_submission_asks_for_no_job_of_its_own_front_end(self, jobs: Jobs, asked: list[list[str]]) -> None:
+        for _ in range(3):
+            jobs.submit(accepted())
+        assert asked == []
+
+    def test_a_submission_asks_once_for_a_job_of_another_front_end(
+        self, settings: Settings, jobs: Jobs, redis: Redis, asked: list[list[str]]
+    ) -> None:
+        other = Jobs(redis, EditLogs(settings.log_dir), settings).submit(accepted()).id
+        for _ in range(2):
+            jobs.submit(accepted())
+        assert asked == [[other]]
+
+    @pytest.mark.parametrize("lose", [flush, restart])
+    def test_in_another_era_all_are_asked_for_again(
+        self, jobs: Jobs, redis: Redis, monkeypatch: pytest.MonkeyPatch, lose: Loss, asked: list[list[str]]
+    ) -> None:
+        before = [jobs.submit(accepted()).id for _ in range(2)]
+        lose(redis, monkeypatch)
+        jobs.submit(accepted())
+        assert asked == [before]
+
+    def test_whoever_looks_after_jobs_asks_for_all_of_them(self, jobs: Jobs, asked: list[list[str]]) -> None:
+        before = [jobs.submit(accepted()).id for _ in range(2)]
+        jobs.look_after()
+        assert asked[0] == before
+
+
 class TestWhatIsDamaged:
     def test_does_not_keep_new_edits_out(self, settings: Settings, jobs: Jobs, redis: Redis, log: EditLog) -> None:
         job = jobs.submit(accepted()).id
@@ -256,13 +302,22 @@ class TestWhatIsDamaged:
         Jobs(redis, EditLogs(settings.log_dir), settings).look_after()
         assert queue_of(redis, "globe").job_ids == [other]
 
-    def test_in_the_journal_is_no_room_for_new_edits(self, jobs: Jobs, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_in_the_journal_is_no_room_for_new_edits(
+        self, jobs: Jobs, redis: Redis, journal: AcceptedJournal, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """What was accepted earlier goes before, and cannot be read."""
+
         def fail(*_: object) -> None:
             raise OSError(5, "Input/output error")
 
-        monkeypatch.setattr(AcceptedJournal, "jobs", fail)
-        with pytest.raises(Unavailable, match="Input/output error"):
-            jobs.submit(accepted())
+        earlier = jobs.submit(accepted()).id
+        redis.flushall()
+        with monkeypatch.context() as patched:
+            patched.setattr(AcceptedJournal, "read_all", fail)
+            with pytest.raises(Unavailable, match="Input/output error"):
+                jobs.submit(accepted())
+        assert journal.jobs("atlas") == [earlier]
+        assert queue_of(redis).job_ids == []
 
 
 def damage(settings: Settings, manifest: Manifest) -> None:

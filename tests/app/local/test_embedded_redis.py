@@ -8,6 +8,8 @@ import subprocess
 import sys
 import tempfile
 import time
+import zlib
+from base64 import b85decode
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -17,7 +19,7 @@ from redis import Redis
 from redis.exceptions import ConnectionError as RedisConnectionError
 
 from app.domain.errors import RedisUnavailable
-from app.local.embedded_redis import embedded_redis, find_redis_server
+from app.local.embedded_redis import PACKAGE, PROGRAMS, embedded_redis, find_redis_server
 
 OWNER = """
 import signal, sys, time
@@ -31,6 +33,15 @@ with embedded_redis(Path(sys.argv[1])) as url:
         print(client.info("server")["process_id"], flush=True)
     time.sleep(60)
 """
+
+
+APPEND_ONLY_FILE_OF_REDIS_6 = (
+    b"c${U6&q~8U5XNVlY^`gz6``k|3Z4oHNuw2Sf<_d2vc5pF*+Qzx*6gMd#EbYsd4tlsui-;PFm4T=9OlnAzxn3Qzq*|}j&ok^XFQ6fwdPrSYENwUq"
+    b"#_LoV<k5i6=o_<`1YgRd#F0O<dK!|WP8JUP;~>buvQrllJJpl&^LTx0F%Y4FlU8Gd-y5mIY)y50Q7aW01T0GY^Y~ZQ)4N@;ZWnF=G2xdP`T{1f4`!"
+    b"-Yifi1|LoeQbstN`R}vjU6X<V_M!FL~NGEz<N|9nfExiGHdwDfXRBH}(vS6QHSssihlpIefnfo*U@?L9~5{Htpr=_>UJ9b716M3q#qA_1*LCQEKK"
+    b"OJLF>;"
+)
+"""Written by Redis 6.2.14, compressed: an RDB preamble of five keys (BGREWRITEAOF), then the key ``country``."""
 
 
 @contextmanager
@@ -190,7 +201,7 @@ def test_a_path_too_long_for_a_socket_gets_a_loopback_port_with_a_password(
 
 def test_a_server_that_cannot_start_says_why(tmp_path: Path) -> None:
     (tmp_path / "appendonly.aof").write_text("not a log of commands")  # read by Redis 6
-    (tmp_path / "appendonlydir").write_text("not a directory")  # wanted by Redis 7 and later
+    (tmp_path / "appendonlydir").write_text("not a directory")  # wanted by Valkey, and by Redis 7 and later
     with (
         pytest.raises(RedisUnavailable, match=r"(?s)ended with status 1; its log ends:\n.*append") as caught,
         embedded_redis(tmp_path),
@@ -207,6 +218,51 @@ def test_a_machine_without_redis_is_told_what_to_install(monkeypatch: pytest.Mon
         find_redis_server()
 
 
-def test_the_program_found_is_a_redis_server() -> None:
+def test_the_program_found_is_a_server() -> None:
     said = subprocess.run([find_redis_server(), "--version"], capture_output=True, text=True, check=True)
-    assert said.stdout.startswith("Redis server v=")
+    assert said.stdout.startswith(("Redis server v=", "Valkey server v="))
+
+
+@pytest.mark.parametrize("name", PROGRAMS)
+def test_a_server_on_the_path_goes_before_that_of_the_package(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    program = tmp_path / name
+    program.touch(mode=0o700)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert find_redis_server() == program
+
+
+@pytest.mark.parametrize(
+    ("system", "machine", "folder"),
+    [
+        ("Linux", "x86_64", "linux-x86_64"),
+        ("Linux", "arm64", "linux-aarch64"),
+        ("Darwin", "arm64", "darwin-arm64"),
+        ("Darwin", "AMD64", "darwin-x86_64"),
+    ],
+)
+def test_the_package_has_a_folder_for_each_system_and_processor(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, system: str, machine: str, folder: str
+) -> None:
+    program = tmp_path / PACKAGE / "_binaries" / folder / "valkey-server"
+    program.parent.mkdir(parents=True)
+    program.touch(mode=0o700)
+    (tmp_path / PACKAGE / "__init__.py").touch()
+    monkeypatch.setenv("PATH", "")
+    monkeypatch.delitem(sys.modules, PACKAGE, raising=False)  # it has a plugin for pytest, which is loaded
+    monkeypatch.syspath_prepend(str(tmp_path))
+    monkeypatch.setattr("platform.system", lambda: system)
+    monkeypatch.setattr("platform.machine", lambda: machine)
+    assert find_redis_server() == program
+
+
+def test_what_redis_6_left_in_a_directory_is_read_and_kept(tmp_path: Path) -> None:
+    (tmp_path / "appendonly.aof").write_bytes(zlib.decompress(b85decode(APPEND_ONLY_FILE_OF_REDIS_6)))
+    for _ in range(2):  # the first start moves the file into a directory, from which the second one reads it
+        with embedded_redis(tmp_path) as url, connected(url) as client:
+            assert (client.get("city"), client.get("country")) == ("Lyon", "France")
+            assert client.hgetall("job") == {"status": "queued"}
+            assert client.lrange("queue", 0, -1) == ["one", "two"]
+            assert client.zrange("jobs", 0, -1, withscores=True) == [("one", 1.5)]
+            assert client.xrange("steps") == [("1-1", {"json": "{}"})]

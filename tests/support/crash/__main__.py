@@ -20,7 +20,7 @@ import torch
 from transformers.utils.logging import disable_progress_bar
 
 from app.local.embedded_redis import embedded_redis
-from tests.support.crash.cases import Case, matrix, share_of
+from tests.support.crash.cases import Case, Kind, matrix, share_of
 from tests.support.crash.damage import damaged_files
 from tests.support.crash.findings import Finding
 from tests.support.crash.lanes import in_lanes
@@ -89,6 +89,7 @@ def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m tests.support.crash", description=__doc__)
     parser.add_argument("--share", type=float, default=1.0, help="of all faults, drawn at random")
     parser.add_argument("--seed", type=int, default=secrets.randbelow(1_000_000))
+    parser.add_argument("--kind", type=Kind, choices=Kind, help="jobs of this kind alone, and no other faults")
     parser.add_argument("--lanes", type=int, default=3, choices=range(1, DATABASES), help="side by side")
     parser.add_argument("--away", type=float, default=60.0, help="seconds for which Redis once is away")
     return parser.parse_args()
@@ -97,7 +98,9 @@ def _options() -> argparse.Namespace:
 def _findings(options: argparse.Namespace, folder: Path) -> list[Finding]:
     with embedded_redis(folder / "redis") as url:
         ground = Ground.prepare(folder / "ground")
-        chosen: list[Case | Outage] = [*matrix(count(ground, f"{url}?db=0")), *outages(options.away)]
+        kinds = [options.kind] if options.kind else list(Kind)
+        cases = matrix(count(ground, f"{url}?db=0", kinds))
+        chosen: list[Case | Outage] = [*cases, *([] if options.kind else outages(options.away))]
         chosen = share_of(chosen, options.share, options.seed)
 
         def trial(lane: int, case: Case | Outage) -> Finding:
@@ -108,7 +111,7 @@ def _findings(options: argparse.Namespace, folder: Path) -> list[Finding]:
             met[case] = finding
             if finding.bad:
                 say(f"BAD {finding.case}: {'; '.join(finding.bad)}\n{finding.output}")
-        return [*(met[case] for case in chosen), *damaged_files(ground)]
+        return [*(met[case] for case in chosen), *([] if options.kind else damaged_files(ground))]
 
 
 if __name__ == "__main__":

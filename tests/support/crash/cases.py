@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import TypeVar
 
-from app.domain.contract import EditBatch, Fact, FactKey, Hyperparameters, Revert, Rollback
+from app.domain.contract import EditBatch, Export, ExportFormat, Fact, FactKey, Hyperparameters, Revert, Rollback
 from app.domain.failpoints import Action, Point
 
 STEPS = 2
@@ -24,11 +24,12 @@ class Kind(StrEnum):
     SUPERSEDING = "superseding edit"
     ROLLBACK = "rollback"
     REVERT = "revert"
+    EXPORT = "export"
 
 
 CaseT = TypeVar("CaseT")
 
-Change = EditBatch | Rollback | Revert
+Change = EditBatch | Rollback | Revert | Export
 
 Counts = Mapping[Kind, Mapping[Point, int]]
 """How often a worker reaches each point from its start to the end of one job of the kind."""
@@ -66,6 +67,7 @@ CHANGES: Mapping[Kind, Change] = {
     Kind.SUPERSEDING: edit("Lyon", "Ghana"),
     Kind.ROLLBACK: Rollback(to=1),
     Kind.REVERT: Revert(facts=(FactKey(version=1, index=0),)),
+    Kind.EXPORT: Export(format=ExportFormat.UPDATES),  # of the version in service, while the next edit is at it
 }
 
 FOLLOWING = edit("Oslo", "France")

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from redis.exceptions import RedisError
 
-from app.domain.contract import Job, JobStatus
+from app.domain.contract import Job, JobKind, JobStatus
 from app.domain.errors import PalimpsestError
 from app.domain.log.check import LogCheck
 from tests.support.crash.forked_worker import Note
@@ -77,6 +77,8 @@ class Finding:
         for job in jobs:
             if not job.status.final:
                 self.losses.append(f"{job.id} is {job.status}")
+            elif job.kind is JobKind.EXPORT:
+                self._export(scene, job)
             elif job.status is JobStatus.SUCCEEDED:
                 if committed[job.id] == 0 or scene.log.manifest(job.version or 0).job != job.id:
                     self.losses.append(f"{job.id} succeeded and is not in the log as version {job.version}")
@@ -92,6 +94,15 @@ class Finding:
             self.damage.append("the batches are not in the order in which they were accepted")
         if left := scene.journal.jobs(MODEL):
             self.losses.append(f"the journal still waits for {left}")
+
+    def _export(self, scene: Scene, job: Job) -> None:
+        """One that succeeded is there, once, as it was told of; of any other nothing is, and the reason is told."""
+        reports = [None if card is None else card.report for card in scene.exported(job.id)]
+        if reports != ([job.exported] if job.status is JobStatus.SUCCEEDED else []):
+            self.losses.append(f"{job.id} {job.status}, and left {len(reports)} exports, or another than it tells of")
+        if job.status is not JobStatus.SUCCEEDED:
+            self.failed.append(job.error.code if job.error else "")
+            self.losses += [] if job.error and job.error.detail else [f"{job.id} is {job.status} without a reason"]
 
     def _log(self, scene: Scene) -> None:
         for checked in LogCheck(scene.folder / "log", MODEL).run():

@@ -30,6 +30,8 @@ from tests.support.crash.forked_worker import PATIENCE_S, ForkedWorker, Note, Wo
 from tests.support.tiny_models import save_tiny
 from tests.support.turns import done
 from tests.support.worker_bench import opened
+from workers.exports.card import ExportCard, read_card
+from workers.exports.export_job import EXPORTS
 
 MODEL = "tiny"
 START = len(HISTORY)
@@ -162,8 +164,13 @@ class Scene:
         return any(card.role == "replica" and card.version == self.log.head() for card in said)
 
     def hidden(self) -> list[Path]:
-        """Unfinished files that lie about."""
-        return [path for path in (self.folder / "log").rglob("*") if path.name.startswith(".")]
+        """Unfinished files that lie about, in the log or among exports."""
+        files = (path for name in ("log", EXPORTS) for path in (self.folder / name).rglob("*"))
+        return [path for path in files if path.name.startswith(".")]
+
+    def exported(self, job: str) -> list[ExportCard | None]:
+        """What stands on the card of each export that the job left."""
+        return [read_card(path) for path in (self.folder / EXPORTS).glob(f"*/{job}-*")]
 
     def output(self) -> str:
         """What all workers said, last lines only."""

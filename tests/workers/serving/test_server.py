@@ -12,7 +12,7 @@ import httpx
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from app.domain.contract import EditBatch, GenerateReply, Problem, QueryReply, WorkerCard
+from app.domain.contract import CheckedBatches, EditBatch, GenerateReply, Problem, QueryReply, WorkerCard
 from app.domain.errors import SubjectNotInPrompt, Unavailable
 from tests.support.tiny_models import WINDOW, tiny
 from workers.questions.batches import QuestionBatches
@@ -170,6 +170,23 @@ class TestCheck:
         answer = worker.post("/check", json=batch("broken", "{} is in"))
         assert problem(answer).code == "internal"
         assert "ZeroDivision" not in answer.text
+
+
+class TestCheckOfSeveral:
+    def asked(self, worker: httpx.Client, *batches: dict[str, object]) -> httpx.Response:
+        return worker.post("/checks", json={"batches": batches})
+
+    def test_says_of_each_what_is_wrong_in_the_words_of_a_check_alone(self, worker: httpx.Client) -> None:
+        batches = [batch("Lyon", "{} is in"), batch("Lyon", "It is in"), batch("busy", "{} is in")]
+        answer = self.asked(worker, *batches)
+        assert answer.status_code == 200
+        good, *wrong = CheckedBatches.model_validate_json(answer.content).problems
+        assert good is None
+        assert wrong == [problem(worker.post("/check", json=each)) for each in batches[1:]]
+
+    def test_an_unforeseen_error_in_one_tells_nothing_of_any(self, worker: httpx.Client) -> None:
+        answer = self.asked(worker, batch("Lyon", "{} is in"), batch("broken", "{} is in"))
+        assert problem(answer).code == "internal"
 
 
 class TestState:

@@ -1,0 +1,112 @@
+"""Clients that read streams of server-sent events: of jobs, and of completions as they are decoded."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import httpx
+
+DONE = "[DONE]"
+"""Data of a completion's last event."""
+
+
+@dataclass(slots=True)
+class Heard:
+    """One stream: when its first event came, in seconds after it was asked for; whether it came to its proper end.
+
+    versions: those that answers named: in the header, and in each chunk's ``system_fingerprint``.
+    """
+
+    first: float | None = None
+    whole: bool = False
+    header: str | None = None
+    fingerprints: set[str] = field(default_factory=set)
+
+    @property
+    def mixed(self) -> bool:
+        """Whether it named no version, or chunks of several."""
+        return self.header is None or len(self.fingerprints) != 1
+
+
+async def events(lines: AsyncIterator[str]) -> AsyncIterator[tuple[str, str]]:
+    """Name and data of each event; comments are left out."""
+    name, data = "message", list[str]()
+    async for line in lines:
+        if not line:
+            if data:
+                yield name, "\n".join(data)
+            name, data = "message", []
+        elif not line.startswith(":"):
+            key, _, value = line.partition(":")
+            value = value.removeprefix(" ")
+            name = value if key == "event" else name
+            data += [value] if key == "data" else []
+
+
+async def follow(http: httpx.AsyncClient, job: str, opened: Callable[[], None]) -> Heard:
+    """Hear a job's events to the end; ``opened`` is called at the first."""
+    heard, at = Heard(), time.perf_counter()
+    try:
+        async with http.stream("GET", f"/jobs/{job}/events") as reply:
+            async for name, _ in events(reply.raise_for_status().aiter_lines()):
+                if heard.first is None:
+                    heard.first = time.perf_counter() - at
+                    opened()
+                heard.whole = heard.whole or name == "end"
+    except httpx.HTTPError:
+        heard.whole = False
+    return heard
+
+
+async def complete(http: httpx.AsyncClient, body: dict[str, Any]) -> Heard:
+    """Read a streamed completion to its end."""
+    heard, at = Heard(), time.perf_counter()
+    try:
+        async with http.stream("POST", "/v1/completions", json={**body, "stream": True}) as reply:
+            heard.header = reply.raise_for_status().headers.get("X-Model-Version")
+            async for _, data in events(reply.aiter_lines()):
+                if heard.first is None:
+                    heard.first = time.perf_counter() - at
+                if data == DONE:
+                    heard.whole = True
+                else:
+                    heard.fingerprints.add(str(json.loads(data).get("system_fingerprint")))
+    except httpx.HTTPError:
+        heard.whole = False
+    return heard
+
+
+async def follow_all(
+    http: httpx.AsyncClient, job: str, streams: int, release: Callable[[], Awaitable[None]]
+) -> list[Heard]:
+    """So many streams of one job at once; when all are open, or none opens any more, ``release`` lets the job end."""
+    open_streams = 0
+    all_open = asyncio.Event()
+
+    def opened() -> None:
+        nonlocal open_streams
+        open_streams += 1
+        if open_streams == streams:
+            all_open.set()
+
+    async with asyncio.TaskGroup() as group:
+        tasks = [group.create_task(follow(http, job, opened)) for _ in range(streams)]
+        waiting = group.create_task(all_open.wait())
+        await asyncio.wait([waiting, group.create_task(_all_done(tasks))], return_when=asyncio.FIRST_COMPLETED)
+        all_open.set()
+        await release()
+    return [task.result() for task in tasks]
+
+
+async def _all_done(tasks: Sequence[asyncio.Task[Heard]]) -> None:
+    await asyncio.wait(tasks)
+
+
+async def complete_all(http: httpx.AsyncClient, bodies: Sequence[dict[str, Any]]) -> list[Heard]:
+    """All completions at once."""
+    return list(await asyncio.gather(*(complete(http, body) for body in bodies)))
