@@ -13,6 +13,7 @@ from app.domain.log.reader import LogReader
 from app.edit_logs import EditLogs
 from app.fleet import Fleet
 from app.jobs.acceptance import Acceptance
+from app.jobs.job_watch import JobWatch
 from app.jobs.jobs import Jobs
 from app.metrics import Metrics
 
@@ -24,6 +25,7 @@ class Services:
     metrics: Metrics
     logs: EditLogs
     jobs: Jobs
+    watch: JobWatch
     fleet: Fleet
     acceptance: Acceptance
 
@@ -55,6 +57,10 @@ def _jobs(services: ServicesDep) -> Jobs:
     return services.jobs
 
 
+def _watch(services: ServicesDep) -> JobWatch:
+    return services.watch
+
+
 def _fleet(services: ServicesDep) -> Fleet:
     return services.fleet
 
@@ -68,5 +74,6 @@ LogsDep = Annotated[EditLogs, Depends(_logs)]
 LogDep = Annotated[LogReader, Depends(_log)]
 """The edit log of the model in the path."""
 JobsDep = Annotated[Jobs, Depends(_jobs)]
+WatchDep = Annotated[JobWatch, Depends(_watch)]
 FleetDep = Annotated[Fleet, Depends(_fleet)]
 AcceptanceDep = Annotated[Acceptance, Depends(_acceptance)]

@@ -23,14 +23,18 @@ from app.edit_logs import EditLogs
 from app.fleet import Fleet
 from app.jobs.acceptance import Acceptance
 from app.jobs.idempotency import IdempotencyKeys
+from app.jobs.job_watch import JobWatch
 from app.jobs.jobs import Jobs
 from app.jobs.recovery import Recovery
 from app.metrics import Metrics, RequestMetrics
-from app.routes import edits, exports, generate, health, jobs, models, query, taking_back, versions
+from app.routes import edits, exports, generate, health, job_events, jobs, models, query, taking_back, versions
 from app.settings import Settings
 
 SPARE_THREADS = 40
 """Threads for requests that need no worker, beside the ``max_questions`` that may wait for one."""
+
+SPARE_CONNECTIONS = 8
+"""Connections to Redis beside one for each of these threads: redis-py refuses a command that finds none free."""
 
 
 class State(TypedDict):
@@ -65,7 +69,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     app.add_middleware(BodyLimit, limit=settings.max_body_bytes)
     app.add_middleware(RequestMetrics, metrics=metrics)
     error_handlers.install(app)
-    for routes in (edits, jobs, query, generate, models, versions, taking_back, exports, health):
+    for routes in (edits, jobs, job_events, query, generate, models, versions, taking_back, exports, health):
         app.include_router(routes.router)
     return app
 
@@ -78,8 +82,9 @@ async def _connected(redis_url: str, settings: Settings, metrics: Metrics) -> As
         fleet = Fleet(redis, http, logs, settings)
         jobs = Jobs(redis, logs, settings)
         acceptance = Acceptance(jobs, fleet, logs, IdempotencyKeys(redis, settings), settings)
-        with Recovery(jobs, settings.recovery_interval_s):
-            yield {"services": Services(metrics, logs, jobs, fleet, acceptance)}
+        async with JobWatch(redis, jobs) as watch:
+            with Recovery(jobs, settings.recovery_interval_s):
+                yield {"services": Services(metrics, logs, jobs, watch, fleet, acceptance)}
 
 
 def _redis(url: str, settings: Settings) -> Redis:
@@ -89,6 +94,7 @@ def _redis(url: str, settings: Settings) -> Redis:
         socket_timeout=settings.redis_timeout_s,
         socket_connect_timeout=settings.connect_timeout_s,
         retry=Retry(NoBackoff(), 0),
+        max_connections=settings.max_questions + SPARE_THREADS + SPARE_CONNECTIONS,
     )
 
 

@@ -81,11 +81,18 @@ class Jobs:
             return None
         return job if on_disk or job.status.final else None
 
-    def recent(self, model: str | None, status: JobStatus | None, limit: int) -> JobList:
-        """The latest jobs, newest first, without their reports; of one model or all, in one state or any."""
-        brief = {"report": None, "in_force": None}
-        views = (self._views.queued(job).model_copy(update=brief) for job in self._queue.latest(model))
-        return JobList(jobs=tuple(islice((job for job in views if status in (None, job.status)), limit)))
+    def recent(self, model: str | None, status: JobStatus | None, limit: int, after: str | None = None) -> JobList:
+        """The latest jobs, newest first, without their reports; of one model or all, in one state or any.
+
+        Args:
+            after: begin behind this job, the last of an earlier list.
+
+        Raises:
+            UnknownJob: the queue has no such job.
+        """
+        views = (self._views.queued(job).brief for job in self._queue.latest(model, after))
+        found = tuple(islice((job for job in views if status in (None, job.status)), limit + 1))
+        return JobList(jobs=found[:limit], has_more=len(found) > limit)
 
     def committed(self, job_id: str) -> tuple[str, Manifest]:
         """The model that a job edited and the version that it made.

@@ -41,12 +41,13 @@ def cancel_job(job: JobId, jobs: JobsDep, response: Response) -> Job:
     return cancelled
 
 
-@router.get("/jobs", responses=problems())
+@router.get("/jobs", responses=problems(UnknownJob))
 def list_jobs(
     jobs: JobsDep,
     model: Name | None = None,
     status: JobStatus | None = None,
+    after: Annotated[JobId | None, Query(description="List what comes after this job, the last of a list.")] = None,
     limit: Annotated[int, Query(ge=1, le=200)] = 50,
 ) -> JobList:
     """The latest jobs, newest first, without their reports."""
-    return jobs.recent(model, status, limit)
+    return jobs.recent(model, status, limit, after)

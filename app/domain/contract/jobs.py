@@ -6,7 +6,7 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any, Literal
 
-from pydantic import Field
+from pydantic import Field, computed_field
 
 from app.domain.contract.exports import ExportReport
 from app.domain.contract.kinds import JobKind
@@ -54,6 +54,18 @@ class Problem(Reply):
     field: str | None = None
     value: Any = None
 
+    @computed_field(description="The detail, where clients made for OpenAI's errors look for it.")  # type: ignore[prop-decorator]
+    @property
+    def message(self) -> str:
+        """The detail."""
+        return self.detail
+
+    @computed_field(description="The field, where clients made for OpenAI's errors look for it.")  # type: ignore[prop-decorator]
+    @property
+    def param(self) -> str | None:
+        """The field."""
+        return self.field
+
 
 class JobOutcome(Reply):
     """What a worker hands back for a job, through the queue. Never raised, always returned."""
@@ -67,9 +79,10 @@ class JobOutcome(Reply):
 
 
 class Job(Reply):
-    """A job as a caller sees it."""
+    """A job as a caller sees it; its fields that end in ``_at``, and ``object``, are as in OpenAI's jobs."""
 
     id: str
+    object: Literal["edit.job"] = "edit.job"
     kind: JobKind | None = Field(None, description="What it does; null if that is not known any more.")
     model: str
     status: JobStatus
@@ -85,8 +98,37 @@ class Job(Reply):
     exported: ExportReport | None = Field(None, description="Of an export, which makes no version.")
     error: Problem | None = None
 
+    @computed_field(description="When it was submitted, in Unix seconds.")  # type: ignore[prop-decorator]
+    @property
+    def created_at(self) -> int | None:
+        """``submitted``, in Unix seconds."""
+        return _unix(self.submitted)
+
+    @computed_field(description="When it ended, in Unix seconds.")  # type: ignore[prop-decorator]
+    @property
+    def finished_at(self) -> int | None:
+        """``ended``, in Unix seconds."""
+        return _unix(self.ended)
+
+    @property
+    def brief(self) -> Job:
+        """The job without its reports, which may be long."""
+        return self.model_copy(update={"report": None, "in_force": None})
+
 
 class JobList(Reply):
-    """Jobs, newest first."""
+    """Jobs, newest first; ``data`` and ``has_more`` as in OpenAI's lists."""
 
+    object: Literal["list"] = "list"
     jobs: tuple[Job, ...]
+    has_more: bool = Field(False, description="Whether there are older ones: ask `after` the last one's id.")
+
+    @computed_field(description="The same jobs.")  # type: ignore[prop-decorator]
+    @property
+    def data(self) -> tuple[Job, ...]:
+        """``jobs``."""
+        return self.jobs
+
+
+def _unix(time: datetime | None) -> int | None:
+    return None if time is None else int(time.timestamp())

@@ -10,7 +10,7 @@ import json
 import secrets
 import time
 from collections.abc import Iterator, Sequence
-from itertools import islice
+from itertools import dropwhile, islice
 from operator import itemgetter
 from typing import cast
 
@@ -25,6 +25,7 @@ from rq.utils import as_text, now, utcformat
 
 from app.domain import keyspace
 from app.domain.contract import Progress
+from app.domain.errors import UnknownJob
 from app.domain.queued_calls import EXPECTED_VERSION, FUNCTIONS
 from app.jobs.journal import AcceptedJob
 from app.jobs.queue.queued import FACTS, Queued, Standing
@@ -127,11 +128,22 @@ class JobQueue:
             return None
         return Queued.of(job) if job.origin.startswith(keyspace.queue("")) else None
 
-    def latest(self, model: str | None) -> Iterator[Queued]:
-        """The jobs submitted last, newest first, of one model or of all."""
-        per_model = (self._submitted(each) for each in ([model] if model else self._models()))
-        newest_first = heapq.merge(*per_model, key=itemgetter(1), reverse=True)
-        for job_id, _ in islice(newest_first, LISTED_FROM):
+    def latest(self, model: str | None, after: str | None = None) -> Iterator[Queued]:
+        """The jobs submitted last, newest first, of one model or of all.
+
+        Args:
+            after: begin behind this job, however long ago it was submitted.
+
+        Raises:
+            UnknownJob: there is no such job.
+        """
+        models = [model] if model else self._models()
+        newest = "+inf" if after is None else self._submission(models, after)
+        per_model = (self._submitted(each, newest) for each in models)
+        listed: Iterator[tuple[bytes, float]] = heapq.merge(*per_model, key=itemgetter(1), reverse=True)
+        if after is not None:
+            listed = islice(dropwhile(lambda entry: as_text(entry[0]) != after, listed), 1, None)
+        for job_id, _ in islice(listed, LISTED_FROM):
             if job := self.fetch(as_text(job_id)):
                 yield job
 
@@ -194,15 +206,24 @@ class JobQueue:
         job.created_at = accepted.accepted
         return job
 
-    def _submitted(self, model: str) -> list[tuple[bytes, float]]:
-        """Ids of the model's latest jobs and when they were submitted (Unix seconds), newest first."""
-        found = self._redis.zrevrange(keyspace.jobs(model), 0, LISTED_FROM - 1, withscores=True)
+    def _submission(self, models: Sequence[str], job_id: str) -> float:
+        """When a job of one of these models was submitted (Unix seconds)."""
+        times = (self._redis.zscore(keyspace.jobs(model), job_id) for model in models)
+        if (found := next((time for time in times if time is not None), None)) is None:
+            raise UnknownJob(f"No job {job_id} is listed here.", field="after", value=job_id)
+        return found
+
+    def _submitted(self, model: str, newest: float | str) -> list[tuple[bytes, float]]:
+        """Ids of the model's latest jobs up to this time and when they were submitted (Unix seconds), newest first."""
+        found = self._redis.zrevrangebyscore(
+            keyspace.jobs(model), newest, "-inf", start=0, num=LISTED_FROM, withscores=True
+        )
         return cast("list[tuple[bytes, float]]", found)
 
     def _models(self) -> list[str]:
         names = (queue.name for queue in Queue.all(self._redis, serializer=JSONSerializer))
         prefix = keyspace.queue("")
-        return [name.removeprefix(prefix) for name in names if name.startswith(prefix)]
+        return sorted(name.removeprefix(prefix) for name in names if name.startswith(prefix))
 
     def _queue(self, model: str) -> Queue:
         return Queue(keyspace.queue(model), connection=self._redis, serializer=JSONSerializer)

@@ -1,0 +1,146 @@
+"""Follows all jobs that somebody listens to: one look at Redis tells of all of them, however many listen."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import AsyncIterator, Iterator
+from contextlib import contextmanager, suppress
+from types import MappingProxyType
+from typing import Self
+
+from redis import Redis
+from redis.exceptions import RedisError
+from starlette.concurrency import run_in_threadpool
+
+from app.domain.contract import Job, JobStatus
+from app.domain.errors import PalimpsestError, UnknownJob
+from app.jobs.jobs import Jobs
+from app.jobs.queue.glances import START, Glance, Glances, LookAt, StepId
+from app.jobs.queue.queued import Standing
+from app.jobs.watched_job import WatchedJob
+
+logger = logging.getLogger(__name__)
+
+LOOK_EVERY_S = 0.2
+PAUSE_AFTER_FAILURE_S = 1.0
+AT_MOST_BUSY = 0.25
+"""The share of the time that may go into looking."""
+STANDINGS = MappingProxyType({JobStatus.QUEUED: Standing.WAITS, JobStatus.RUNNING: Standing.RUNS})
+"""What the queue says of a job that was told to be in this status."""
+
+
+class JobWatch:
+    """Looks after the followed jobs, from one task of the event loop, as long as the context lasts."""
+
+    def __init__(self, redis: Redis, jobs: Jobs) -> None:
+        self._jobs = jobs
+        self._glances = Glances(redis)
+        self._watched: dict[str, WatchedJob] = {}
+        self._wanted = asyncio.Event()
+
+    async def __aenter__(self) -> Self:
+        self._task = asyncio.create_task(self._look_on(), name="job-watch")
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        self._task.cancel()
+        with suppress(asyncio.CancelledError):
+            await self._task
+        for watched in self._watched.values():
+            watched.forget()
+
+    @property
+    def watched(self) -> int:
+        """How many jobs are followed."""
+        return len(self._watched)
+
+    async def find(self, job_id: str) -> Job:
+        """The job as it stands.
+
+        Raises:
+            UnknownJob: there is no such job. RedisError: Redis is away.
+        """
+        if job_id in self._watched:
+            return self._watched[job_id].job
+        return await run_in_threadpool(self._jobs.view, job_id)
+
+    async def follow(self, job: Job, after: StepId | None) -> AsyncIterator[bytes]:
+        """The job's events, each encoded, until it ends.
+
+        Args:
+            after: the last step that the listener has heard of; None: it has heard of nothing. Of a job that has
+                ended only the end is told then.
+        """
+        if job.status.final:
+            watched = WatchedJob(job)
+            if after is not None:
+                watched.update(None, await run_in_threadpool(self._glances.steps, job.id, after))
+            async for event in watched.events():
+                yield event
+            return
+        with self._listening(job) as watched:
+            async for event in watched.events(after or START):
+                yield event
+
+    @contextmanager
+    def _listening(self, job: Job) -> Iterator[WatchedJob]:
+        watched = self._watched.setdefault(job.id, WatchedJob(job))
+        watched.listeners += 1
+        self._wanted.set()
+        try:
+            yield watched
+        finally:
+            watched.listeners -= 1
+            if not watched.listeners:
+                self._drop(watched)
+
+    def _drop(self, watched: WatchedJob) -> None:
+        if self._watched.get(watched.job.id) is watched:
+            del self._watched[watched.job.id]
+
+    # --- looking -----------------------------------------------------------------------------
+
+    async def _look_on(self) -> None:
+        while True:
+            if not self._watched:
+                self._wanted.clear()
+                await self._wanted.wait()
+            began = time.monotonic()
+            try:
+                await self._look()
+                pause = LOOK_EVERY_S
+            except RedisError as error:
+                logger.warning("followed jobs not looked at: %s", error)
+                pause = PAUSE_AFTER_FAILURE_S
+            except Exception:  # the task's edge: those who listen go on listening
+                logger.exception("followed jobs not looked at")
+                pause = PAUSE_AFTER_FAILURE_S
+            took = time.monotonic() - began
+            await asyncio.sleep(max(pause, took / AT_MOST_BUSY))
+
+    async def _look(self) -> None:
+        looks = [LookAt(job_id, watched.job.model, watched.last) for job_id, watched in self._watched.items()]
+        glances = await run_in_threadpool(self._glances.of, looks)
+        for look, glance in zip(looks, glances, strict=True):
+            if watched := self._watched.get(look.job):
+                await self._take_in(watched, glance)
+
+    async def _take_in(self, watched: WatchedJob, glance: Glance) -> None:
+        """Tell of a glance. The job is asked for only where the queue and what was told of it disagree."""
+        job = watched.job
+        if STANDINGS.get(job.status) is glance.standing:
+            moved = job.status is JobStatus.QUEUED and glance.position not in (None, job.position)
+            watched.update(job.model_copy(update={"position": glance.position}) if moved else None, glance.steps)
+            return
+        try:
+            now = await run_in_threadpool(self._jobs.view, job.id)
+        except UnknownJob:
+            watched.forget()
+        except (PalimpsestError, OSError) as error:  # go on with the other jobs
+            logger.warning("not told how it stands: %s", error, extra={"job_id": job.id, "model": job.model})
+        else:
+            watched.update(None if now == job else now, glance.steps)
+        if watched.over:
+            self._drop(watched)
