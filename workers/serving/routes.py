@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-import time
 
 from fastapi import APIRouter, Response, status
 
 from app.domain import worker_http
 from app.domain.contract import Between, EditBatch, Generate, Health, Query, UpdateNorms, WorkerCard
-from app.domain.errors import RequestError, VersionNotReached
-from workers.serving.dependencies import Held, Services, ServicesDep
-
-VERSION_POLL_S = 0.02
+from app.domain.errors import RequestError
+from workers.serving.dependencies import Services, ServicesDep
+from workers.serving.reaching import reached
 
 router = APIRouter()
 
@@ -68,21 +66,7 @@ def exposition(services: ServicesDep) -> Response:
 async def _asked(kind: str, request: Query | Generate, services: Services) -> Response:
     """The model's answer to a question, and the version that gave it."""
     with services.metrics.question(kind):
-        await _reached(services.host, request)
+        await reached(services.host, request)
         reply = await asyncio.wrap_future(services.batches.ask(request))
     headers = {worker_http.VERSION_HEADER: str(reply.version)}
     return Response(reply.model_dump_json(), headers=headers, media_type="application/json")
-
-
-async def _reached(host: Held, request: Query | Generate) -> None:
-    """Wait until the version that the request wants is in service, as long as the request allows.
-
-    Raises:
-        VersionNotReached: it did not come in time.
-    """
-    deadline = time.monotonic() + request.wait_seconds
-    while host.version < request.min_version:
-        if time.monotonic() >= deadline:
-            detail = f"version {request.min_version} was not in service after {request.wait_seconds:g} s"
-            raise VersionNotReached(f"{detail}; it is {host.version}", field="min_version", value=request.min_version)
-        await asyncio.sleep(VERSION_POLL_S)
