@@ -15,6 +15,7 @@ from app.fleet import Fleet
 from app.jobs.acceptance import Acceptance
 from app.jobs.jobs import Jobs
 from app.metrics import Metrics
+from app.text_streams import TextStreams
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +27,7 @@ class Services:
     jobs: Jobs
     fleet: Fleet
     acceptance: Acceptance
+    texts: TextStreams
 
 
 def _services(request: Request) -> Services:

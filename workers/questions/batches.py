@@ -197,7 +197,7 @@ def find(
 
 def _rows(request: Request) -> int:
     if isinstance(request, Generate):
-        return max(1, len(request.prompts)) * request.num_return_sequences
+        return len(request.prompts or (request.messages,)) * request.num_return_sequences
     return sum(1 + len(prompt.candidates) + (prompt.expected is not None) for prompt in request.prompts)
 
 

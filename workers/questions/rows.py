@@ -183,7 +183,7 @@ class GenerateQuestion:
             detail = "greedy decoding has one answer: set do_sample"
             raise RequestError(detail, field="num_return_sequences", value=count)
         words = ModelText.of(live.tokenizer)
-        prompts: tuple[str, ...] = request.prompts
+        prompts: tuple[str, ...] = request.prompts or ()
         texts, fields = prompts, [f"prompts.{index}" for index in range(len(prompts))]
         if request.messages:
             prompts = texts = (rendered(words, request.messages, "messages"),)

@@ -103,7 +103,7 @@ class QueryReply(Reply):
 class Generate(Question):
     """Free generation; sampling parameters as in transformers' ``generate``."""
 
-    prompts: Annotated[tuple[Text, ...], Field(min_length=1, max_length=64)] = ()
+    prompts: Annotated[tuple[Text, ...], Field(min_length=1, max_length=64)] | None = None
     messages: Messages | None = Field(None, description="A chat whose reply is asked for, in place of prompts.")
     chat: bool = Field(False, description="Each prompt is a user's turn.")
     max_new_tokens: Annotated[int, Field(ge=1, le=2048)] = 32
@@ -117,7 +117,7 @@ class Generate(Question):
 
     @model_validator(mode="after")
     def _one_way_to_ask(self) -> Generate:
-        if bool(self.prompts) == (self.messages is not None):
+        if (self.prompts is None) == (self.messages is None):
             raise ValueError("give either prompts or messages")
         return self
 

@@ -26,8 +26,8 @@ class Turn(Message):
 class Continue(Question):
     """Prompts, or a chat, to be continued ``n`` times each; sampling as OpenAI's parameters of these names have it."""
 
-    prompts: Annotated[tuple[LongText, ...], Field(min_length=1, max_length=64)] = ()
-    messages: Annotated[tuple[Turn, ...], Field(min_length=1, max_length=256)] = ()
+    prompts: Annotated[tuple[LongText, ...], Field(min_length=1, max_length=64)] | None = None
+    messages: Annotated[tuple[Turn, ...], Field(min_length=1, max_length=256)] | None = None
     version: Annotated[int, Field(ge=0)] | None = Field(None, description="None: the live one.")
     n: Annotated[int, Field(ge=1, le=16)] = 1
     max_new_tokens: Annotated[int, Field(ge=1)] | None = Field(None, description="None: up to the model's window.")
@@ -42,7 +42,7 @@ class Continue(Question):
 
     @model_validator(mode="after")
     def _one_way_to_ask(self) -> Continue:
-        if bool(self.prompts) == bool(self.messages):
+        if (self.prompts is None) == (self.messages is None):
             raise ValueError("give either prompts or messages")
         return self
 

@@ -137,5 +137,5 @@ def _prompts(words: ModelText, request: Continue) -> Iterator[tuple[str, str]]:
     """Each text to be continued, and the field that it comes from."""
     if request.messages:
         yield rendered(words, request.messages, "messages"), "messages"
-    for index, text in enumerate(request.prompts):
+    for index, text in enumerate(request.prompts or ()):
         yield text, f"prompts.{index}"
