@@ -16,6 +16,7 @@ from app.jobs.acceptance import Acceptance
 from app.jobs.job_watch import JobWatch
 from app.jobs.jobs import Jobs
 from app.metrics import Metrics
+from app.text_streams import TextStreams
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +29,7 @@ class Services:
     watch: JobWatch
     fleet: Fleet
     acceptance: Acceptance
+    texts: TextStreams
 
 
 def _services(request: Request) -> Services:

@@ -20,9 +20,13 @@ from app.domain.problems import MEDIA_TYPE, headers_of, problem_of, problem_of_s
 logger = logging.getLogger(__name__)
 
 
+EXPECTED = (PalimpsestError, RequestValidationError, HTTPException, RedisError, httpx.HTTPError)
+"""Errors that are answered; any other one is answered too, and then goes on, for its traceback to be logged."""
+
+
 def install(app: FastAPI) -> None:
     """Answer every error of the application with problem details."""
-    for kind in (PalimpsestError, RequestValidationError, HTTPException, RedisError, httpx.HTTPError, Exception):
+    for kind in (*EXPECTED, Exception):
         app.add_exception_handler(kind, _answer)
 
 
@@ -43,14 +47,19 @@ def problems(*errors: type[PalimpsestError]) -> dict[int | str, dict[str, Any]]:
 
 
 async def _answer(request: Request, error: Exception) -> Response:
-    problem, headers = _described(request, error)
-    if problem.status >= HTTPStatus.INTERNAL_SERVER_ERROR:
-        logger.warning("%s %s ended in %s: %s", request.method, request.url.path, problem.code, error)
+    problem, headers = described(request, error)
     return Response(problem.model_dump_json(), problem.status, headers, MEDIA_TYPE)
 
 
+def described(request: Request, error: Exception) -> tuple[Problem, Mapping[str, str]]:
+    """What to say about an error, and the headers that go with it; the service's own ones are logged."""
+    problem, headers = _described(request, error)
+    if problem.status >= HTTPStatus.INTERNAL_SERVER_ERROR:
+        logger.warning("%s %s ended in %s: %s", request.method, request.url.path, problem.code, error)
+    return problem, headers
+
+
 def _described(request: Request, error: Exception) -> tuple[Problem, Mapping[str, str]]:
-    """What to say about an error, and the headers that go with it."""
     match error:
         case RequestValidationError():
             return problem_of_validation(error.errors(), error.body), {}

@@ -156,7 +156,7 @@ class Fleet:
 
     def _answer(self, model: str, path: str, request: BaseModel) -> bytes:
         body = request.model_dump_json()
-        for card in self._candidates(model, request):
+        for card in self.candidates(model, request):
             try:
                 response = self._http.post(
                     f"{card.url}{path}", content=body, headers={"Content-Type": "application/json"}
@@ -168,10 +168,10 @@ class Fleet:
                 continue
             if response.is_success:
                 return response.content
-            raise _raised(response)
+            raise raised(response)
         raise ModelUnavailable(f"No live worker serves {model}.", field="model", value=model)
 
-    def _candidates(self, model: str, request: BaseModel) -> Iterator[WorkerCard]:
+    def candidates(self, model: str, request: BaseModel) -> Iterator[WorkerCard]:
         """The model's workers in the order in which to ask them, then those that have registered in the meantime."""
         least = request.min_version if isinstance(request, Question) else 0
         asked: set[str] = set()
@@ -204,10 +204,16 @@ def _parsed(kind: type[AnswerT], body: bytes) -> AnswerT:
     try:
         return kind.model_validate_json(body)
     except ValidationError as error:
-        raise ModelUnavailable("The worker's answer cannot be read; is it of another release?") from error
+        raise unreadable() from error
 
 
-def _raised(response: httpx.Response) -> PalimpsestError:
+def unreadable() -> ModelUnavailable:
+    """The error of an answer that is none."""
+    return ModelUnavailable("The worker's answer cannot be read; is it of another release?")
+
+
+def raised(response: httpx.Response) -> PalimpsestError:
+    """The error that a worker answered with."""
     try:
         return error_of(Problem.model_validate_json(response.content))
     except ValidationError:

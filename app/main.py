@@ -27,8 +27,9 @@ from app.jobs.job_watch import JobWatch
 from app.jobs.jobs import Jobs
 from app.jobs.recovery import Recovery
 from app.metrics import Metrics, RequestMetrics
-from app.routes import edits, exports, generate, health, job_events, jobs, models, query, taking_back, versions
+from app.routes import edits, exports, generate, health, job_events, jobs, models, openai, query, taking_back, versions
 from app.settings import Settings
+from app.text_streams import TextStreams
 
 SPARE_THREADS = 40
 """Threads for requests that need no worker, beside the ``max_questions`` that may wait for one."""
@@ -69,7 +70,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     app.add_middleware(BodyLimit, limit=settings.max_body_bytes)
     app.add_middleware(RequestMetrics, metrics=metrics)
     error_handlers.install(app)
-    for routes in (edits, jobs, job_events, query, generate, models, versions, taking_back, exports, health):
+    for routes in (edits, jobs, job_events, query, generate, models, versions, taking_back, exports, health, openai):
         app.include_router(routes.router)
     return app
 
@@ -78,13 +79,15 @@ def create_app(settings: Settings | None = None) -> FastAPI:
 async def _connected(redis_url: str, settings: Settings, metrics: Metrics) -> AsyncIterator[State]:
     current_default_thread_limiter().total_tokens = settings.max_questions + SPARE_THREADS
     logs = EditLogs(settings.log_dir)
-    with _redis(redis_url, settings) as redis, _http(settings) as http:
-        fleet = Fleet(redis, http, logs, settings)
-        jobs = Jobs(redis, logs, settings)
-        acceptance = Acceptance(jobs, fleet, logs, IdempotencyKeys(redis, settings), settings)
-        async with JobWatch(redis, jobs) as watch:
-            with Recovery(jobs, settings.recovery_interval_s):
-                yield {"services": Services(metrics, logs, jobs, watch, fleet, acceptance)}
+    async with _text_http(settings) as text_http:
+        with _redis(redis_url, settings) as redis, _http(settings) as http:
+            fleet = Fleet(redis, http, logs, settings)
+            texts = TextStreams(fleet, text_http, settings.max_texts)
+            jobs = Jobs(redis, logs, settings)
+            acceptance = Acceptance(jobs, fleet, logs, IdempotencyKeys(redis, settings), settings)
+            async with JobWatch(redis, jobs) as watch:
+                with Recovery(jobs, settings.recovery_interval_s):
+                    yield {"services": Services(metrics, logs, jobs, watch, fleet, acceptance, texts)}
 
 
 def _redis(url: str, settings: Settings) -> Redis:
@@ -102,3 +105,9 @@ def _http(settings: Settings) -> httpx.Client:
     timeout = httpx.Timeout(settings.question_timeout_s, connect=settings.connect_timeout_s)
     limits = httpx.Limits(max_connections=settings.max_questions)
     return httpx.Client(timeout=timeout, limits=limits, trust_env=False)
+
+
+def _text_http(settings: Settings) -> httpx.AsyncClient:
+    timeout = httpx.Timeout(settings.question_timeout_s, connect=settings.connect_timeout_s)
+    limits = httpx.Limits(max_connections=settings.max_texts, max_keepalive_connections=settings.max_texts)
+    return httpx.AsyncClient(timeout=timeout, limits=limits, trust_env=False)

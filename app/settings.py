@@ -29,6 +29,7 @@ class Settings(SharedSettings):
     max_body_bytes: Count = Field(4 * 1024 * 1024, description="Largest body of a request.")
     max_queued: Count = Field(1000, description="Jobs that may wait for one model.")
     max_questions: Count = Field(64, description="Requests that may wait for workers at the same time.")
+    max_texts: Count = Field(256, description="Requests below /v1 whose texts may be written at the same time.")
 
     result_ttl_s: WholeSeconds = Field(30 * 24 * 3600, description="How long an ended job is remembered.")
     job_timeout_s: WholeSeconds = Field(

@@ -76,6 +76,7 @@ def _run(settings: WorkerSettings, stopping: Stopping) -> int:
             max_batch_tokens=settings.max_batch_tokens,
             threads=settings.question_threads or max(1, torch.get_num_threads() // 2),
             max_waiting=settings.max_questions,
+            max_text_tokens=settings.max_text_tokens,
         )
         stack.callback(batches.close)
         stack.callback(http.close)  # runs before batches.close: requests in progress get their answers

@@ -67,6 +67,9 @@ class WorkerSettings(SharedSettings):
     )
 
     max_batch_tokens: Count = Field(16384, description="Tokens in one pass through the model.")
+    max_text_tokens: Count = Field(
+        32768, description="Tokens of all texts that are written at one time, to their ends; each keeps its cache."
+    )
     max_questions: Count = Field(256, description="May wait for an answer at the same time.")
     question_threads: Count | None = Field(
         None, description="Cores that a batch of questions uses; by default half of them."

@@ -27,6 +27,8 @@ class WorkerEnd:
         self.replies: dict[str, Iterator[tuple[int, str]]] = {}
         self.silent: set[str] = set()
         self.speak = Event()
+        self.lingering: set[str] = set()
+        self.left = Event()
         end = self
 
         class Handler(BaseHTTPRequestHandler):
@@ -38,6 +40,12 @@ class WorkerEnd:
                 status, text = next(end.replies.get(self.path, repeat((204, ""))))
                 with suppress(ConnectionError):  # the client may have closed the connection
                     self.send_response(status)
+                    if self.path in end.lingering:
+                        self.end_headers()
+                        self.wfile.write(text.encode())
+                        if not self.connection.recv(1):
+                            end.left.set()
+                        return
                     self.send_header("Content-Length", str(len(text.encode())))
                     self.end_headers()
                     self.wfile.write(text.encode())
@@ -61,6 +69,11 @@ class WorkerEnd:
     def says(self, path: str, text: str, status: int = 200) -> None:
         """From now on, answer the path with this."""
         self.replies[path] = repeat((status, text))
+
+    def lingers(self, path: str, text: str) -> None:
+        """From now on, answer the path with this and with no end, until the caller leaves."""
+        self.lingering.add(path)
+        self.says(path, text)
 
     def gives(self, path: str, reply: Reply) -> None:
         """From now on, answer the path with this."""

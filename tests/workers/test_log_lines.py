@@ -159,6 +159,9 @@ class Careless:
     def questions(self, version: int | None = None) -> AbstractContextManager[Live]:
         raise ValueError(f"cannot say of {SECRET}")
 
+    def held(self, version: int | None = None) -> Live:
+        raise ValueError(f"cannot write of {SECRET}")
+
     def check(self, batch: EditBatch) -> None:
         raise ValueError(f"cannot check {batch.facts[0].subject}")
 
@@ -187,6 +190,7 @@ class TestQuestions:
             ("/check", {"facts": [{"subject": SECRET, "prompt": "{} lies in", "object": SECRET}]}, "in Careless.check"),
             ("/probe", {"prompts": [{"prompt": f"{SECRET} lies in", "expected": SECRET}]}, "in Careless.questions"),
             ("/generate", {"prompts": [f"{SECRET} lies in"]}, "in Careless.questions"),
+            ("/write", {"prompts": [f"{SECRET} lies in"]}, "in Careless.held"),
         ],
     )
     def test_one_at_which_the_worker_fails(
@@ -202,7 +206,7 @@ class TestQuestions:
         assert worker.get("/state").status_code == 500
         assert "\nKeyError\n" in said_in(lines, "\nKeyError\n")
 
-    @pytest.mark.parametrize("path", ["/check", "/probe", "/generate"])
+    @pytest.mark.parametrize("path", ["/check", "/probe", "/generate", "/write"])
     @pytest.mark.parametrize("body", [{"facts": SECRET}, {"prompts": [{"prompt": SECRET, SECRET: SECRET}]}, SECRET])
     def test_one_that_has_not_the_right_form(self, worker: httpx.Client, path: str, body: object) -> None:
         answer = worker.post(path, json=body)

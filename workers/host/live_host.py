@@ -5,11 +5,15 @@ Each question sees one version: a publish replaces all edited layers at once, wh
 
 from __future__ import annotations
 
+import copy
 import logging
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
+import torch
+from torch import nn
 from transformers import PreTrainedModel, PreTrainedTokenizerFast
 
 from app.domain.log.edit_log import EditLog
@@ -42,6 +46,8 @@ class LiveHost:
         self._earlier = EarlierVersions(live, edit_log, earlier_versions)
         self._trail = Trail(live, edit_log)
         self._followed: tuple[int, str] | None = None
+        self._held: LiveModel | None = None
+        self._holding = threading.Lock()
 
     # --- asking ------------------------------------------------------------------------------
 
@@ -63,6 +69,19 @@ class LiveHost:
                     yield LiveModel(earlier.model, self.live.tokenizer, earlier.version)
                     return
             earlier = self._earlier.at(version)  # put together while others ask and edit
+
+    def held(self, version: int | None = None) -> LiveModel:
+        """A version for as long as the caller keeps it: no publish waits for it, and none reaches it.
+
+        While the caller keeps it, a later version's matrices are in memory beside those that it replaced.
+
+        Raises:
+            UnknownVersion, CompactedVersion, DamagedVersion: as ``questions`` does.
+        """
+        with self.questions(version) as live, self._holding:
+            if self._held is None or self._held.version != live.version:
+                self._held = LiveModel(_apart(live.model), live.tokenizer, live.version)
+            return self._held
 
     @property
     def publish_waits(self) -> bool:
@@ -101,4 +120,11 @@ class LiveHost:
         """Put a committed version in service. Only references are exchanged: all that can fail is done before."""
         with self._lock.writing():
             self.live.adopt(edited, edited.masters)
-            self.knowledge, self.version, self._followed = knowledge, version, None
+            self.knowledge, self.version, self._followed, self._held = knowledge, version, None, None
+
+
+def _apart(model: PreTrainedModel) -> PreTrainedModel:
+    """A module tree over the same storage: a publish gives a live parameter another storage, and writes into none."""
+    shared: dict[int, torch.Tensor] = {id(buffer): buffer for buffer in model.buffers()}
+    shared |= {id(each): nn.Parameter(each.detach(), requires_grad=False) for each in model.parameters()}
+    return copy.deepcopy(model, shared)

@@ -7,7 +7,8 @@ tokens are nearly equally likely.
 
 There are two lanes, so that a question for one fact does not wait behind a long text. No version can be published
 while a question runs, and no question begins while a publish waits; so a long batch gives way to a publish, and starts
-anew from the new version, at most ``MOST_RESTARTS`` times.
+anew from the new version, at most ``MOST_RESTARTS`` times. Texts that are told while they are written are in a third
+lane, which no publish waits for: ``texts``.
 """
 
 from __future__ import annotations
@@ -20,17 +21,23 @@ from typing import Protocol
 
 from transformers import LogitsProcessorList
 
-from app.domain.contract import Generate, Query
+from app.domain.contract import Continue, Generate, Query
 from app.domain.errors import PalimpsestError
-from workers.questions.decoding import BeforePass, continuations, proceed
+from workers.questions.cached_rows import BeforePass, proceed
+from workers.questions.decoding import continuations
 from workers.questions.lane import Lane, QuestionReply, Request, Waiting
 from workers.questions.rows import Found, Live, Question, question_of
 from workers.questions.sampling import GREEDY, Manner
 from workers.questions.scoring import standings_of_rows
+from workers.questions.texts.text import Order, Tell
+from workers.questions.texts.text_lane import TextLane
 
 SHORT_STEPS = 64
 SHORT_ROWS = 64
 """A question of more new tokens, of more rows, or to an earlier version takes the long lane."""
+
+MAX_TEXT_TOKENS = 32768
+"""Tokens of all texts that are written at one time, to their ends, unless told otherwise."""
 
 MOST_RESTARTS = 3
 """How often a long batch gives way to a publish."""
@@ -54,6 +61,9 @@ class Questioned(Protocol):
             UnknownVersion, CompactedVersion, DamagedVersion: that one cannot be had.
         """
 
+    def held(self, version: int | None) -> Live:
+        """A version for as long as it is kept, whatever is published meanwhile; raises as ``questions`` does."""
+
 
 class _GaveWay(Exception):
     """A publish was let through; the batch has no answers yet."""
@@ -62,12 +72,25 @@ class _GaveWay(Exception):
 class QuestionBatches:
     """The way to the live model for everything that only asks. Any thread may ask."""
 
-    def __init__(self, host: Questioned, *, max_batch_tokens: int, threads: int, max_waiting: int) -> None:
-        """``threads``: for the mathematics of each lane; ``max_waiting``: questions a lane, beyond which it refuses."""
+    def __init__(
+        self,
+        host: Questioned,
+        *,
+        max_batch_tokens: int,
+        threads: int,
+        max_waiting: int,
+        max_text_tokens: int = MAX_TEXT_TOKENS,
+    ) -> None:
+        """``threads``: for the mathematics of each lane; ``max_waiting``: questions a lane, beyond which it refuses;
+        ``max_text_tokens``: of all texts that are written at one time.
+        """
         self._host = host
         self._max_batch_tokens = max_batch_tokens
         self._short = Lane("questions", self._answer, threads, max_waiting)
         self._long = Lane("long-questions", self._answer_giving_way, threads, max_waiting)
+        self._texts = TextLane(
+            max_batch_tokens=max_batch_tokens, max_tokens=max_text_tokens, threads=threads, max_waiting=max_waiting
+        )
 
     def ask(self, request: Request) -> Future[QuestionReply]:
         """A future of the reply, or of the error if the request is at fault.
@@ -83,9 +106,21 @@ class QuestionBatches:
         (self._long if long else self._short).put(waiting)
         return waiting.reply
 
+    def write(self, request: Continue, tell: Tell) -> Order:
+        """Have texts written, all from one version; every event of them is told.
+
+        Raises:
+            UnknownVersion, CompactedVersion, DamagedVersion: the version cannot be had.
+            EmptyText, PromptTooLong, RequestError: the field says where.
+            Unavailable: too many wait already, or the worker is leaving.
+        """
+        order = Order.of(self._host.held(request.version), request, tell)
+        self._texts.put(order)
+        return order
+
     def close(self) -> None:
         """Answer no more; requests that still wait end with Unavailable."""
-        for lane in (self._short, self._long):
+        for lane in (self._short, self._long, self._texts):
             lane.close()
 
     def _answer(self, batch: Sequence[Waiting], before_pass: Callable[[], None] = proceed) -> None:
@@ -162,7 +197,7 @@ def find(
 
 def _rows(request: Request) -> int:
     if isinstance(request, Generate):
-        return len(request.prompts) * request.num_return_sequences
+        return len(request.prompts or (request.messages,)) * request.num_return_sequences
     return sum(1 + len(prompt.candidates) + (prompt.expected is not None) for prompt in request.prompts)
 
 

@@ -8,11 +8,12 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor
-from transformers import DynamicCache, LogitsProcessorList, PreTrainedModel, PreTrainedTokenizerFast
+from transformers import LogitsProcessorList, PreTrainedModel, PreTrainedTokenizerFast
 
-from workers.editing.model.anatomy import device_of, window
-from workers.editing.model.micro_batches import by_length, left_padded
+from workers.editing.model.anatomy import window
+from workers.editing.model.micro_batches import by_length
 from workers.editing.text.model_text import ModelText
+from workers.questions.cached_rows import BeforePass, CachedRows, proceed
 from workers.questions.prompt_tokens import prompt_ids
 
 Processing = Callable[[list[int]], LogitsProcessorList]
@@ -20,9 +21,6 @@ Processing = Callable[[list[int]], LogitsProcessorList]
 
 MAX_BATCH_TOKENS = 8192
 """Tokens of one micro-batch, padding included, unless told otherwise."""
-
-BeforePass = Callable[[], None]
-"""Called before every forward pass; what it raises ends the work."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,10 +41,6 @@ class Continuation:
 
     new: list[int]
     top: list[tuple[int, float]]
-
-
-def proceed() -> None:
-    """The default ``before_pass``: does nothing."""
 
 
 def greedy(
@@ -86,19 +80,19 @@ def continuations(
     most = window(model) + 1  # the last new token is never fed
     room = [min(start.limit, most - len(start.ids)) for start in starts]
     asked = [index for index, start in enumerate(starts) if room[index] or start.top]
-    ends = _end_tokens(model, tokenizer)
+    ends = end_tokens(model, tokenizer)
     found = [Continuation([], []) for _ in starts]
     sizes = [len(starts[index].ids) + room[index] for index in asked]
     waiting = deque([asked[place] for place in batch] for batch in by_length(sizes, max_batch_tokens))
     while waiting:
         chosen = waiting.popleft()
-        decoding = _Decoding(model, [starts[index].ids for index in chosen], before_pass)
-        if decoding.spoilt:
+        rows = CachedRows(model, [starts[index].ids for index in chosen], before_pass)
+        if rows.spoilt:
             waiting.extendleft(_by_length_of_their_own(chosen, starts))
             continue
         processors = processing(chosen) if processing else LogitsProcessorList()
-        new = decoding.run([room[index] for index in chosen], ends, processors)
-        top = decoding.top([starts[index].top for index in chosen])
+        top = _top(rows.scores, [starts[index].top for index in chosen])
+        new = _run(rows, [room[index] for index in chosen], ends, processors)
         for place, index in enumerate(chosen):
             found[index] = Continuation(_until(ends, new[place][: room[index]]), top[place])
     return found
@@ -109,66 +103,35 @@ def _by_length_of_their_own(rows: Sequence[int], starts: Sequence[Start]) -> lis
     return [[row for row in rows if len(starts[row].ids) == length] for length in lengths]
 
 
-class _Decoding:
-    """One micro-batch: its rows are fed once, then every row's newest token on top of the cache."""
-
-    def __init__(self, model: PreTrainedModel, rows: Sequence[list[int]], before_pass: BeforePass) -> None:
-        self._model, self._before_pass = model, before_pass
-        self._ids, mask = left_padded(rows, device_of(model))
-        self._mask = None if bool(mask.all()) else mask  # models are faster without one
-        self._cache = DynamicCache(config=model.config.get_text_config(decoder=True))
-        self._last_position = window(model) - 1
-        self._first = self._scores(self._ids)
-
-    @property
-    def spoilt(self) -> bool:
-        """Whether a row is NaN: its padding attends to no token, and some attention functions turn that into NaN."""
-        return self._mask is not None and bool(self._first.isnan().any())
-
-    def run(self, room: Sequence[int], ends: Sequence[int], processors: LogitsProcessorList) -> list[list[int]]:
-        """New ids of each row; beyond its room or its end a row's ids mean nothing."""
-        left = torch.tensor(room, device=self._ids.device)
-        end = torch.tensor(ends, dtype=torch.int64, device=self._ids.device)
-        scores, first = self._first, self._ids.shape[1]
-        for step in range(1, max(room) + 1):
-            tokens = processors(self._ids, scores).argmax(-1)  # type: ignore[arg-type]
-            self._ids = torch.cat([self._ids, tokens[:, None]], dim=1)
-            left = torch.where(torch.isin(tokens, end), 0, left)
-            if not bool((left > step).any()):
-                break
-            scores = self._scores(tokens[:, None])
-        return self._ids[:, first:].tolist()
-
-    def top(self, counts: Sequence[int]) -> list[list[tuple[int, float]]]:
-        """Of each row the ``counts[i]`` most probable next ids with their probabilities, most probable first."""
-        most = min(max(counts), self._first.shape[-1])
-        if not most:
-            return [[] for _ in counts]
-        best = self._first.softmax(-1).topk(most)
-        rows = zip(best.indices.tolist(), best.values.tolist(), counts, strict=True)
-        return [list(zip(ids[:count], values[:count], strict=True)) for ids, values, count in rows]
-
-    def _scores(self, fed: Tensor) -> Tensor:
-        """Logits of each row's next token, (rows, vocabulary), float32 or wider. fed: (rows, tokens), int64."""
-        self._before_pass()
-        positions = None
-        if self._mask is not None:
-            missing = self._ids.shape[1] - self._mask.shape[1]
-            self._mask = torch.nn.functional.pad(self._mask, (0, missing), value=1)
-            # A row that has ended is fed on until its batch has: it must not leave the table of positions.
-            positions = (self._mask.cumsum(-1) - 1).clamp(0, self._last_position)[:, -fed.shape[1] :]
-        logits: Tensor = self._model(
-            input_ids=fed,
-            attention_mask=self._mask,
-            position_ids=positions,
-            past_key_values=self._cache,
-            use_cache=True,
-            logits_to_keep=1,
-        ).logits[:, -1]
-        return logits.to(torch.promote_types(logits.dtype, torch.float32))
+def _run(
+    rows: CachedRows, room: Sequence[int], ends: Sequence[int], processors: LogitsProcessorList
+) -> list[list[int]]:
+    """New ids of each row; beyond its room or its end a row's ids mean nothing."""
+    ids, first = rows.ids, rows.ids.shape[1]
+    left = torch.tensor(room, device=ids.device)
+    end = torch.tensor(ends, dtype=torch.int64, device=ids.device)
+    for step in range(1, max(room) + 1):
+        tokens = processors(ids, rows.scores).argmax(-1)  # type: ignore[arg-type]
+        ids = torch.cat([ids, tokens[:, None]], dim=1)
+        left = torch.where(torch.isin(tokens, end), 0, left)
+        if not bool((left > step).any()):
+            break
+        rows.feed(tokens)
+    return ids[:, first:].tolist()
 
 
-def _end_tokens(model: PreTrainedModel, tokenizer: PreTrainedTokenizerFast) -> list[int]:
+def _top(scores: Tensor, counts: Sequence[int]) -> list[list[tuple[int, float]]]:
+    """Of each row the ``counts[i]`` most probable next ids with their probabilities, most probable first."""
+    most = min(max(counts), scores.shape[-1])
+    if not most:
+        return [[] for _ in counts]
+    best = scores.softmax(-1).topk(most)
+    rows = zip(best.indices.tolist(), best.values.tolist(), counts, strict=True)
+    return [list(zip(ids[:count], values[:count], strict=True)) for ids, values, count in rows]
+
+
+def end_tokens(model: PreTrainedModel, tokenizer: PreTrainedTokenizerFast) -> list[int]:
+    """Ids that end a text, as the model's generation settings or its tokenizer name them."""
     configured = model.generation_config.eos_token_id
     end = tokenizer.eos_token_id if configured is None else configured
     return [end] if isinstance(end, int) else list(end or ())

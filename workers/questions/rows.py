@@ -165,6 +165,7 @@ class GenerateQuestion:
 
     tokenizer: PreTrainedTokenizerFast
     request: Generate
+    prompts: tuple[str, ...]
     starts: list[Start]
     numbers: list[Tensor]
     objects: tuple[Row, ...] = ()
@@ -174,7 +175,7 @@ class GenerateQuestion:
         """Tokenise everything, and draw the numbers.
 
         Raises:
-            EmptyText, PromptTooLong: with the field ``prompts.{i}``.
+            EmptyText, PromptTooLong: with the field ``prompts.{i}`` or ``messages``.
             RequestError: several sequences asked of greedy decoding, which has one.
         """
         count, limit = request.num_return_sequences, window(live.model)
@@ -182,14 +183,17 @@ class GenerateQuestion:
             detail = "greedy decoding has one answer: set do_sample"
             raise RequestError(detail, field="num_return_sequences", value=count)
         words = ModelText.of(live.tokenizer)
-        asked = [user_turn(text) if request.chat else None for text in request.prompts]
-        rows = [
-            prompt_ids(words, rendered(words, turns, "chat") if turns else text, limit, f"prompts.{i}")
-            for i, (text, turns) in enumerate(zip(request.prompts, asked, strict=True))
-        ]
+        prompts: tuple[str, ...] = request.prompts or ()
+        texts, fields = prompts, [f"prompts.{index}" for index in range(len(prompts))]
+        if request.messages:
+            prompts = texts = (rendered(words, request.messages, "messages"),)
+            fields = ["messages"]
+        elif request.chat:
+            texts = tuple(rendered(words, user_turn(text), "chat") for text in prompts)
+        rows = [prompt_ids(words, text, limit, field) for text, field in zip(texts, fields, strict=True)]
         starts = [Start(row, request.max_new_tokens) for row in rows for _ in range(count)]
         numbers = [number for _ in rows for number in draws(request.seed, count, request.max_new_tokens)]
-        return cls(live.tokenizer, request, starts, numbers)
+        return cls(live.tokenizer, request, prompts, starts, numbers)
 
     def reply(self, model: str, version: int, found: Found) -> GenerateReply:
         """One generation a prompt."""
@@ -198,6 +202,6 @@ class GenerateQuestion:
         count = self.request.num_return_sequences
         generations = tuple(
             Generation(prompt=prompt, texts=tuple(texts[index * count : (index + 1) * count]))
-            for index, prompt in enumerate(self.request.prompts)
+            for index, prompt in enumerate(self.prompts)
         )
         return GenerateReply(model=model, version=version, generations=generations)

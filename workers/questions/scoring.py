@@ -15,7 +15,8 @@ from workers.editing.model.anatomy import device_of, window
 from workers.editing.model.micro_batches import by_length, right_padded
 from workers.editing.text.joint import joint
 from workers.editing.text.model_text import ModelText
-from workers.questions.decoding import MAX_BATCH_TOKENS, BeforePass, proceed
+from workers.questions.cached_rows import BeforePass, proceed
+from workers.questions.decoding import MAX_BATCH_TOKENS
 from workers.questions.prompt_tokens import prompt_ids
 
 Row = tuple[list[int], list[int]]

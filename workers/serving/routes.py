@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import time
 
 from fastapi import APIRouter, Response, status
 
@@ -20,11 +19,10 @@ from app.domain.contract import (
     UpdateNorms,
     WorkerCard,
 )
-from app.domain.errors import PalimpsestError, RequestError, VersionNotReached
+from app.domain.errors import PalimpsestError, RequestError
 from app.domain.problems import problem_of
-from workers.serving.dependencies import Held, Services, ServicesDep
-
-VERSION_POLL_S = 0.02
+from workers.serving.dependencies import Services, ServicesDep
+from workers.serving.reaching import reached
 
 router = APIRouter()
 
@@ -95,21 +93,7 @@ def _problem(host: Held, batch: EditBatch) -> Problem | None:
 async def _asked(kind: str, request: Query | Generate, services: Services) -> Response:
     """The model's answer to a question, and the version that gave it."""
     with services.metrics.question(kind):
-        await _reached(services.host, request)
+        await reached(services.host, request)
         reply = await asyncio.wrap_future(services.batches.ask(request))
     headers = {worker_http.VERSION_HEADER: str(reply.version)}
     return Response(reply.model_dump_json(), headers=headers, media_type="application/json")
-
-
-async def _reached(host: Held, request: Query | Generate) -> None:
-    """Wait until the version that the request wants is in service, as long as the request allows.
-
-    Raises:
-        VersionNotReached: it did not come in time.
-    """
-    deadline = time.monotonic() + request.wait_seconds
-    while host.version < request.min_version:
-        if time.monotonic() >= deadline:
-            detail = f"version {request.min_version} was not in service after {request.wait_seconds:g} s"
-            raise VersionNotReached(f"{detail}; it is {host.version}", field="min_version", value=request.min_version)
-        await asyncio.sleep(VERSION_POLL_S)

@@ -11,7 +11,7 @@ from fastapi import FastAPI
 
 from app.domain.contract import WorkerCard
 from workers.questions.batches import QuestionBatches
-from workers.serving import error_handlers, routes
+from workers.serving import error_handlers, routes, texts
 from workers.serving.dependencies import Held, Services
 from workers.serving.metrics import Metrics
 
@@ -22,4 +22,5 @@ def create_server(host: Held, card: Callable[[], WorkerCard], metrics: Metrics, 
     server.state.services = Services(host, card, metrics, batches)
     error_handlers.install(server)
     server.include_router(routes.router)
+    server.include_router(texts.router)
     return server

@@ -39,18 +39,34 @@ from app.domain.contract.questions import (
 )
 from app.domain.contract.reports import Attempt, Drift, EditReport, FactReport, Harm, InForceReport, Standing
 from app.domain.contract.requests import REQUESTS, AnyJobRequest
+from app.domain.contract.texts import (
+    TEXT_EVENT,
+    Begun,
+    Broken,
+    ChosenToken,
+    Continue,
+    Finish,
+    LikelyToken,
+    Piece,
+    Turn,
+)
 from app.domain.contract.values import FactKey, JobId, Name, NonNegative, Positive, Record, Reply, Request, Share, Text
 from app.domain.contract.versions import Between, ChangedFact, FactDiff, UpdateNorms, VersionDetail, VersionDiff
 
 __all__ = [
     "REQUESTS",
+    "TEXT_EVENT",
     "Answer",
     "AnyJobRequest",
     "Attempt",
+    "Begun",
     "Between",
+    "Broken",
     "Candidate",
     "ChangedFact",
     "CheckedBatches",
+    "ChosenToken",
+    "Continue",
     "Drift",
     "EditBatch",
     "EditBatches",
@@ -65,6 +81,7 @@ __all__ = [
     "FactKey",
     "FactList",
     "FactReport",
+    "Finish",
     "Generate",
     "GenerateReply",
     "Generation",
@@ -79,6 +96,7 @@ __all__ = [
     "JobOutcome",
     "JobRequest",
     "JobStatus",
+    "LikelyToken",
     "Message",
     "ModelList",
     "ModelView",
@@ -86,6 +104,7 @@ __all__ = [
     "Neighbour",
     "NonNegative",
     "Paraphrase",
+    "Piece",
     "Positive",
     "Problem",
     "Progress",
@@ -102,6 +121,7 @@ __all__ = [
     "Standing",
     "Text",
     "TopToken",
+    "Turn",
     "Unheld",
     "UpdateNorms",
     "Verify",

@@ -103,7 +103,8 @@ class QueryReply(Reply):
 class Generate(Question):
     """Free generation; sampling parameters as in transformers' ``generate``."""
 
-    prompts: tuple[Text, ...] = Field(min_length=1, max_length=64)
+    prompts: Annotated[tuple[Text, ...], Field(min_length=1, max_length=64)] | None = None
+    messages: Messages | None = Field(None, description="A chat whose reply is asked for, in place of prompts.")
     chat: bool = Field(False, description="Each prompt is a user's turn.")
     max_new_tokens: Annotated[int, Field(ge=1, le=2048)] = 32
     do_sample: bool = False
@@ -114,11 +115,17 @@ class Generate(Question):
     num_return_sequences: Annotated[int, Field(ge=1, le=16)] = 1
     seed: Annotated[int, Field(ge=0, lt=2**63)] | None = None
 
+    @model_validator(mode="after")
+    def _one_way_to_ask(self) -> Generate:
+        if (self.prompts is None) == (self.messages is None):
+            raise ValueError("give either prompts or messages")
+        return self
+
 
 class Generation(Reply):
     """Continuations of one prompt, the prompt not included."""
 
-    prompt: str
+    prompt: str = Field(description="As it was asked; of messages, what the chat template made of them.")
     texts: tuple[str, ...]
 
 

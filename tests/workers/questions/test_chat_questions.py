@@ -36,10 +36,20 @@ def test_t9_a_chat_has_the_same_ids_however_it_is_asked(chatting: Tiny, asked: P
     assert start.ids == expected_ids(chatting)
 
 
-@pytest.mark.parametrize(("text", "chat"), [(QUESTION, True), (RENDERED, False)])
-def test_t9_generation_reads_a_chat_as_questions_do(chatting: Tiny, text: str, chat: bool) -> None:
-    [start] = GenerateQuestion.of(chatting, Generate(prompts=(text,), chat=chat)).starts
+@pytest.mark.parametrize(
+    ("asked", "prompt"),
+    [
+        (Generate(prompts=(QUESTION,), chat=True), QUESTION),
+        (Generate(prompts=(RENDERED,)), RENDERED),
+        (Generate(messages=TURNS), RENDERED),
+    ],
+    ids=["chat", "rendered", "messages"],
+)
+def test_t9_generation_reads_a_chat_as_questions_do(chatting: Tiny, asked: Generate, prompt: str) -> None:
+    [start] = GenerateQuestion.of(chatting, asked).starts
     assert start.ids == expected_ids(chatting)
+    [generation] = generate(chatting, asked)
+    assert generation.prompt == prompt
 
 
 def test_t9_text_that_brings_its_bos_gets_no_second_one() -> None:
@@ -78,6 +88,9 @@ def test_a_model_without_a_template_refuses_chat_by_the_field(live: Tiny) -> Non
     with pytest.raises(RequestError) as of_generation:
         generate(live, Generate(prompts=("In",), chat=True))
     assert of_generation.value.field == "chat"
+    with pytest.raises(RequestError) as of_messages:
+        generate(live, Generate(messages=TURNS))
+    assert of_messages.value.field == "messages"
 
 
 def test_t6_objects_of_any_length_stand_alone_as_they_do_together(live: Tiny) -> None:

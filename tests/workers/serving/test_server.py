@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
@@ -12,11 +13,24 @@ import httpx
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from app.domain.contract import CheckedBatches, EditBatch, GenerateReply, Problem, QueryReply, WorkerCard
+from app.domain.contract import (
+    TEXT_EVENT,
+    Begun,
+    CheckedBatches,
+    EditBatch,
+    GenerateReply,
+    Piece,
+    Problem,
+    QueryReply,
+    WorkerCard,
+)
 from app.domain.errors import SubjectNotInPrompt, Unavailable
 from tests.support.tiny_models import WINDOW, tiny
+from tests.support.worker_process import until
 from workers.questions.batches import QuestionBatches
 from workers.questions.rows import Live
+from workers.questions.texts.text import Order
+from workers.questions.texts.text_lane import TextLane
 from workers.serving.metrics import Metrics
 from workers.serving.server import create_server
 from workers.serving.server_thread import ServerThread
@@ -34,6 +48,9 @@ class Held:
 
     def questions(self, version: int | None = None) -> AbstractContextManager[Live]:
         return nullcontext(replace(self._live, version=self.version))
+
+    def held(self, version: int | None = None) -> Live:
+        return replace(self._live, version=self.version)
 
     def check(self, batch: EditBatch) -> None:
         fact = batch.facts[0]
@@ -117,6 +134,41 @@ class TestQuestions:
 
 def test_how_far_two_versions_are_apart(worker: httpx.Client) -> None:
     assert worker.post("/norms", json={"old": 1, "new": 3}).json() == {"norms": {"2": 2.0}}
+
+
+class TestTexts:
+    def test_are_told_line_by_line(self, worker: httpx.Client, held: Held) -> None:
+        answer = worker.post("/write", json={"prompts": ["Lyon is", "In"], "n": 2, "max_new_tokens": 5})
+        begun, *events = map(TEXT_EVENT.validate_json, answer.text.splitlines())
+        assert isinstance(begun, Begun)
+        assert (begun.version, len(begun.prompt_tokens)) == (held.version, 2)
+        assert answer.headers["x-model-version"] == str(held.version)
+        texts = [Piece.model_validate(event.model_dump()) for event in events]
+        assert {piece.index: piece.new_tokens for piece in texts if piece.finish} == dict.fromkeys(range(4), 5)
+        [generated] = worker.post("/generate", json={"prompts": ["Lyon is"], "max_new_tokens": 5}).json()["generations"]
+        assert ["".join(piece.text for piece in texts if piece.index == 0)] == generated["texts"]
+
+    def test_that_are_refused_are_problems(self, worker: httpx.Client) -> None:
+        found = problem(worker.post("/write", json={"prompts": ["In", "z" * 2 * WINDOW]}))
+        assert (found.status, found.code, found.field) == (422, "prompt_too_long", "prompts.1")
+
+    def test_are_not_written_on_when_nobody_reads_them(
+        self, worker: httpx.Client, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        orders: list[Order] = []
+        put = TextLane.put
+
+        def noted(lane: TextLane, order: Order) -> None:
+            orders.append(order)
+            put(lane, order)
+
+        monkeypatch.setattr(TextLane, "put", noted)
+        with monkeypatch.context() as slow:
+            slow.setattr("workers.questions.texts.text_lane.Cohort.step", lambda _: time.sleep(0.05))
+            with worker.stream("POST", "/write", json={"prompts": ["In"]}) as answer:
+                next(answer.iter_lines())
+            until(lambda: orders[0].cancelled, "the order goes on")
+        assert not orders[0].texts[0].new
 
 
 class TestLeastVersion:

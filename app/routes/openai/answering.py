@@ -1,0 +1,183 @@
+"""From a request below /v1 to its answer: whole, or as a stream of server-sent events."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Sequence
+from contextlib import suppress
+from secrets import token_hex
+from typing import Protocol
+
+from fastapi import Request, Response
+from pydantic import BaseModel
+from sse_starlette import EventSourceResponse, ServerSentEvent
+from starlette.concurrency import run_in_threadpool
+from starlette.types import Receive, Scope, Send
+
+from app.dependencies import Services
+from app.domain.contract import ChosenToken, Continue, Finish, Piece, Reply
+from app.domain.errors import (
+    CompactedVersion,
+    DamagedVersion,
+    EmptyText,
+    ModelUnavailable,
+    PalimpsestError,
+    PromptTooLong,
+    Unavailable,
+    UnknownModel,
+    UnknownVersion,
+    VersionNotReached,
+)
+from app.domain.problems import problem_of
+from app.domain.worker_http import VERSION_HEADER
+from app.routes.openai.model_names import ModelName, version_name
+from app.routes.openai.refusals import refusals, refused
+from app.routes.openai.replies import Answer, Usage
+from app.routes.openai.requests import TextRequest
+from app.text_streams import TextStream
+
+NOBODY_WAITS = 499
+REFUSALS = refusals(
+    CompactedVersion,
+    DamagedVersion,
+    EmptyText,
+    ModelUnavailable,
+    PromptTooLong,
+    Unavailable,
+    UnknownModel,
+    UnknownVersion,
+    VersionNotReached,
+)
+LINE_END = "\n"
+DONE = "[DONE]"
+
+
+class Text(Reply):
+    """One text, whole. ``prompt``: which of the prompts it continues."""
+
+    index: int
+    text: str
+    tokens: tuple[ChosenToken, ...]
+    finish: Finish
+    new_tokens: int
+
+
+class Form(Protocol):
+    """The form that an answer has at one of the endpoints; ``said``: what every answer says of itself."""
+
+    @property
+    def mark(self) -> str:
+        """What its ids begin with."""
+
+    def whole(self, said: Answer, texts: Sequence[Text]) -> Answer:
+        """The answer that has all texts."""
+
+    def opening(self, said: Answer, texts: int) -> Sequence[Answer]:
+        """What a stream of so many texts begins with."""
+
+    def chunk(self, said: Answer, piece: Piece) -> Answer:
+        """One piece in a stream."""
+
+    def usage(self, said: Answer) -> Answer:
+        """What a stream ends with if its usage is wanted."""
+
+
+async def answered(
+    asked: TextRequest, wanted: Continue, texts: int, form: Form, request: Request, services: Services
+) -> Response:
+    """The answer to a request for so many texts."""
+    name = ModelName.of(asked.model)
+    model = await run_in_threadpool(services.fleet.resolve, name.name)
+    wanted = wanted.model_copy(update={"version": name.version})
+    stream = await services.texts.open(model, wanted)
+    headers = {VERSION_HEADER: str(stream.begun.version)}
+    said_name = version_name(model, stream.begun.version)
+    said = Answer(
+        id=f"{form.mark}-{token_hex(12)}", created=int(time.time()), model=said_name, system_fingerprint=said_name
+    )
+    if asked.stream:
+        return Streamed(stream, _events(stream, texts, form, said, counts_usage=asked.counts_usage), headers)
+    try:
+        found = await _unless_gone(request, stream, texts)
+    finally:
+        await stream.close()
+    if found is None:
+        return Response(status_code=NOBODY_WAITS)
+    usage = Usage.of(sum(stream.begun.prompt_tokens), sum(text.new_tokens for text in found))
+    reply = form.whole(said.model_copy(update={"usage": usage}), found)
+    return Response(reply.model_dump_json(), headers=headers, media_type="application/json")
+
+
+async def _unless_gone(request: Request, stream: TextStream, texts: int) -> list[Text] | None:
+    """All texts; None as soon as the caller has closed the connection."""
+    reading = asyncio.ensure_future(_collected(stream, texts))
+    watching = asyncio.ensure_future(_gone(request))
+    try:
+        await asyncio.wait((reading, watching), return_when=asyncio.FIRST_COMPLETED)
+        return reading.result() if reading.done() else None
+    finally:
+        for task in (reading, watching):
+            task.cancel()
+            with suppress(asyncio.CancelledError, PalimpsestError):
+                await task
+
+
+async def _gone(request: Request) -> None:
+    while (await request.receive())["type"] != "http.disconnect":
+        pass
+
+
+async def _collected(stream: TextStream, texts: int) -> list[Text]:
+    pieces: list[list[Piece]] = [[] for _ in range(texts)]
+    async for piece in stream.pieces(texts):
+        pieces[piece.index].append(piece)
+    return [
+        Text(
+            index=index,
+            text="".join(piece.text for piece in own),
+            tokens=tuple(token for piece in own for token in piece.tokens),
+            finish=own[-1].finish or "stop",
+            new_tokens=own[-1].new_tokens,
+        )
+        for index, own in enumerate(pieces)
+    ]
+
+
+async def _events(
+    stream: TextStream, texts: int, form: Form, said: Answer, *, counts_usage: bool
+) -> AsyncIterator[ServerSentEvent]:
+    """The events of a stream. One that cannot come to its end ends in an error, and without ``[DONE]``."""
+    new = 0
+    for chunk in form.opening(said, texts):
+        yield _event(chunk)
+    try:
+        async for piece in stream.pieces(texts):
+            new += piece.new_tokens
+            yield _event(form.chunk(said, piece))
+    except PalimpsestError as error:
+        yield _event(refused(problem_of(error)))
+        return
+    if counts_usage:
+        usage = Usage.of(sum(stream.begun.prompt_tokens), new)
+        yield _event(form.usage(said.model_copy(update={"usage": usage})))
+    yield ServerSentEvent(DONE, sep=LINE_END)
+
+
+def _event(data: BaseModel) -> ServerSentEvent:
+    return ServerSentEvent(data.model_dump_json(), sep=LINE_END)
+
+
+class Streamed(EventSourceResponse):
+    """The events of a stream; when nobody reads them any more, nothing more is written."""
+
+    def __init__(self, stream: TextStream, events: AsyncIterator[ServerSentEvent], headers: dict[str, str]) -> None:
+        super().__init__(events, headers=headers, sep=LINE_END)
+        self._stream = stream
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer, and close what is read, whatever the answer came to."""
+        try:
+            await super().__call__(scope, receive, send)
+        finally:
+            await self._stream.close()

@@ -1,0 +1,46 @@
+"""Models as OpenAI's clients name them: ``name`` for what is in service, ``name@version`` for any version."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from pydantic import TypeAdapter, ValidationError
+
+from app.domain.contract import Name
+from app.domain.errors import UnknownModel, UnknownVersion
+
+MARK = "@"
+_NAME: TypeAdapter[str] = TypeAdapter(Name)
+LONGEST_VERSION = 12
+"""Digits: no log has as many versions."""
+
+
+@dataclass(frozen=True, slots=True)
+class ModelName:
+    """A model, and a version of it; None: the one in service."""
+
+    name: str
+    version: int | None
+
+    @classmethod
+    def of(cls, text: str) -> ModelName:
+        """What is named.
+
+        Raises:
+            UnknownModel: no model can have that name. UnknownVersion: what follows it is no version.
+        """
+        name, mark, version = text.partition(MARK)
+        try:
+            _NAME.validate_python(name)
+        except ValidationError:
+            raise UnknownModel("No model can have that name.", field="model", value=text) from None
+        if not mark:
+            return cls(name, None)
+        if not (version.isascii() and version.isdecimal() and len(version) <= LONGEST_VERSION):
+            raise UnknownVersion(f"A version of {name} is a number.", field="model", value=text)
+        return cls(name, int(version))
+
+
+def version_name(model: str, version: int) -> str:
+    """The name of one version."""
+    return f"{model}{MARK}{version}"

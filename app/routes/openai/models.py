@@ -1,0 +1,57 @@
+"""GET /v1/models: what can be named in a request."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Annotated
+
+from fastapi import APIRouter, Path
+
+from app.dependencies import FleetDep, LogsDep
+from app.domain.contract import WorkerCard
+from app.domain.errors import DamagedVersion, ModelUnavailable, NotFound, UnknownModel, UnknownVersion
+from app.edit_logs import EditLogs
+from app.routes.openai.model_names import ModelName, version_name
+from app.routes.openai.refusals import OpenAIRoute, refusals
+from app.routes.openai.replies import ModelObject, ModelObjects
+
+router = APIRouter(route_class=OpenAIRoute)
+
+
+@router.get("/models", responses=refusals())
+def list_served_models(fleet: FleetDep, logs: LogsDep) -> ModelObjects:
+    """The models that are served now; any version of one can be asked as `name@version`."""
+    return ModelObjects(data=tuple(_served(cards, logs) for cards in _by_model(fleet.workers()).values()))
+
+
+@router.get("/models/{model}", responses=refusals(DamagedVersion, ModelUnavailable, UnknownModel, UnknownVersion))
+def show_served_model(model: Annotated[str, Path(max_length=200)], fleet: FleetDep, logs: LogsDep) -> ModelObject:
+    """A model that is served, or one version of it."""
+    wanted = ModelName.of(model)
+    served = _served(fleet.workers(fleet.resolve(wanted.name)), logs)
+    if wanted.version is None:
+        return served
+    created, version = served.created, wanted.version
+    if version:
+        created = _seconds(logs.of(wanted.name).manifest(version).created)
+    return ModelObject(id=version_name(wanted.name, version), created=created, version=version)
+
+
+def _by_model(cards: list[WorkerCard]) -> dict[str, list[WorkerCard]]:
+    found: dict[str, list[WorkerCard]] = {}
+    for card in cards:
+        found.setdefault(card.model, []).append(card)
+    return found
+
+
+def _served(cards: list[WorkerCard], logs: EditLogs) -> ModelObject:
+    model = cards[0].model
+    try:
+        created = logs.of(model).base().created
+    except NotFound:  # a log that only the workers can see
+        created = min(card.started for card in cards)
+    return ModelObject(id=model, created=_seconds(created), version=max(card.version for card in cards))
+
+
+def _seconds(moment: datetime) -> int:
+    return int(moment.timestamp())
