@@ -10,10 +10,12 @@ import logging
 import time
 from collections.abc import Iterator
 from contextlib import suppress
+from copy import copy
 from itertools import islice
 
 from redis import Redis
 
+from app.access.caller import ANYONE, Caller
 from app.domain.contract import Job, JobList, JobStatus
 from app.domain.errors import Conflict, PalimpsestError, Unavailable, UnknownJob
 from app.domain.manifest import Manifest
@@ -37,6 +39,13 @@ class Jobs:
         self._logs = logs
         self._views = JobViews(self._queue, self._journal, logs)
         self._settings = settings
+        self._caller = ANYONE
+
+    def seen_by(self, caller: Caller) -> Jobs:
+        """The same jobs as a caller sees them: those of other models than theirs are not known."""
+        seen = copy(self)
+        seen._caller = caller  # noqa: SLF001 - a copy of this one
+        return seen
 
     def submit(self, accepted: AcceptedJob) -> Job:
         """Accept a checked request; a model's jobs take their turns in the order of submission.
@@ -61,14 +70,20 @@ class Jobs:
         """What is known of a job. One that was accepted, and that Redis has lost, is queued again.
 
         Raises:
-            UnknownJob: neither the queue, nor any model's edit log, nor the journal knows it.
+            UnknownJob: neither the queue, nor any model's edit log, nor the journal knows it; or the caller may not.
         """
+        job = self._view(job_id)
+        if not self._caller.may_touch(job.model):
+            raise _unknown(job_id)
+        return job
+
+    def _view(self, job_id: str) -> Job:
         if queued := self._queue.fetch(job_id):
             return self._views.queued(queued)
         if ended := self._views.committed(job_id) or self._journal.ended(job_id):
             return ended
         if (accepted := self._journal.find(job_id)) is None:
-            raise UnknownJob(f"No job {job_id} is known here.", field="job", value=job_id)
+            raise _unknown(job_id)
         self.recover(accepted.model)
         queued = self._queue.fetch(job_id)
         return self._views.accepted(accepted) if queued is None else self._views.queued(queued)
@@ -85,7 +100,8 @@ class Jobs:
     def recent(self, model: str | None, status: JobStatus | None, limit: int) -> JobList:
         """The latest jobs, newest first, without their reports; of one model or all, in one state or any."""
         brief = {"report": None, "in_force": None}
-        views = (self._views.queued(job).model_copy(update=brief) for job in self._queue.latest(model))
+        seen = (job for job in self._queue.latest(model) if self._caller.may_touch(job.model))
+        views = (self._views.queued(job).model_copy(update=brief) for job in seen)
         return JobList(jobs=tuple(islice((job for job in views if status in (None, job.status)), limit)))
 
     def committed(self, job_id: str) -> tuple[str, Manifest]:
@@ -195,3 +211,7 @@ class Jobs:
             # Nobody knows whether it is queued. If not, it will be: the journal has it from here on.
             logger.warning("not known to be queued: %s", error, extra={"job_id": accepted.job, "model": accepted.model})
             return None
+
+
+def _unknown(job_id: str) -> UnknownJob:
+    return UnknownJob(f"No job {job_id} is known here.", field="job", value=job_id)
