@@ -12,10 +12,12 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
+from app.access.openness import refuse_open
 from app.domain.errors import PalimpsestError
 from app.domain.logging_setup import set_up_logging
 from app.domain.settings import DATA_DIR
 from app.domain.smollm2 import DISTRIBUTION, FALLBACK, default_model
+from app.keys_cli import keys_cli
 from app.local.demo import Demo
 from app.local.onboarding import onboard_new
 from app.local.stack import Stack, StackSettings, free_port, running
@@ -26,6 +28,7 @@ COMMANDS = "palimpsest.commands"
 
 cli = typer.Typer(no_args_is_help=True, add_completion=False, help=__doc__, pretty_exceptions_show_locals=False)
 cli.add_typer(log_cli, name="log")
+cli.add_typer(keys_cli, name="keys")
 
 
 @cli.command()
@@ -45,11 +48,11 @@ def serve(
 ) -> None:
     """Run Redis (unless PALIMPSEST_REDIS_URL names one), a worker for each model and the front end, until Ctrl-C."""
     console = Console()
-    settings = Settings()
+    settings = Settings() if data_dir is None else Settings(data_dir=data_dir)
     set_up_logging(settings.log_level)
     stack = StackSettings(
         models=tuple(models or [default_model()]),
-        data_dir=data_dir or settings.data_dir,
+        data_dir=settings.data_dir,
         host=host or settings.host,
         port=settings.port if port is None else port,
         redis_url=settings.redis_url,
@@ -59,6 +62,7 @@ def serve(
     for number in (signal.SIGINT, signal.SIGTERM):  # SIGINT too: a shell's background job inherits it as ignored
         signal.signal(number, _interrupt)
     try:
+        refuse_open(stack.host, settings)
         if onboard:
             onboard_new(stack.models, stack.data_dir)
         with running(stack) as started:

@@ -7,6 +7,9 @@ from typing import Annotated
 
 from fastapi import Depends, Path, Request
 
+from app.access.caller import Caller
+from app.access.gate import CALLER
+from app.access.requires import caller_of
 from app.domain.contract import Name
 from app.domain.errors import UnknownModel
 from app.domain.log.reader import LogReader
@@ -21,7 +24,7 @@ from app.text_streams import TextStreams
 
 @dataclass(frozen=True, slots=True)
 class Services:
-    """What one application holds from its start to its end."""
+    """What one application holds from its start to its end; or the same, as one caller sees it."""
 
     metrics: Metrics
     logs: EditLogs
@@ -31,12 +34,34 @@ class Services:
     acceptance: Acceptance
     texts: TextStreams
 
+    def seen_by(self, caller: Caller) -> Services:
+        """All of it for a caller, for whom only the models of their key exist, and in whose name jobs are accepted.
+
+        Texts are asked of a model that the fleet has found for the caller.
+        """
+        return Services(
+            self.metrics,
+            self.logs.seen_by(caller),
+            self.jobs.seen_by(caller),
+            self.watch,
+            self.fleet.seen_by(caller),
+            self.acceptance.seen_by(caller),
+            self.texts,
+        )
+
+
+def _caller(request: Request) -> Caller:
+    return caller_of(request)
+
 
 def _services(request: Request) -> Services:
+    """What the route works with. Only open routes have no caller; they may tell nothing of any model."""
     services: Services = request.state.services
-    return services
+    return services.seen_by(caller_of(request)) if hasattr(request.state, CALLER) else services
 
 
+CallerDep = Annotated[Caller, Depends(_caller)]
+"""Who sends the request."""
 ServicesDep = Annotated[Services, Depends(_services)]
 
 

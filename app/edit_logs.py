@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from copy import copy
+
+from app.access.caller import ANYONE, Caller
+from app.domain.errors import UnknownModel
 from app.domain.log.reader import LogReader
 from app.domain.log.root import LogRoot
 from app.domain.manifest import Manifest
@@ -13,17 +17,26 @@ class EditLogs:
     def __init__(self, root: LogRoot) -> None:
         self._root = root
         self._open: dict[str, LogReader] = {}
+        self._caller = ANYONE
+
+    def seen_by(self, caller: Caller) -> EditLogs:
+        """The logs as a caller sees them: of other models than theirs there are none."""
+        seen = copy(self)
+        seen._caller = caller  # noqa: SLF001 - a copy of this one
+        return seen
 
     def models(self) -> list[str]:
         """Names of the models that have a log, sorted."""
-        return LogReader.models(self._root)
+        return [model for model in LogReader.models(self._root) if self._caller.may_touch(model)]
 
     def of(self, model: str) -> LogReader:
         """A model's log, which may not exist yet.
 
         Raises:
-            UnknownModel: no model can have that name.
+            UnknownModel: no model can have that name, or the caller's key is not good for it.
         """
+        if not self._caller.may_touch(model):
+            raise UnknownModel(f"No model {model} has an edit log here.", field="model", value=model)
         if model in self._open:
             return self._open[model]
         log = LogReader(self._root, model)

@@ -6,6 +6,8 @@ import itertools
 import logging
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from copy import copy
+from http import HTTPStatus
 from threading import BoundedSemaphore
 from typing import TypeVar
 
@@ -13,6 +15,7 @@ import httpx
 from pydantic import BaseModel, ValidationError
 from redis import Redis
 
+from app.access.caller import ANYONE, Caller
 from app.domain import worker_http
 from app.domain.contract import (
     Between,
@@ -70,10 +73,17 @@ class Fleet:
         self._places = BoundedSemaphore(settings.max_questions)
         self._turns = itertools.count()
         self._checks = GatheredChecks(self._check_one, self._check_all)
+        self._caller = ANYONE
+
+    def seen_by(self, caller: Caller) -> Fleet:
+        """The same fleet as a caller sees it: other models than theirs are not known."""
+        seen = copy(self)
+        seen._caller, seen._logs = caller, self._logs.seen_by(caller)  # noqa: SLF001 - a copy of this one
+        return seen
 
     def workers(self, model: str | None = None) -> list[WorkerCard]:
         """The live workers, of one model or of all, by model and name."""
-        return [card for card in self._roster.now() if model in (None, card.model)]
+        return [card for card in self._seen(self._roster.now()) if model in (None, card.model)]
 
     def resolve(self, name: str | None) -> str:
         """The live model that a request means: the one it names, else the default, else the only one.
@@ -83,13 +93,14 @@ class Fleet:
             ModelUnavailable: it is known, but no worker serves it now.
             RequestError: several models are live and the request names none.
         """
-        wanted = name or self._default_model
-        live = sorted({card.model for card in self._roster.lately()})
+        default = self._default_model
+        wanted = name or (default if default is not None and self._caller.may_touch(default) else None)
+        live = sorted({card.model for card in self._seen(self._roster.lately())})
         if wanted not in live and (wanted or len(live) != 1):  # before refusing, read the cards again
-            live = sorted({card.model for card in self._roster.now()})
+            live = sorted({card.model for card in self._seen(self._roster.now())})
         if wanted in live:
             return wanted
-        if name is not None and not self._logs.of(name).exists():
+        if name is not None and not (self._caller.may_touch(name) and self._logs.of(name).exists()):
             raise UnknownModel(f"No model {name} is known here.", field="model", value=name)
         if wanted is not None or not live:
             raise ModelUnavailable(f"No live worker serves {wanted or 'any model'}.", field="model", value=wanted)
@@ -149,6 +160,9 @@ class Fleet:
         if len(problems) != len(batches):
             raise ModelUnavailable("The worker's answer is of other batches.", field="model", value=model)
         return [None if problem is None else error_of(problem) for problem in problems]
+
+    def _seen(self, cards: Sequence[WorkerCard]) -> Iterator[WorkerCard]:
+        return (card for card in cards if self._caller.may_touch(card.model))
 
     def _ask(self, model: str, path: str, request: BaseModel) -> bytes:
         with self._place():
@@ -214,6 +228,9 @@ def unreadable() -> ModelUnavailable:
 
 def raised(response: httpx.Response) -> PalimpsestError:
     """The error that a worker answered with."""
+    if response.status_code == HTTPStatus.UNAUTHORIZED:  # it is this front end that it does not know, not the caller
+        logger.error("a worker does not know this front end: PALIMPSEST_WORKER_SECRET must be the same on both sides")
+        return ModelUnavailable("The worker does not take questions from this front end.")
     try:
         return error_of(Problem.model_validate_json(response.content))
     except ValidationError:

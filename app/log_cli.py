@@ -128,7 +128,7 @@ def _versions(log: LogReader) -> Table:
 def _listed(title: str, manifests: list[Manifest], first: int, snapshots: list[int] | None = None) -> Table:
     """One row a version."""
     table = Table(title=title, title_justify="left")
-    for column in ("version", "kind", "facts", "hold", "method", "job", "created", "bytes", "notes"):
+    for column in ("version", "kind", "facts", "hold", "method", "job", "by", "created", "bytes", "notes"):
         table.add_column(
             column, overflow="fold", justify="right" if column in ("version", "facts", "bytes") else "left"
         )
@@ -145,6 +145,7 @@ def _listed(title: str, manifests: list[Manifest], first: int, snapshots: list[i
             "" if report is None else f"{report.facts_hold:.0%}",
             " ".join(filter(None, (manifest.method, manifest.plan))),
             manifest.job or "",
+            manifest.by or "",
             f"{manifest.created:%Y-%m-%d %H:%M:%S}",
             f"{sum(record.size for record in manifest.files.values()):,}",
             ", ".join(notes),

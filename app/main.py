@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from importlib.metadata import version
@@ -15,8 +16,12 @@ from redis.backoff import NoBackoff
 from redis.retry import Retry
 
 from app import error_handlers
+from app.access.gate import Gate
+from app.access.keyring import LiveKeys
+from app.access.requires import refuse_undeclared
 from app.body_limit import BodyLimit
 from app.dependencies import Services
+from app.domain import worker_http
 from app.domain.logging_setup import set_up_logging
 from app.domain.settings import warn_of_unknown_variables
 from app.edit_logs import EditLogs
@@ -30,6 +35,8 @@ from app.metrics import Metrics, RequestMetrics
 from app.routes import edits, exports, generate, health, job_events, jobs, models, openai, query, taking_back, versions
 from app.settings import Settings
 from app.text_streams import TextStreams
+
+logger = logging.getLogger(__name__)
 
 SPARE_THREADS = 40
 """Threads for requests that need no worker, beside the ``max_questions`` that may wait for one."""
@@ -50,16 +57,17 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     Raises:
         ValueError: no Redis server is named.
         pydantic.ValidationError: a setting in the environment is invalid.
+        RuntimeError: a route does not say who may use it.
     """
     settings = settings or Settings()
     if (redis_url := settings.redis_url) is None:
         raise ValueError("PALIMPSEST_REDIS_URL is not set, and the front end brings no Redis server of its own")
     set_up_logging(settings.log_level)
     warn_of_unknown_variables(Settings)
-    metrics = Metrics()
+    metrics, keys = Metrics(), LiveKeys(settings.keys_dir)
 
     def lifespan(_: FastAPI) -> AbstractAsyncContextManager[State]:
-        return _connected(redis_url, settings, metrics)
+        return _connected(redis_url, settings, metrics, keys)
 
     app = FastAPI(
         title="Palimpsest",
@@ -68,15 +76,18 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         lifespan=lifespan,
     )
     app.add_middleware(BodyLimit, limit=settings.max_body_bytes)
+    app.add_middleware(Gate, keys=keys, allow_open=settings.allow_open)  # before anything reads the request
     app.add_middleware(RequestMetrics, metrics=metrics)
     error_handlers.install(app)
     for routes in (edits, jobs, job_events, query, generate, models, versions, taking_back, exports, health, openai):
         app.include_router(routes.router)
+    refuse_undeclared(app)
     return app
 
 
 @asynccontextmanager
-async def _connected(redis_url: str, settings: Settings, metrics: Metrics) -> AsyncIterator[State]:
+async def _connected(redis_url: str, settings: Settings, metrics: Metrics, keys: LiveKeys) -> AsyncIterator[State]:
+    await _tell_if_open(keys, settings)
     current_default_thread_limiter().total_tokens = settings.max_questions + SPARE_THREADS
     logs = EditLogs(settings.log_dir)
     async with _text_http(settings) as text_http:
@@ -88,6 +99,17 @@ async def _connected(redis_url: str, settings: Settings, metrics: Metrics) -> As
             async with JobWatch(redis, jobs) as watch:
                 with Recovery(jobs, settings.recovery_interval_s):
                     yield {"services": Services(metrics, logs, jobs, watch, fleet, acceptance, texts)}
+
+
+async def _tell_if_open(keys: LiveKeys, settings: Settings) -> None:
+    """Say in the log who gets in, if that is not those who have a key.
+
+    Raises:
+        Unavailable: the keys cannot be read.
+    """
+    if not (await keys.now()).any:
+        who = "whoever can reach it" if settings.allow_open else "programs on this machine alone"
+        logger.warning("no API key exists, so the service answers %s; `palimpsest keys create NAME` makes one", who)
 
 
 def _redis(url: str, settings: Settings) -> Redis:
@@ -104,10 +126,12 @@ def _redis(url: str, settings: Settings) -> Redis:
 def _http(settings: Settings) -> httpx.Client:
     timeout = httpx.Timeout(settings.question_timeout_s, connect=settings.connect_timeout_s)
     limits = httpx.Limits(max_connections=settings.max_questions)
-    return httpx.Client(timeout=timeout, limits=limits, trust_env=False)
+    headers = worker_http.credentials(settings.worker_secret)
+    return httpx.Client(timeout=timeout, limits=limits, headers=headers, trust_env=False)
 
 
 def _text_http(settings: Settings) -> httpx.AsyncClient:
     timeout = httpx.Timeout(settings.question_timeout_s, connect=settings.connect_timeout_s)
     limits = httpx.Limits(max_connections=settings.max_texts, max_keepalive_connections=settings.max_texts)
-    return httpx.AsyncClient(timeout=timeout, limits=limits, trust_env=False)
+    headers = worker_http.credentials(settings.worker_secret)
+    return httpx.AsyncClient(timeout=timeout, limits=limits, headers=headers, trust_env=False)

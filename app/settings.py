@@ -21,6 +21,12 @@ class Settings(SharedSettings):
     accepted_dir: Path = Field(
         DATA_DIR / "accepted", description="Journal of the accepted jobs; by default <data_dir>/accepted."
     )
+    keys_dir: Path = Field(DATA_DIR / "keys", description="API keys, a file each; by default <data_dir>/keys.")
+    allow_open: bool = Field(
+        False,
+        description="While no API key exists, let in whoever can reach the service, and not this machine alone: "
+        "only where something else keeps strangers out.",
+    )
     host: str = Field("127.0.0.1", description="Address that `palimpsest serve` listens on.")
     port: Port = Field(8000, description="Port that `palimpsest serve` listens on.")
 
@@ -44,7 +50,7 @@ class Settings(SharedSettings):
     question_timeout_s: Seconds = Field(120.0, description="Longest wait for a worker's answer.")
     log_level: LogLevel = Field("INFO", description="From which level on the front end's log lines are written.")
 
-    folders: ClassVar[tuple[str, ...]] = ("log", "accepted")
+    folders: ClassVar[tuple[str, ...]] = ("log", "accepted", "keys")
 
     @model_validator(mode="after")
     def _keys_end_before_jobs(self) -> Settings:

@@ -18,7 +18,7 @@ Made from `app/settings.py` and `workers/settings.py` by `make docs`; change tho
 The front end and the workers take their settings from variables of the environment; a worker also from options, which
 override the variables. An empty variable counts as not set. With an invalid setting a process does not start. A
 variable that looks like a setting and is none causes a warning at the start. `PALIMPSEST_REDIS_URL`,
-`PALIMPSEST_DATA_DIR` and `PALIMPSEST_LOG_DIR` are for both sides.
+`PALIMPSEST_DATA_DIR`, `PALIMPSEST_LOG_DIR` and `PALIMPSEST_WORKER_SECRET` are for both sides.
 """
 FRONT_END = "## Front end\n\n`uvicorn --factory app.main:create_app`, or `palimpsest serve`.\n"
 WORKER = "## Worker\n\n`python -m workers`, at least one for each model.\n"
@@ -30,6 +30,7 @@ It sets some of the variables above for its containers, and reads `PALIMPSEST_DE
 | variable | meaning |
 |---|---|
 | `PALIMPSEST_REDIS_PASSWORD` | letters and digits; required |
+| `PALIMPSEST_WORKER_SECRET` | for both sides, see above; required |
 | `PALIMPSEST_MODEL` | a bundled model's folder, or a hub id |
 | `PALIMPSEST_BIND` | the host's address that the front end is published on |
 """

@@ -93,7 +93,7 @@ def _run(settings: WorkerSettings, stopping: Stopping) -> int:
         )
 
         def open_house() -> None:
-            http.serve(create_server(host, card, metrics, batches))
+            http.serve(create_server(host, card, metrics, batches, settings.worker_secret))
             stack.enter_context(registration)
             stand_back(editing_threads, settings.edit_nice)
             logger.info("serving at %s", card.url, extra={"model": host.name, "version": host.version})

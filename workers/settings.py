@@ -9,9 +9,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, ValidationError, model_validator
+from pydantic import Field, ValidationError, ValidationInfo, field_validator, model_validator
 from pydantic_settings import CliSettingsSource, SettingsConfigDict
 
+from app.domain.addresses import is_loopback
 from app.domain.contract import Name
 from app.domain.settings import WORKER_PREFIX, Count, LogLevel, Port, RedisUrl, Seconds, SharedSettings, faults
 
@@ -60,7 +61,9 @@ class WorkerSettings(SharedSettings):
         1.0, description="How often to look for new versions that nobody told of, and for a lead that is free."
     )
 
-    host: str = Field("127.0.0.1", description="Interface of the worker's own HTTP; there is no access control.")
+    host: str = Field(
+        "127.0.0.1", description="Interface of the worker's own HTTP; other than loopback only with a secret."
+    )
     port: Port = Field(0, description="0 takes a free one.")
     advertise_url: str | None = Field(
         None, description="How the front end reaches this worker; by default by host and port."
@@ -94,6 +97,16 @@ class WorkerSettings(SharedSettings):
             return values
         path = Path(values["model"]).resolve()
         return {**values, "name": path.stem if path.suffix.lower() == ".gguf" else path.name}
+
+    @field_validator("host")
+    @classmethod
+    def _reached_with_a_secret(cls, host: str, others: ValidationInfo) -> str:
+        if others.data.get("worker_secret") is None and not is_loopback(host):
+            raise ValueError(
+                "a worker that other machines can reach needs PALIMPSEST_WORKER_SECRET, the same as the front end's; "
+                "or else listens on 127.0.0.1"
+            )
+        return host
 
     def url(self, port: int) -> str:
         """The base URL that the worker's card gives, when its HTTP listens on ``port``."""

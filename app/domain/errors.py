@@ -15,6 +15,8 @@ PalimpsestError                500 internal
 │   ├── InvalidHyperparameter  422 invalid_hyperparameter
 │   ├── IdempotencyKeyReused   422 idempotency_key_reused
 │   └── BodyTooLarge           413 body_too_large
+├── Unauthenticated            401 unauthenticated
+├── Forbidden                  403 forbidden
 ├── NotFound                   404 not_found
 │   ├── UnknownJob             404 unknown_job
 │   ├── UnknownModel           404 unknown_model
@@ -140,6 +142,14 @@ class IdempotencyKeyReused(RequestError):
 
 class BodyTooLarge(RequestError, status=413):
     """The request body is larger than the service takes."""
+
+
+class Unauthenticated(PalimpsestError, status=401):
+    """The request brings no key, or none that is valid."""
+
+
+class Forbidden(PalimpsestError, status=403):
+    """The key is valid, and not for this."""
 
 
 class NotFound(PalimpsestError, status=404):

@@ -122,6 +122,7 @@ class Draft(Record):
     version: Annotated[int, Field(ge=1)]
     kind: Literal["edit", "rollback", "revert"] = "edit"
     job: JobId | None = None
+    by: Name | None = Field(None, description="Name of the API key that the job was handed in with, if any.")
     facts: tuple[LoggedFact, ...] = ()
     to: Annotated[int, Field(ge=0)] | None = None
     reverted: tuple[FactKey, ...] = ()

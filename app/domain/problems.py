@@ -9,7 +9,7 @@ from itertools import islice
 from typing import Any
 
 from app.domain.contract import Problem, Reply
-from app.domain.errors import Conflict, NotFound, PalimpsestError, RequestError, Unavailable
+from app.domain.errors import Conflict, NotFound, PalimpsestError, RequestError, Unauthenticated, Unavailable
 
 MEDIA_TYPE = "application/problem+json"
 LONGEST_TEXT = 200
@@ -49,7 +49,9 @@ def problem_of(error: PalimpsestError) -> Problem:
 
 
 def headers_of(error: PalimpsestError) -> dict[str, str]:
-    """The headers that go with an error's problem: when to come back, if that helps."""
+    """The headers that go with an error's problem: what to bring, or when to come back, if that helps."""
+    if isinstance(error, Unauthenticated):
+        return {"WWW-Authenticate": 'Bearer realm="palimpsest"'}
     return {} if error.retry_after is None else {"Retry-After": str(error.retry_after)}
 
 

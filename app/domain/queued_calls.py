@@ -14,6 +14,9 @@ from app.domain.contract import JobKind
 EXPECTED_VERSION = "expected_version"
 """Keyword of the version that the model must be at when the job's turn comes; left out where any will do."""
 
+BY = "by"
+"""Keyword of the name of the API key that the job was handed in with; left out where there was none."""
+
 FUNCTIONS: Mapping[JobKind, str] = MappingProxyType(
     {kind: f"workers.jobs.{'apply_edits' if kind is JobKind.EDIT else kind}" for kind in JobKind}
 )

@@ -9,12 +9,13 @@ from __future__ import annotations
 import difflib
 import logging
 import os
+import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal
 from urllib.parse import urlsplit
 
-from pydantic import AfterValidator, Field, ValidationError, model_validator
+from pydantic import AfterValidator, Field, SecretStr, ValidationError, model_validator
 from pydantic.fields import FieldInfo
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
@@ -45,6 +46,8 @@ NO_SETTINGS = frozenset(
 ALIKE = 0.7
 """Least similarity (difflib's ratio) at which an unknown name is taken for a misspelt setting."""
 
+SECRET = re.compile(r"[\x21-\x7e]{16,512}")
+
 REDIS_SCHEMES = ("redis", "rediss", "unix")
 
 
@@ -62,9 +65,17 @@ def _redis_url(url: str) -> str:
     return url
 
 
+def _sendable(secret: SecretStr) -> SecretStr:
+    """The secret, if it can be sent in a header and is too long to be guessed."""
+    if not SECRET.fullmatch(secret.get_secret_value()):
+        raise ValueError("a secret has 16 to 512 letters, digits, and signs that are no spaces")
+    return secret
+
+
 Count = Annotated[int, Field(ge=1)]
 Seconds = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 Port = Annotated[int, Field(ge=0, le=65535)]
+Secret = Annotated[SecretStr, AfterValidator(_sendable)]
 RedisUrl = Annotated[str, AfterValidator(_redis_url)]
 LogLevel = Literal["DEBUG", "INFO", "WARNING", "ERROR"]
 
@@ -83,6 +94,12 @@ class SharedSettings(BaseSettings):
     data_dir: Path = Field(DATA_DIR, description="Edit logs and all else that is kept.")
     log_dir: LogRootSetting = Field(
         DATA_DIR / "log", description="Root of the edit logs, or a URL that fsspec knows; by default <data_dir>/log."
+    )
+
+    worker_secret: Secret | None = Field(
+        None,
+        description="What front end and workers know each other by, the same for all; needed where a worker's HTTP can "
+        "be reached from other machines. Better not given as an option, which everybody on the machine can read.",
     )
 
     folders: ClassVar[tuple[str, ...]] = ("log",)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pydantic import SecretStr
+
 PROBE = "/probe"
 """POST ``Query``: ``QueryReply``."""
 GENERATE = "/generate"
@@ -19,3 +21,8 @@ STATE = "/state"
 
 VERSION_HEADER = "X-Model-Version"
 """The version that answered, in answers of workers and of the front end alike."""
+
+
+def credentials(secret: SecretStr | None) -> dict[str, str]:
+    """The headers by which a worker knows the front end: the shared secret as a bearer token, if there is one."""
+    return {} if secret is None else {"Authorization": f"Bearer {secret.get_secret_value()}"}

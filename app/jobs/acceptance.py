@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable
+from copy import copy
 from datetime import UTC, datetime
 from secrets import token_hex
 
+from app.access.caller import ANYONE, Caller
 from app.domain.contract import AnyJobRequest, EditBatch, FactKey, Job, Revert
 from app.domain.errors import RequestInFlight, TooManyFacts, UnknownFact
 from app.edit_logs import EditLogs
@@ -30,6 +32,14 @@ class Acceptance:
         self._keys = keys
         self._earlier = EarlierRequests(logs, settings)
         self._max_facts = settings.max_facts
+        self._caller = ANYONE
+
+    def seen_by(self, caller: Caller) -> Acceptance:
+        """The same, for a caller: in whose name jobs are accepted, for models that their key is good for."""
+        seen = copy(self)
+        seen._caller, seen._jobs = caller, self._jobs.seen_by(caller)  # noqa: SLF001 - a copy of this one
+        seen._fleet, seen._logs = self._fleet.seen_by(caller), self._logs.seen_by(caller)  # noqa: SLF001 - a copy of this one
+        return seen
 
     def accept(self, request: AnyJobRequest, conditions: Conditions, model: str | None = None) -> Job:
         """Accept a request, to be carried out once, and return its job; a repeated request gets the job of the first.
@@ -74,8 +84,9 @@ class Acceptance:
         text: gives the request in one form, whatever the spacing and the order of fields in the body. It is called
             only if there is a key, since a batch may be long.
         """
-        if (key := conditions.key) is None:
+        if conditions.key is None:
             return submit(token_hex(8))
+        key = _own(conditions.key, self._caller)
         fingerprint = hashlib.sha256(f"{text()}\n{conditions.if_match or ''}".encode()).hexdigest()
         job_id = job_of(key, fingerprint)
         with self._keys.held(key, fingerprint) as alone:
@@ -94,7 +105,14 @@ class Acceptance:
         CHECKS[meant.kind](self._fleet, log, meant)
         accepted = datetime.now(UTC)
         return self._jobs.submit(
-            AcceptedJob(job=job_id, model=model, change=meant, accepted=accepted, expected_version=expected)
+            AcceptedJob(
+                job=job_id,
+                model=model,
+                change=meant,
+                accepted=accepted,
+                expected_version=expected,
+                by=self._caller.by,
+            )
         )
 
     def _submit_out(self, job_id: str, edit: str, if_match: str | None) -> Job:
@@ -108,3 +126,8 @@ class Acceptance:
         if not facts:
             raise UnknownFact(f"No fact of job {edit} is left in {model}.", field="job", value=edit)
         return self._submit(job_id, model, Revert(facts=facts), if_match)
+
+
+def _own(key: str, caller: Caller) -> str:
+    """The ``Idempotency-Key`` of one caller: two who choose the same do not meet. No caller's name has a space."""
+    return key if caller.by is None else f"{caller.by} {key}"

@@ -14,6 +14,7 @@ from redis import Redis
 from redis.exceptions import RedisError
 from starlette.concurrency import run_in_threadpool
 
+from app.access.caller import Caller
 from app.domain.contract import Job, JobStatus
 from app.domain.errors import PalimpsestError, UnknownJob
 from app.jobs.jobs import Jobs
@@ -56,15 +57,15 @@ class JobWatch:
         """How many jobs are followed."""
         return len(self._watched)
 
-    async def find(self, job_id: str) -> Job:
+    async def find(self, job_id: str, caller: Caller) -> Job:
         """The job as it stands.
 
         Raises:
-            UnknownJob: there is no such job. RedisError: Redis is away.
+            UnknownJob: there is no such job, or the caller may not know of it. RedisError: Redis is away.
         """
-        if job_id in self._watched:
+        if job_id in self._watched and caller.may_touch(self._watched[job_id].job.model):
             return self._watched[job_id].job
-        return await run_in_threadpool(self._jobs.view, job_id)
+        return await run_in_threadpool(self._jobs.seen_by(caller).view, job_id)
 
     async def follow(self, job: Job, after: StepId | None) -> AsyncIterator[bytes]:
         """The job's events, each encoded, until it ends.

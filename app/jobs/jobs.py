@@ -10,10 +10,12 @@ import logging
 import time
 from collections.abc import Iterable
 from contextlib import suppress
+from copy import copy
 from itertools import islice
 
 from redis import Redis
 
+from app.access.caller import ANYONE, Caller
 from app.domain.contract import Job, JobList, JobStatus
 from app.domain.errors import Conflict, PalimpsestError, Unavailable, UnknownJob
 from app.domain.manifest import Manifest
@@ -39,6 +41,13 @@ class Jobs:
         self._views = JobViews(self._queue, self._journal, logs)
         self._standing = StandingJobs()
         self._settings = settings
+        self._caller = ANYONE
+
+    def seen_by(self, caller: Caller) -> Jobs:
+        """The same jobs as a caller sees them: those of other models than theirs are not known."""
+        seen = copy(self)
+        seen._caller = caller  # noqa: SLF001 - a copy of this one
+        return seen
 
     def submit(self, accepted: AcceptedJob) -> Job:
         """Accept a checked request; a model's jobs take their turns in the order of submission.
@@ -60,14 +69,20 @@ class Jobs:
         """What is known of a job. One that was accepted, and that Redis has lost, is queued again.
 
         Raises:
-            UnknownJob: neither the queue, nor any model's edit log, nor the journal knows it.
+            UnknownJob: neither the queue, nor any model's edit log, nor the journal knows it; or the caller may not.
         """
+        job = self._view(job_id)
+        if not self._caller.may_touch(job.model):
+            raise _unknown(job_id)
+        return job
+
+    def _view(self, job_id: str) -> Job:
         if queued := self._queue.fetch(job_id):
             return self._views.queued(queued)
         if ended := self._views.committed(job_id) or self._journal.ended(job_id):
             return ended
         if (accepted := self._journal.find(job_id)) is None:
-            raise UnknownJob(f"No job {job_id} is known here.", field="job", value=job_id)
+            raise _unknown(job_id)
         self.recover(accepted.model)
         queued = self._queue.fetch(job_id)
         return self._views.accepted(accepted) if queued is None else self._views.queued(queued)
@@ -90,7 +105,8 @@ class Jobs:
         Raises:
             UnknownJob: the queue has no such job.
         """
-        views = (self._views.queued(job).brief for job in self._queue.latest(model, after))
+        seen = (job for job in self._queue.latest(model, after) if self._caller.may_touch(job.model))
+        views = (self._views.queued(job).brief for job in seen)
         found = tuple(islice((job for job in views if status in (None, job.status)), limit + 1))
         return JobList(jobs=found[:limit], has_more=len(found) > limit)
 

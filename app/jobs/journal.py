@@ -41,6 +41,7 @@ class AcceptedJob(Record):
     expected_version: Annotated[int, Field(ge=0)] | None = Field(
         None, description="The version that the model must be at when the job's turn comes; None: any."
     )
+    by: Name | None = Field(None, description="Name of the API key that it was handed in with; None: there was none.")
     cancelled: bool = Field(False, description="Whether somebody asked it to stop.")
 
     @property

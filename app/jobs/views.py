@@ -35,6 +35,7 @@ class JobViews:
             kind=queued.kind,
             model=queued.model,
             position=self._queue.position(queued.model, queued.id) if waits else None,
+            by=queued.by,
             facts=queued.facts,
             submitted=queued.submitted,
             started=None if waits else queued.started,
@@ -50,8 +51,8 @@ class JobViews:
             return None
         model, manifest = found
         told, facts = dict(manifest.outcome), len(manifest.facts or manifest.reverted)
-        kind = JobKind(manifest.kind)
-        return self._noted(Job(id=job_id, kind=kind, model=model, facts=facts, ended=manifest.created, **told))
+        known = {"kind": JobKind(manifest.kind), "by": manifest.by, "facts": facts, "ended": manifest.created}
+        return self._noted(Job(id=job_id, model=model, **known, **told))
 
     def accepted(self, accepted: AcceptedJob, position: int | None = None) -> Job:
         """A job that has just been accepted, or that only the journal knows."""
@@ -61,6 +62,7 @@ class JobViews:
             model=accepted.model,
             status=JobStatus.QUEUED,
             position=position,
+            by=accepted.by,
             facts=accepted.facts,
             submitted=accepted.accepted,
         )

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import logging
 import os
+import secrets
 import signal
 import socket
 import subprocess
@@ -19,14 +20,21 @@ from pathlib import Path
 from typing import IO
 
 import httpx
+from redis import Redis
+from redis.exceptions import RedisError
 
 from app.domain.errors import Unavailable
+from app.domain.settings import SharedSettings
 from app.local.embedded_redis import embedded_redis
+from app.roster import Roster
 
 logger = logging.getLogger(__name__)
 
 START_TIMEOUT_S = 1800.0
 """A model that nobody has seen writes its own texts first; a process that ends meanwhile is noticed at once."""
+
+WORKER_SECRET = SharedSettings.variable("worker_secret")
+"""Names the variable, which is set for the children unless it is already."""
 
 STOP_TIMEOUT_S = 30.0
 RESTART_PAUSE_S = 1.0
@@ -66,10 +74,11 @@ class Stack:
     def __init__(self, settings: StackSettings, redis_url: str, output: IO[bytes] | None) -> None:
         self.settings = settings
         self.url = f"http://{settings.host}:{settings.port}"
-        self._output = output
+        self._output, self._redis_url = output, redis_url
         data_dir = str(settings.data_dir.resolve())
         self._environment = {
             **os.environ,
+            WORKER_SECRET: os.environ.get(WORKER_SECRET) or secrets.token_urlsafe(32),
             "PALIMPSEST_REDIS_URL": redis_url,
             "PALIMPSEST_DATA_DIR": data_dir,
             "PALIMPSEST_HOST": settings.host,
@@ -141,10 +150,13 @@ class Stack:
         raise Unavailable(f"not ready after {START_TIMEOUT_S:.0f} s")
 
     def _live_models(self) -> int:
+        """How many models are served, none unless the front end answers; it tells which only to owners of keys."""
         try:
-            reply = httpx.get(f"{self.url}/models", timeout=5.0)
-            return sum(bool(model["live"]) for model in reply.json()["models"]) if reply.is_success else 0
-        except httpx.TransportError:
+            if not httpx.get(f"{self.url}/healthz", timeout=5.0).is_success:
+                return 0
+            with Redis.from_url(self._redis_url) as redis:
+                return len({card.model for card in Roster(redis).now()})
+        except (httpx.TransportError, RedisError):
             return 0
 
 

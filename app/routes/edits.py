@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from fastapi import APIRouter, Response, status
 
+from app.access.caller import Scope
+from app.access.requires import requires
 from app.dependencies import AcceptanceDep
 from app.domain.contract import EditBatch, Job
 from app.domain.errors import (
@@ -23,7 +25,7 @@ from app.domain.errors import (
 from app.error_handlers import problems
 from app.routes.changes import ANY_CHANGE, ConditionsDep, followed
 
-router = APIRouter(tags=["edits"])
+router = APIRouter(tags=["edits"], dependencies=[requires(Scope.EDIT), requires(Scope.PUBLISH)])
 
 REFUSALS = problems(
     AmbiguousSubject,

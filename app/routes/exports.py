@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from fastapi import APIRouter, Response, status
 
+from app.access.caller import Scope
+from app.access.requires import requires
 from app.dependencies import AcceptanceDep
 from app.domain.contract import Export, Job
 from app.domain.errors import UnknownVersion
 from app.error_handlers import problems
 from app.routes.changes import EARLIER_TENSORS, ConditionsDep, ModelPath, followed
 
-router = APIRouter(tags=["models"])
+router = APIRouter(tags=["models"], dependencies=[requires(Scope.ADMIN)])
 
 
 @router.post(

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from fastapi import APIRouter, Response
 
+from app.access.caller import Scope
+from app.access.requires import requires
 from app.dependencies import FleetDep
 from app.domain.contract import Generate, GenerateReply
 from app.domain.errors import ModelUnavailable, PromptTooLong, Unavailable, UnknownModel, VersionNotReached
 from app.domain.worker_http import VERSION_HEADER
 from app.error_handlers import problems
 
-router = APIRouter(tags=["questions"])
+router = APIRouter(tags=["questions"], dependencies=[requires(Scope.QUERY)])
 
 
 @router.post(

@@ -5,6 +5,8 @@ from __future__ import annotations
 from fastapi import APIRouter, Response
 from prometheus_client import CONTENT_TYPE_LATEST
 
+from app.access.caller import Scope
+from app.access.requires import requires
 from app.dependencies import FleetDep, MetricsDep
 from app.domain.contract import Health
 from app.domain.errors import ModelUnavailable
@@ -25,10 +27,15 @@ def ready(fleet: FleetDep) -> Health:
     workers = fleet.workers()
     if not workers:
         raise ModelUnavailable("No worker is live.")
-    return Health(status="ok", detail=", ".join(sorted({card.model for card in workers})))
+    return Health(status="ok", detail=f"live workers: {len(workers)}")  # no names: anybody may ask
 
 
-@router.get("/metrics", response_class=Response, responses={200: {"content": {CONTENT_TYPE_LATEST: {}}}})
+@router.get(
+    "/metrics",
+    dependencies=[requires(Scope.QUERY, all_models=True)],
+    response_class=Response,
+    responses={200: {"content": {CONTENT_TYPE_LATEST: {}}}, **problems()},
+)
 async def metrics(metrics: MetricsDep) -> Response:
     """Request counts and latencies, for Prometheus."""
     return Response(metrics.exposition(), media_type=CONTENT_TYPE_LATEST)

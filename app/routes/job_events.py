@@ -7,14 +7,16 @@ from typing import Annotated
 from fastapi import APIRouter, Header, Response, status
 from sse_starlette import EventSourceResponse
 
-from app.dependencies import WatchDep
+from app.access.caller import Scope
+from app.access.requires import requires
+from app.dependencies import CallerDep, WatchDep
 from app.domain.contract import JobId
 from app.domain.errors import UnknownJob
 from app.error_handlers import problems
 from app.jobs.queue.glances import StepId
 from app.jobs.watched_job import LAST
 
-router = APIRouter(tags=["jobs"])
+router = APIRouter(tags=["jobs"], dependencies=[requires(Scope.QUERY)])
 
 EVENTS = """\
 `status`: the job without its reports, at once and whenever its status or its place in the queue changes.
@@ -35,6 +37,7 @@ PING_S = 15
 async def follow_job(
     job: JobId,
     watch: WatchDep,
+    caller: CallerDep,
     last: Annotated[
         str | None,
         Header(
@@ -48,7 +51,7 @@ async def follow_job(
 
     Without `Last-Event-ID` the steps before are told as well, but of a job that has ended only the end.
     """
-    found = await watch.find(job)
+    found = await watch.find(job, caller)
     if last == LAST and found.status.final:
         return Response(status_code=status.HTTP_204_NO_CONTENT)
     after = None if last in (None, LAST) else StepId.of(last)

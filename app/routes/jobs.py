@@ -6,6 +6,8 @@ from typing import Annotated
 
 from fastapi import APIRouter, Query, Response, status
 
+from app.access.caller import Scope
+from app.access.requires import requires
 from app.dependencies import JobsDep
 from app.domain.contract import Job, JobId, JobList, JobStatus, Name
 from app.domain.errors import Conflict, UnknownJob
@@ -14,7 +16,7 @@ from app.error_handlers import problems
 router = APIRouter(tags=["jobs"])
 
 
-@router.get("/jobs/{job}", responses=problems(UnknownJob))
+@router.get("/jobs/{job}", dependencies=[requires(Scope.QUERY)], responses=problems(UnknownJob))
 def show_job(job: JobId, jobs: JobsDep) -> Job:
     """One job: its status, place in the queue, progress; at its end the version and report, or the error."""
     return jobs.view(job)
@@ -23,6 +25,7 @@ def show_job(job: JobId, jobs: JobsDep) -> Job:
 @router.post(
     "/jobs/{job}/cancel",
     status_code=status.HTTP_202_ACCEPTED,
+    dependencies=[requires(Scope.EDIT)],
     responses={
         status.HTTP_200_OK: {"model": Job, "description": "The job is cancelled."},
         status.HTTP_202_ACCEPTED: {"description": "The job may have begun, and stops at its next step; follow it."},
@@ -41,7 +44,7 @@ def cancel_job(job: JobId, jobs: JobsDep, response: Response) -> Job:
     return cancelled
 
 
-@router.get("/jobs", responses=problems(UnknownJob))
+@router.get("/jobs", dependencies=[requires(Scope.QUERY)], responses=problems(UnknownJob))
 def list_jobs(
     jobs: JobsDep,
     model: Name | None = None,

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from fastapi import APIRouter
 
+from app.access.caller import Scope
+from app.access.requires import requires
 from app.dependencies import FleetDep, LogsDep
 from app.domain.contract import ModelList, ModelView, WorkerCard
 from app.edit_logs import EditLogs
 from app.error_handlers import problems
 
-router = APIRouter(tags=["models"])
+router = APIRouter(tags=["models"], dependencies=[requires(Scope.QUERY)])
 
 
 @router.get("/models", responses=problems())

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from fastapi import APIRouter, Response
 
+from app.access.caller import Scope
+from app.access.requires import requires
 from app.dependencies import FleetDep, JobsDep
 from app.domain.contract import Query, QueryReply
 from app.domain.errors import (
@@ -22,7 +24,7 @@ from app.domain.errors import (
 from app.domain.worker_http import VERSION_HEADER
 from app.error_handlers import problems
 
-router = APIRouter(tags=["questions"])
+router = APIRouter(tags=["questions"], dependencies=[requires(Scope.QUERY)])
 
 
 @router.post(

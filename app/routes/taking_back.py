@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from fastapi import APIRouter, Response, status
 
+from app.access.caller import Scope
+from app.access.requires import requires
 from app.dependencies import AcceptanceDep
 from app.domain.contract import Job, JobId, Revert, Rollback
 from app.domain.errors import Conflict, InseparableFacts, UnknownFact, UnknownJob, UnknownVersion
 from app.error_handlers import problems
 from app.routes.changes import EARLIER_TENSORS, ConditionsDep, ModelPath, followed
 
-router = APIRouter(tags=["models"])
+router = APIRouter(tags=["models"], dependencies=[requires(Scope.PUBLISH)])
 
 
 @router.post(

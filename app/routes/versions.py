@@ -6,6 +6,8 @@ from typing import Annotated
 
 from fastapi import APIRouter, Path, Query, Response
 
+from app.access.caller import Scope
+from app.access.requires import requires
 from app.dependencies import FleetDep, LogDep
 from app.domain.contract import ChangedFact, FactDiff, FactList, Version, VersionDetail, VersionDiff, VersionList
 from app.domain.errors import DamagedVersion, UnknownModel, UnknownVersion
@@ -15,7 +17,7 @@ from app.domain.manifest import Manifest
 from app.error_handlers import problems
 from app.jobs.entity_tags import ETAG, entity_tag
 
-router = APIRouter(tags=["models"])
+router = APIRouter(tags=["models"], dependencies=[requires(Scope.QUERY)])
 
 REFUSALS = problems(DamagedVersion, UnknownModel, UnknownVersion)
 
@@ -86,6 +88,7 @@ def _version(manifest: Manifest) -> Version:
         version=manifest.version,
         kind=manifest.kind,
         job=manifest.job,
+        by=manifest.by,
         created=manifest.created,
         method=manifest.method,
         plan=manifest.plan,

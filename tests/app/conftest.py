@@ -29,6 +29,7 @@ def settings(redis_url: str, tmp_path: Path) -> Settings:
     return Settings(
         redis_url=redis_url,
         data_dir=tmp_path,
+        allow_open=True,  # the test client has no address
         max_facts=3,
         max_body_bytes=8000,
         max_queued=3,

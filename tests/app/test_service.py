@@ -34,7 +34,7 @@ class TestHealth:
         assert client.get("/healthz").json() == {"status": "ok", "detail": None}
 
     def test_ready_needs_a_worker(self, client: TestClient, redis: Redis, worker: WorkerEnd) -> None:
-        assert client.get("/readyz").json() == {"status": "ok", "detail": "atlas"}
+        assert client.get("/readyz").json() == {"status": "ok", "detail": "live workers: 1"}
         redis.flushall()
         response = client.get("/readyz")
         assert (response.status_code, response.json()["code"]) == (503, "model_unavailable")

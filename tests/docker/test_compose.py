@@ -12,7 +12,7 @@ import pytest
 import yaml
 from jsonschema import Draft202012Validator
 
-from tests.support.dockerfiles import ROOT, all_of
+from tests.support.dockerfiles import ROOT, all_of, environment
 
 Compose = dict[str, Any]
 
@@ -78,6 +78,20 @@ def test_redis_loses_nothing_and_lets_nobody_in_without_the_password(compose: Co
     for name in ("api", "worker"):
         url = compose["services"][name]["environment"]["PALIMPSEST_REDIS_URL"]
         assert re.fullmatch(f"redis://:{password}@redis:6379/0", url)
+
+
+def test_front_end_and_worker_know_each_other_by_one_secret(compose: Compose) -> None:
+    secrets = {compose["services"][name]["environment"]["PALIMPSEST_WORKER_SECRET"] for name in ("api", "worker")}
+    [secret] = secrets
+    assert re.fullmatch(r"\$\{PALIMPSEST_WORKER_SECRET:\?[^}]+\}", secret)  # compose refuses to start without it
+
+
+def test_nobody_is_let_in_without_a_key(compose: Compose) -> None:
+    """The front end reads keys where the worker's container can make them, and cannot make any itself."""
+    api = compose["services"]["api"]
+    assert not {"PALIMPSEST_ALLOW_OPEN", "PALIMPSEST_KEYS_DIR"} & api["environment"].keys()
+    assert environment("api")["PALIMPSEST_DATA_DIR"] == environment("worker")["PALIMPSEST_DATA_DIR"]
+    assert f"data:{environment('api')['PALIMPSEST_DATA_DIR']}:ro" in api["volumes"]
 
 
 def test_the_front_end_is_published_to_this_host_alone_unless_told_otherwise(compose: Compose) -> None:

@@ -8,6 +8,8 @@ import pytest
 
 from workers.settings import WorkerSettings, read_settings
 
+SECRET = "kept-from-strangers"
+
 
 @pytest.fixture(autouse=True)
 def no_environment(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -151,6 +153,43 @@ def test_an_option_gives_its_setting(option: str, given: str, value: object) -> 
 def test_the_card_gives_an_address_that_others_can_reach() -> None:
     assert read_settings(["--model", "mine"]).url(81) == "http://127.0.0.1:81"
     assert read_settings(["--model", "mine", "--host", "::1"]).url(81) == "http://[::1]:81"
-    assert "0.0.0.0" not in read_settings(["--model", "mine", "--host", "0.0.0.0"]).url(81)
+    everywhere = ["--model", "mine", "--host", "0.0.0.0", "--worker-secret", SECRET]
+    assert "0.0.0.0" not in read_settings(everywhere).url(81)
     advertised = ["--model", "mine", "--advertise-url", "http://worker:8100/"]
     assert read_settings(advertised).url(81) == "http://worker:8100"
+
+
+class TestTheSecret:
+    @pytest.mark.parametrize("host", ["0.0.0.0", "::", "10.0.0.7", "worker"])
+    def test_is_needed_where_other_machines_reach_the_worker(
+        self, host: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        with pytest.raises(SystemExit) as caught:
+            read_settings(["--model", "mine", "--host", host])
+        assert caught.value.code == 2
+        told = capsys.readouterr().err
+        assert told.startswith(
+            "python -m workers: error: --host (PALIMPSEST_WORKER_HOST): a worker that other machines"
+        )
+        assert "PALIMPSEST_WORKER_SECRET" in told
+        monkeypatch.setenv("PALIMPSEST_WORKER_SECRET", SECRET)
+        secret = read_settings(["--model", "mine", "--host", host]).worker_secret
+        assert secret is not None
+        assert secret.get_secret_value() == SECRET
+
+    @pytest.mark.parametrize("host", ["127.0.0.1", "localhost", "::1"])
+    def test_is_not_needed_on_this_machine(self, host: str) -> None:
+        assert read_settings(["--model", "mine", "--host", host]).worker_secret is None
+
+    @pytest.mark.parametrize("secret", ["short", "with a space in it", "with-an-ümlaut-in-it", "x" * 513, "a\r\nb" * 9])
+    def test_can_be_sent_and_not_be_guessed(self, secret: str, capsys: pytest.CaptureFixture[str]) -> None:
+        with pytest.raises(SystemExit):
+            read_settings(["--model", "mine", f"--worker-secret={secret}"])
+        told = capsys.readouterr().err
+        assert "PALIMPSEST_WORKER_SECRET" in told
+        assert secret not in told
+
+    def test_is_shown_nowhere(self) -> None:
+        settings = read_settings(["--model", "mine", "--worker-secret", SECRET])
+        assert SECRET not in repr(settings)
+        assert SECRET not in settings.model_dump_json()

@@ -20,6 +20,7 @@ class ExportCard(BaseModel):
 
     manifest: SHA-256 of the version's manifest in the edit log, or of ``base.json`` for version 0.
     source, revision: what the base model was loaded from; an adapter or updates belong to it alone.
+    by: name of the API key that the job was handed in with, if any.
     modules: by layer that the version may have changed, the name of the module that has the weight.
     compared: how many texts ``report.max_logit_difference`` is over.
     """
@@ -33,6 +34,7 @@ class ExportCard(BaseModel):
     revision: str | None
     dtype: str
     job: str | None
+    by: str | None = None
     created: AwareDatetime
     report: ExportReport
     modules: dict[int, str]

@@ -32,6 +32,7 @@ class Exporter:
 
     live: the model at any version; other threads may ask it, and edit it, meanwhile.
     permitted: asked just before an export is put in its place; raises to withdraw it.
+    by: name of the API key that asked for it, if any.
     """
 
     live: EditableModel
@@ -39,6 +40,7 @@ class Exporter:
     source: str
     revision: str | None
     permitted: Callable[[], None] = lambda: None
+    by: str | None = None
 
     def export(
         self,
@@ -146,6 +148,7 @@ class Exporter:
             revision=self.revision,
             dtype=str(content.origin.dtype).removeprefix("torch."),
             job=job,
+            by=self.by,
             created=datetime.now(UTC),
             report=report,
             modules=content.modules,

@@ -16,7 +16,7 @@ from workers.editing.model.editable_model import EditableModel
 from workers.host.candidate import Candidate
 from workers.host.host_settings import HostSettings
 from workers.host.live_host import LiveHost
-from workers.host.turn import NextVersion
+from workers.host.turn import NextVersion, Turn
 from workers.steps import Steps
 from workers.versions.snapshots import Snapshots
 
@@ -78,9 +78,9 @@ class LeadingHost(LiveHost):
             raise VersionExists(f"an earlier leader committed job {job_id}", value=done.version)
         return done.outcome
 
-    def next_version(self, job_id: str) -> NextVersion:
+    def next_version(self, turn: Turn) -> NextVersion:
         """What the job becomes if it is committed now."""
-        return NextVersion(job_id, self.version + 1, self.epoch)
+        return NextVersion(turn.job_id, self.version + 1, self.epoch, turn.by)
 
     def serve(self, candidate: Candidate, steps: Steps) -> JobOutcome:
         """Commit a version and put it in service; the outcome of its job.

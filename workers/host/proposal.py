@@ -70,6 +70,7 @@ class Proposal:
             version=upcoming.version,
             kind="edit",
             job=upcoming.job_id,
+            by=upcoming.by,
             facts=tuple(fact.model_copy(update={"column": column}) for fact, column in facts),
             companions=tuple(Companion(version=f.version, index=f.index, column=column) for f, column in companions),
             retired=tuple(sorted(self.admission.retired)),

@@ -48,6 +48,7 @@ class Restored:
             version=upcoming.version,
             kind="revert" if to is None else "rollback",
             job=upcoming.job_id,
+            by=upcoming.by,
             to=to,
             reverted=self.change.facts if isinstance(self.change, Revert) else (),
             in_force=self.report,

@@ -66,12 +66,16 @@ class JobRun:
 class JobFunction(Protocol):
     """What the queue may run."""
 
-    def __call__(self, run: JobRun, request_json: str, *, expected_version: int | None = None) -> str | Retry:
+    def __call__(
+        self, run: JobRun, request_json: str, *, expected_version: int | None = None, by: str | None = None
+    ) -> str | Retry:
         """Do the job and return its outcome (JSON), or put it back."""
 
 
-def run_job(kind: JobKind, run: JobRun, request_json: str, *, expected_version: int | None = None) -> str | Retry:
-    """Do a job and return its ``JobOutcome`` (JSON).
+def run_job(
+    kind: JobKind, run: JobRun, request_json: str, *, expected_version: int | None = None, by: str | None = None
+) -> str | Retry:
+    """Do a job, handed in ``by`` the owner of that key, and return its ``JobOutcome`` (JSON).
 
     Or a ``Retry`` that puts the job back to the front of its queue, where it was not this job's fault: the
     worker is leaving, or it has lost the lead.
@@ -80,7 +84,7 @@ def run_job(kind: JobKind, run: JobRun, request_json: str, *, expected_version: 
 
     def work() -> JobOutcome:
         request = _parse(kind, request_json)
-        return carry_out(run.host, Turn(run.job_id, request, run.version, expected_version), run)
+        return carry_out(run.host, Turn(run.job_id, request, run.version, expected_version, by), run)
 
     try:
         outcome = _outcome(kind, run.job_id, work)

@@ -21,7 +21,7 @@ from app.domain.contract import (
 )
 from app.domain.errors import PalimpsestError, RequestError
 from app.domain.problems import problem_of
-from workers.serving.dependencies import Services, ServicesDep
+from workers.serving.dependencies import Held, Services, ServicesDep
 from workers.serving.reaching import reached
 
 router = APIRouter()

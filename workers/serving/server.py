@@ -1,6 +1,6 @@
 """The worker's own HTTP.
 
-No access control: it is for the front end, on the loopback interface or a private network.
+It is for the front end, which brings the secret that both share; without one it is on the loopback interface alone.
 """
 
 from __future__ import annotations
@@ -8,17 +8,26 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from fastapi import FastAPI
+from pydantic import SecretStr
 
 from app.domain.contract import WorkerCard
 from workers.questions.batches import QuestionBatches
 from workers.serving import error_handlers, routes, texts
 from workers.serving.dependencies import Held, Services
 from workers.serving.metrics import Metrics
+from workers.serving.secret import SharedSecret
 
 
-def create_server(host: Held, card: Callable[[], WorkerCard], metrics: Metrics, batches: QuestionBatches) -> FastAPI:
-    """The worker's application."""
+def create_server(
+    host: Held,
+    card: Callable[[], WorkerCard],
+    metrics: Metrics,
+    batches: QuestionBatches,
+    secret: SecretStr | None = None,
+) -> FastAPI:
+    """The worker's application; it answers whoever brings the secret, or everybody if there is none."""
     server = FastAPI(title="palimpsest worker", openapi_url=None)
+    server.add_middleware(SharedSecret, secret=secret)
     server.state.services = Services(host, card, metrics, batches)
     error_handlers.install(server)
     server.include_router(routes.router)

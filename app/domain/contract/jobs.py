@@ -87,6 +87,7 @@ class Job(Reply):
     model: str
     status: JobStatus
     position: int | None = Field(None, description="Jobs before it in the queue, while queued.")
+    by: str | None = Field(None, description="Name of the API key that it was handed in with.")
     facts: int
     submitted: datetime | None = None
     started: datetime | None = None

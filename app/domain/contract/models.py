@@ -59,6 +59,7 @@ class Version(Reply):
     version: int
     kind: Literal["base", "edit", "revert", "rollback"]
     job: str | None = None
+    by: str | None = Field(None, description="Name of the API key that its job was handed in with.")
     created: datetime
     method: str | None = None
     plan: str | None = None

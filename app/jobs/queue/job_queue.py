@@ -26,7 +26,7 @@ from rq.utils import as_text, now, utcformat
 from app.domain import keyspace
 from app.domain.contract import Progress
 from app.domain.errors import UnknownJob
-from app.domain.queued_calls import EXPECTED_VERSION, FUNCTIONS
+from app.domain.queued_calls import BY, EXPECTED_VERSION, FUNCTIONS
 from app.jobs.journal import AcceptedJob
 from app.jobs.queue.queued import FACTS, Queued, Standing
 from app.jobs.queue.transactions import transact
@@ -190,11 +190,11 @@ class JobQueue:
 
     def _job(self, queue: Queue, accepted: AcceptedJob, first_era: str | None) -> RQJob:
         settings, kind = self._settings, accepted.change.kind
-        expected = {} if accepted.expected_version is None else {EXPECTED_VERSION: accepted.expected_version}
+        named = {EXPECTED_VERSION: accepted.expected_version, BY: accepted.by}
         job = queue.create_job(
             FUNCTIONS[kind],
             args=(accepted.change.model_dump_json(),),
-            kwargs=expected,
+            kwargs={name: value for name, value in named.items() if value is not None},
             job_id=accepted.job,
             timeout=settings.job_timeout_s,
             result_ttl=settings.result_ttl_s,

@@ -16,7 +16,7 @@ from app.domain import keyspace
 from app.domain.contract import JobKind, JobOutcome, JobStatus
 from app.domain.errors import DeadlineExceeded, JobCancelled, JobFailed, PalimpsestError
 from app.domain.problems import problem_of
-from app.domain.queued_calls import KINDS
+from app.domain.queued_calls import BY, KINDS
 
 FAILED = (RQStatus.FAILED, RQStatus.FINISHED)
 """FINISHED too: without an outcome a job counts as failed, unless the edit log has its version."""
@@ -51,6 +51,7 @@ class Queued:
     id: str
     model: str
     kind: JobKind | None
+    by: str | None
     facts: int
     submitted: datetime | None
     started: datetime | None
@@ -65,6 +66,7 @@ class Queued:
             id=job.id,
             model=job.origin.removeprefix(keyspace.queue("")),
             kind=kind,
+            by=job.kwargs.get(BY),
             facts=job.meta.get(FACTS, 0),
             submitted=job.created_at,
             started=job.started_at,

@@ -9,7 +9,7 @@ from fastapi.testclient import TestClient
 from redis import Redis
 
 from app.domain.contract import Answer, Fact, Generate, GenerateReply, Generation, Prompt, Query, QueryReply
-from app.domain.errors import PromptTooLong, VersionNotReached
+from app.domain.errors import PromptTooLong, Unauthenticated, VersionNotReached
 from app.domain.problems import problem_of
 from app.domain.prompts import SLOT
 from app.jobs.jobs import Jobs
@@ -81,6 +81,15 @@ class TestQuery:
             response = client.post("/query", json=QUESTION)
         assert (response.status_code, response.json()["code"]) == (503, "model_unavailable")
         assert "too long" in response.json()["detail"]
+
+    def test_a_worker_that_knows_another_secret_is_unavailable_and_no_fault_of_the_callers(
+        self, client: TestClient, worker: WorkerEnd, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        worker.refuses("/probe", problem_of(Unauthenticated("Send the secret.")))
+        response = client.post("/query", json=QUESTION)
+        assert (response.status_code, response.json()["code"]) == (503, "model_unavailable")
+        assert "www-authenticate" not in response.headers
+        assert "PALIMPSEST_WORKER_SECRET must be the same on both sides" in caplog.text
 
 
 class TestLeastVersion:

@@ -79,7 +79,12 @@ class RunningService:
         self.redis = self._stack.enter_context(Redis.from_url(redis_url))
         self.redis.flushall()
         settings = Settings(
-            redis_url=redis_url, data_dir=data, recovery_interval_s=0.2, job_retries=1000, redis_timeout_s=60
+            redis_url=redis_url,
+            data_dir=data,
+            allow_open=True,  # the test client has no address
+            recovery_interval_s=0.2,
+            job_retries=1000,
+            redis_timeout_s=60,
         )
         self.http = self._stack.enter_context(TestClient(create_app(settings), raise_server_exceptions=False))
         self._pid: int | None = None

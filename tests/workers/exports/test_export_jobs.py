@@ -25,6 +25,7 @@ from app.domain.errors import (
 from app.domain.failpoints import armed
 from tests.support.turns import Watched, digest_of, done
 from tests.support.worker_bench import Bench, batch, opened
+from workers.exports.card import ExportCard, read_card
 from workers.exports.verification import logits
 from workers.host.model_host import ModelHost
 from workers.queue.watch import LeaveJob
@@ -65,6 +66,17 @@ class TestThroughTheQueue:
         assert outcome.exported is not None
         assert (outcome.exported.version, outcome.exported.path) == (1, "tiny/out-peft")
         assert exports(tmp_path) == ["out-peft"]
+
+    def test_its_card_says_by_whose_key_it_was_written(self, bench: Bench, tmp_path: Path) -> None:
+        bench.enqueue("before")
+        bench.enqueue("out", EXPORT, (PEFT.model_dump_json(),), kwargs={"by": "ann"})
+        bench.work()
+        card = read_card(tmp_path / "exports" / "tiny" / "out-peft")
+        assert card is not None
+        assert (card.job, card.by) == ("out", "ann")
+        written = card.model_dump(mode="json")
+        del written["by"]
+        assert ExportCard.model_validate(written).by is None  # as earlier releases wrote it
 
     def test_one_that_cannot_be_done_fails_and_says_why(self, bench: Bench, tmp_path: Path) -> None:
         bench.enqueue("late", EXPORT, (Export(format=ExportFormat.MERGED, version=7).model_dump_json(),))

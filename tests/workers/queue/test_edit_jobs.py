@@ -82,6 +82,16 @@ class TestExpectedVersion:
             assert (outcome.status, outcome.version) == (JobStatus.SUCCEEDED, 1)
 
 
+def test_every_version_says_by_whose_key_it_was_made(bench: Bench) -> None:
+    facts = [Revert(facts=(FactKey(version=2, index=0),)).model_dump_json()]
+    bench.enqueue("nobodys")
+    bench.enqueue("an-edit", kwargs={"by": "ci"})
+    bench.enqueue("a-revert", REVERT, facts, kwargs={"by": "ann"})
+    bench.enqueue("a-rollback", ROLL_BACK, ['{"to": 1}'], kwargs={"by": "bob", "expected_version": 3})
+    bench.work()
+    assert [manifest.by for manifest in bench.host.log.manifests()] == [None, "ci", "ann", "bob"]
+
+
 class TestFailures:
     def test_a_cancelled_job_leaves_no_trace(self, bench: Bench) -> None:
         bench.enqueue("one")

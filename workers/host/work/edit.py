@@ -30,7 +30,7 @@ class Edit(Work):
         )
         if not proposal.satisfies:
             return JobOutcome(status=JobStatus.REJECTED, report=proposal.report)
-        outcome = host.serve(proposal.candidate(host.next_version(turn.job_id)), steps)
+        outcome = host.serve(proposal.candidate(host.next_version(turn)), steps)
         if proposal.outlook is not None:
             host.harm.served(host.version, proposal.outlook)
         return outcome

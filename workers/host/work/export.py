@@ -34,7 +34,7 @@ class WriteExport(Work):
             ExportFailed: it could not be written, or did not read back as the version.
         """
         settings, permitted = host.settings, partial(host.log.check_lead, host.epoch)
-        exporter = Exporter(host.live, host.log, settings.source, settings.revision, permitted)
+        exporter = Exporter(host.live, host.log, settings.source, settings.revision, permitted, turn.by)
         return _job(host, turn).run(exporter, turn.version, steps)
 
 

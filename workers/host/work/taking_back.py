@@ -21,4 +21,4 @@ class TakingBack(Work):
         """
         assert isinstance(turn.request, Rollback | Revert)
         restored = restore(host.live, host.log, turn.request, steps)
-        return host.serve(restored.candidate(host.next_version(turn.job_id)), steps)
+        return host.serve(restored.candidate(host.next_version(turn)), steps)
