@@ -7,7 +7,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from secrets import token_hex
 
-from app.domain.contract import AnyJobRequest, EditBatch, FactKey, Job, Revert
+from app.domain.contract import AnyJobRequest, Drop, EditBatch, FactKey, Job, Publish, Revert
 from app.domain.errors import RequestInFlight, TooManyFacts, UnknownFact
 from app.edit_logs import EditLogs
 from app.fleet import Fleet
@@ -40,7 +40,8 @@ class Acceptance:
         Raises:
             RequestError: of the kind that fits, with the field and the value at fault.
             UnknownModel: no such model is known.
-            UnknownVersion, UnknownFact, InseparableFacts, CompactedVersion: the model's log lacks what it needs.
+            UnknownVersion, UnknownFact, UnknownProposal, InseparableFacts, CompactedVersion: the model's log lacks what
+                it needs. TooManyProposals: no further one may wait.
             RequestInFlight: the first request with its key is not answered yet.
             PreconditionFailed: the model is at another version.
             Unavailable: no worker serves the model, its queue is full, or the request could not be written down.
@@ -92,6 +93,8 @@ class Acceptance:
         expected = expected_version(if_match, model, log.head())
         meant = request.for_model(model)
         CHECKS[meant.kind](self._fleet, log, meant)
+        if isinstance(meant, Publish | Drop):
+            self._jobs.note_proposer(log, meant.proposal)
         accepted = datetime.now(UTC)
         return self._jobs.submit(
             AcceptedJob(job=job_id, model=model, change=meant, accepted=accepted, expected_version=expected)

@@ -15,7 +15,9 @@ from itertools import islice
 from redis import Redis
 
 from app.domain.contract import Job, JobList, JobStatus
-from app.domain.errors import Conflict, PalimpsestError, Unavailable, UnknownJob
+from app.domain.errors import Conflict, DamagedVersion, PalimpsestError, Unavailable, UnknownJob, UnknownProposal
+from app.domain.log.proposals import entry_of
+from app.domain.log.reader import LogReader
 from app.domain.manifest import Manifest
 from app.edit_logs import EditLogs
 from app.jobs.journal import AcceptedJob, AcceptedJournal
@@ -104,6 +106,11 @@ class Jobs:
             raise Conflict(f"Job {job_id} is a {manifest.kind}: it has written no facts.", field="job", value=job_id)
         return job.model, manifest
 
+    def note_proposer(self, log: LogReader, proposal: str) -> None:
+        """Note on disk how the job ended that made a proposal, before the proposal goes: it must not make it again."""
+        with suppress(DamagedVersion, UnknownProposal):
+            self.view(log.proposals.page(entry_of(proposal).number).draft.job or "")
+
     def cancel(self, job_id: str) -> Job:
         """Have a job leave no trace: one that waits is cancelled at once, one that runs ends at its next step.
 
@@ -155,7 +162,7 @@ class Jobs:
     def _queue_again(self, model: str, era: str) -> None:
         log = self._logs.of(model)
         missing = [job_id for job_id, standing in self._standings(model) if standing is None]
-        lost = self._journal.read_all(model, [job_id for job_id in missing if not log.find_job(job_id)])
+        lost = self._journal.read_all(model, [job_id for job_id in missing if not log.knows_job(job_id)])
         again = [self._queue.put(accepted, era, again=True) for accepted in lost]
         if again:
             logger.warning("Redis had lost %d jobs, which are queued again", len(again), extra={"model": model})

@@ -17,6 +17,7 @@ from app.domain.errors import (
     SlotCount,
     SubjectNotInPrompt,
     TooManyFacts,
+    TooManyProposals,
     UnknownMethod,
     UnknownPlan,
 )
@@ -36,6 +37,7 @@ REFUSALS = problems(
     SlotCount,
     SubjectNotInPrompt,
     TooManyFacts,
+    TooManyProposals,
     UnknownMethod,
     UnknownPlan,
     *ANY_CHANGE,
@@ -52,6 +54,6 @@ def submit_edits(
     """Queue a batch of facts; its job says what became of it.
 
     A worker checks the batch in full first, so that an accepted batch can be applied. What was accepted is on disk: it
-    is applied once, or its job says why not, even if Redis loses all its data.
+    is applied once, or its job says why not, even if Redis loses all its data. With `propose` it waits for approval.
     """
     return followed(acceptance.accept(batch, conditions), response)

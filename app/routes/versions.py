@@ -58,6 +58,7 @@ def show_version(log: LogDep, version: Annotated[int, Path(ge=0)]) -> VersionDet
         hyperparameters=manifest.hyperparameters,
         report=manifest.report,
         in_force=manifest.in_force,
+        proposal=manifest.proposal,
         epoch=manifest.epoch,
         parent=manifest.parent,
         bytes=sum(record.size for record in manifest.files.values()),

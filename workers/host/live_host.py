@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 from transformers import PreTrainedModel, PreTrainedTokenizerFast
 
+from app.domain.contract import AnyVersion
 from app.domain.log.edit_log import EditLog
 from workers.editing.knowledge import KnowledgeBase
 from workers.editing.model.editable_model import EditableModel
@@ -24,11 +25,11 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class LiveModel:
-    """A model at one version, which does not change while a question reads it: the live one, or an earlier version."""
+    """A model at one version, which does not change while a question reads it: the live one, or another beside it."""
 
     model: PreTrainedModel
     tokenizer: PreTrainedTokenizerFast
-    version: int
+    version: AnyVersion
 
 
 class LiveHost:
@@ -46,11 +47,11 @@ class LiveHost:
     # --- asking ------------------------------------------------------------------------------
 
     @contextmanager
-    def questions(self, version: int | None = None) -> Iterator[LiveModel]:
-        """Hold one version still for as long as the block runs: the live one, or an earlier one beside it.
+    def questions(self, version: AnyVersion | None = None) -> Iterator[LiveModel]:
+        """Hold one version still for as long as the block runs: the live one, or an earlier or proposed one beside it.
 
         Raises:
-            UnknownVersion: there is no such version. CompactedVersion: its tensors were removed.
+            UnknownVersion, UnknownProposal: there is no such one. CompactedVersion: its tensors were removed.
             DamagedVersion: a version does not have the bytes that were committed.
         """
         earlier = None

@@ -79,6 +79,7 @@ class Proposal:
             indivisible=find_method(self.preset.method).tune is not None,
             hyperparameters=self.preset.as_dict(),
             report=self.report,
+            proposal=upcoming.proposal,
             epoch=upcoming.epoch,
         )
 

@@ -20,7 +20,7 @@ from typing import Protocol
 
 from transformers import LogitsProcessorList
 
-from app.domain.contract import Generate, Query
+from app.domain.contract import AnyVersion, Generate, Query
 from app.domain.errors import PalimpsestError
 from workers.questions.decoding import BeforePass, continuations, proceed
 from workers.questions.lane import Lane, QuestionReply, Request, Waiting
@@ -30,7 +30,7 @@ from workers.questions.scoring import standings_of_rows
 
 SHORT_STEPS = 64
 SHORT_ROWS = 64
-"""A question of more new tokens, of more rows, or to an earlier version takes the long lane."""
+"""A question of more new tokens, of more rows, or to a version that is not live takes the long lane."""
 
 MOST_RESTARTS = 3
 """How often a long batch gives way to a publish."""
@@ -47,11 +47,11 @@ class Questioned(Protocol):
     def publish_waits(self) -> bool:
         """Whether a new version waits for questions to end."""
 
-    def questions(self, version: int | None) -> AbstractContextManager[Live]:
-        """Hold one version still: the live one, or an earlier one.
+    def questions(self, version: AnyVersion | None) -> AbstractContextManager[Live]:
+        """Hold one version still: the live one, an earlier one, or a proposal.
 
         Raises:
-            UnknownVersion, CompactedVersion, DamagedVersion: that one cannot be had.
+            UnknownVersion, UnknownProposal, CompactedVersion, DamagedVersion: that one cannot be had.
         """
 
 

@@ -23,6 +23,8 @@ from app.domain.contract.models import (
 )
 from app.domain.contract.neighbours import Neighbour
 from app.domain.contract.paraphrases import Paraphrase
+from app.domain.contract.proposal_ids import AnyVersion, ProposalId
+from app.domain.contract.proposals import Drop, Proposal, ProposalList, Publish
 from app.domain.contract.questions import (
     Answer,
     Candidate,
@@ -45,11 +47,13 @@ __all__ = [
     "REQUESTS",
     "Answer",
     "AnyJobRequest",
+    "AnyVersion",
     "Attempt",
     "Between",
     "Candidate",
     "ChangedFact",
     "Drift",
+    "Drop",
     "EditBatch",
     "EditReport",
     "Expected",
@@ -87,6 +91,10 @@ __all__ = [
     "Problem",
     "Progress",
     "Prompt",
+    "Proposal",
+    "ProposalId",
+    "ProposalList",
+    "Publish",
     "Query",
     "QueryReply",
     "Question",

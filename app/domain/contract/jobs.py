@@ -10,16 +10,18 @@ from pydantic import Field
 
 from app.domain.contract.exports import ExportReport
 from app.domain.contract.kinds import JobKind
+from app.domain.contract.proposal_ids import ProposalId
 from app.domain.contract.reports import EditReport, InForceReport
 from app.domain.contract.values import Reply
 
 
 class JobStatus(StrEnum):
-    """Where a job stands. The last four are final."""
+    """Where a job stands. The last five are final; of a ``proposed`` edit nothing is in service."""
 
     QUEUED = "queued"
     RUNNING = "running"
     SUCCEEDED = "succeeded"
+    PROPOSED = "proposed"
     REJECTED = "rejected"
     FAILED = "failed"
     CANCELLED = "cancelled"
@@ -63,6 +65,7 @@ class JobOutcome(Reply):
     report: EditReport | None = None
     in_force: InForceReport | None = None
     exported: ExportReport | None = None
+    proposal: ProposalId | None = None
     error: Problem | None = None
 
 
@@ -83,6 +86,9 @@ class Job(Reply):
     report: EditReport | None = Field(None, description="Of an edit.")
     in_force: InForceReport | None = Field(None, description="Of a rollback or a revert.")
     exported: ExportReport | None = Field(None, description="Of an export, which makes no version.")
+    proposal: ProposalId | None = Field(
+        None, description="The proposal that the job made, published or dropped; nothing of it is in service before."
+    )
     error: Problem | None = None
 
 

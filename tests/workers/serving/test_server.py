@@ -12,7 +12,7 @@ import httpx
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from app.domain.contract import EditBatch, GenerateReply, Problem, QueryReply, WorkerCard
+from app.domain.contract import AnyVersion, EditBatch, GenerateReply, Problem, QueryReply, WorkerCard
 from app.domain.errors import SubjectNotInPrompt, Unavailable
 from tests.support.tiny_models import WINDOW, tiny
 from workers.questions.batches import QuestionBatches
@@ -32,7 +32,7 @@ class Held:
         self.version = 3
         self._live = tiny("gpt2")
 
-    def questions(self, version: int | None = None) -> AbstractContextManager[Live]:
+    def questions(self, version: AnyVersion | None = None) -> AbstractContextManager[Live]:
         return nullcontext(replace(self._live, version=self.version))
 
     def check(self, batch: EditBatch) -> None:
