@@ -7,6 +7,7 @@ from typing import Annotated
 
 from fastapi import Depends, Path, Request
 
+from app.additions.additions import Additions
 from app.domain.contract import Name
 from app.domain.errors import UnknownModel
 from app.domain.log.reader import LogReader
@@ -26,6 +27,7 @@ class Services:
     jobs: Jobs
     fleet: Fleet
     acceptance: Acceptance
+    additions: Additions
 
 
 def _services(request: Request) -> Services:
@@ -63,6 +65,10 @@ def _acceptance(services: ServicesDep) -> Acceptance:
     return services.acceptance
 
 
+def _additions(services: ServicesDep) -> Additions:
+    return services.additions
+
+
 MetricsDep = Annotated[Metrics, Depends(_metrics)]
 LogsDep = Annotated[EditLogs, Depends(_logs)]
 LogDep = Annotated[LogReader, Depends(_log)]
@@ -70,3 +76,4 @@ LogDep = Annotated[LogReader, Depends(_log)]
 JobsDep = Annotated[Jobs, Depends(_jobs)]
 FleetDep = Annotated[Fleet, Depends(_fleet)]
 AcceptanceDep = Annotated[Acceptance, Depends(_acceptance)]
+AdditionsDep = Annotated[Additions, Depends(_additions)]

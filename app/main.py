@@ -15,6 +15,7 @@ from redis.backoff import NoBackoff
 from redis.retry import Retry
 
 from app import error_handlers
+from app.additions.additions import Additions
 from app.body_limit import BodyLimit
 from app.dependencies import Services
 from app.domain.logging_setup import set_up_logging
@@ -79,7 +80,7 @@ async def _connected(redis_url: str, settings: Settings, metrics: Metrics) -> As
         jobs = Jobs(redis, logs, settings)
         acceptance = Acceptance(jobs, fleet, logs, IdempotencyKeys(redis, settings), settings)
         with Recovery(jobs, settings.recovery_interval_s):
-            yield {"services": Services(metrics, logs, jobs, fleet, acceptance)}
+            yield {"services": Services(metrics, logs, jobs, fleet, acceptance, Additions(fleet, settings))}
 
 
 def _redis(url: str, settings: Settings) -> Redis:

@@ -28,7 +28,8 @@ PalimpsestError                500 internal
 │   ├── VersionExists          409 version_exists
 │   ├── CompactedVersion       409 compacted_version
 │   ├── InseparableFacts       409 inseparable_facts
-│   └── TooManyProposals       409 too_many_proposals
+│   ├── TooManyProposals       409 too_many_proposals
+│   └── ModelExists            409 model_exists
 ├── OwnProposal                403 own_proposal
 ├── PreconditionFailed         412 precondition_failed
 ├── Unavailable                503 unavailable
@@ -41,6 +42,8 @@ PalimpsestError                500 internal
 │   ├── DeadVersion            500 dead_version
 │   └── DeadlineExceeded       500 deadline_exceeded
 ├── ExportFailed               500 export_failed
+├── OnboardingFailed           500 onboarding_failed
+├── NotSupervised              501 not_supervised
 ├── DamagedVersion             500 damaged_version
 ├── ModelMismatch              500 model_mismatch
 ├── UnsupportedStorage         500 unsupported_storage
@@ -201,6 +204,10 @@ class TooManyProposals(Conflict):
     """As many proposals wait as may; publish or drop some."""
 
 
+class ModelExists(Conflict):
+    """A model of that name is served, or is being added."""
+
+
 class OwnProposal(PalimpsestError, status=403):
     """Who proposed a version may not publish it."""
 
@@ -247,6 +254,14 @@ class DeadlineExceeded(JobFailed):
 
 class ExportFailed(PalimpsestError):
     """The export could not be written, or does not read back as the version; nothing of it stays."""
+
+
+class OnboardingFailed(PalimpsestError):
+    """The model could not be onboarded or loaded; it is not served."""
+
+
+class NotSupervised(PalimpsestError, status=501):
+    """This service cannot start or stop workers by itself: whoever started it runs them."""
 
 
 class DamagedVersion(PalimpsestError):

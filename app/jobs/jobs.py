@@ -14,6 +14,7 @@ from itertools import islice
 
 from redis import Redis
 
+from app.additions.wishes import Wishes
 from app.domain.contract import Job, JobList, JobStatus
 from app.domain.errors import Conflict, DamagedVersion, PalimpsestError, Unavailable, UnknownJob, UnknownProposal
 from app.domain.log.proposals import entry_of
@@ -38,6 +39,7 @@ class Jobs:
         self._journal = AcceptedJournal(settings.accepted_dir)
         self._logs = logs
         self._views = JobViews(self._queue, self._journal, logs)
+        self._wishes = Wishes(settings.data_dir)
         self._settings = settings
 
     def submit(self, accepted: AcceptedJob) -> Job:
@@ -63,11 +65,11 @@ class Jobs:
         """What is known of a job. One that was accepted, and that Redis has lost, is queued again.
 
         Raises:
-            UnknownJob: neither the queue, nor any model's edit log, nor the journal knows it.
+            UnknownJob: neither the queue, nor any model's edit log, nor the journal knows it; it adds no model.
         """
         if queued := self._queue.fetch(job_id):
             return self._views.queued(queued)
-        if ended := self._views.committed(job_id) or self._journal.ended(job_id):
+        if ended := self._views.committed(job_id) or self._journal.ended(job_id) or self._wishes.view(job_id):
             return ended
         if (accepted := self._journal.find(job_id)) is None:
             raise UnknownJob(f"No job {job_id} is known here.", field="job", value=job_id)
@@ -119,9 +121,11 @@ class Jobs:
 
         Raises:
             UnknownJob: there is no such job.
-            Conflict: it has ended already.
+            Conflict: it has ended already, or adds a model.
         """
         job = self.view(job_id)
+        if job.kind == "onboard":
+            raise Conflict(f"Job {job_id} adds {job.model}: take the model away instead.", field="job", value=job_id)
         if not job.status.final:
             self._journal.cancel(job.model, job_id)  # first, so that a recovery queues it as cancelled
             self._queue.cancel(job.model, job_id)
@@ -142,7 +146,9 @@ class Jobs:
                 self._note_ends(model)
             except (PalimpsestError, OSError) as error:  # go on with the other models
                 logger.warning("accepted jobs not looked after: %s", error, extra={"model": model})
-        self._journal.forget(time.time() - self._settings.result_ttl_s)
+        before = time.time() - self._settings.result_ttl_s
+        self._journal.forget(before)
+        self._wishes.forget(before)
 
     def recover(self, model: str) -> str:
         """Queue again, in the order of acceptance and under their own ids, the model's jobs that Redis has lost.

@@ -5,6 +5,7 @@ Probabilities are in [0, 1]; ranks count from 1; times are UTC; durations are se
 
 from __future__ import annotations
 
+from app.domain.contract.additions import AddModel
 from app.domain.contract.changes import Revert, Rollback
 from app.domain.contract.edits import EditBatch, Fact, Hyperparameters, Unheld, Verify
 from app.domain.contract.exports import Export, ExportFormat, ExportReport
@@ -45,6 +46,7 @@ from app.domain.contract.versions import Between, ChangedFact, FactDiff, UpdateN
 
 __all__ = [
     "REQUESTS",
+    "AddModel",
     "Answer",
     "AnyJobRequest",
     "AnyVersion",

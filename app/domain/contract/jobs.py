@@ -35,9 +35,9 @@ class JobStatus(StrEnum):
 class Progress(Reply):
     """One step of a running job."""
 
-    stage: Literal["targets", "solve", "write", "verify", "commit", "publish"]
+    stage: Literal["targets", "solve", "write", "verify", "commit", "publish", "statistics", "search", "start"]
     layer: int | None = None
-    step: int | None = Field(None, description="Of the target optimisation, from 1.")
+    step: int | None = Field(None, description="Of the target optimisation, from 1; of statistics, tokens so far.")
     steps: int | None = None
     loss: float | None = None
     facts_done: int | None = None
@@ -73,7 +73,9 @@ class Job(Reply):
     """A job as a caller sees it."""
 
     id: str
-    kind: JobKind | None = Field(None, description="What it does; null if that is not known any more.")
+    kind: JobKind | Literal["onboard"] | None = Field(
+        None, description="What it does (onboard: it adds a model); null if that is not known any more."
+    )
     model: str
     status: JobStatus
     position: int | None = Field(None, description="Jobs before it in the queue, while queued.")
