@@ -10,6 +10,7 @@ from fastapi import Depends, Path, Request
 from app.access.caller import Caller
 from app.access.gate import CALLER
 from app.access.requires import caller_of
+from app.additions.additions import Additions
 from app.domain.contract import Name
 from app.domain.errors import UnknownModel
 from app.domain.log.reader import LogReader
@@ -33,6 +34,7 @@ class Services:
     fleet: Fleet
     acceptance: Acceptance
     texts: TextStreams
+    additions: Additions
 
     def seen_by(self, caller: Caller) -> Services:
         """All of it for a caller, for whom only the models of their key exist, and in whose name jobs are accepted.
@@ -47,6 +49,7 @@ class Services:
             self.fleet.seen_by(caller),
             self.acceptance.seen_by(caller),
             self.texts,
+            self.additions,
         )
 
 
@@ -96,6 +99,10 @@ def _acceptance(services: ServicesDep) -> Acceptance:
     return services.acceptance
 
 
+def _additions(services: ServicesDep) -> Additions:
+    return services.additions
+
+
 MetricsDep = Annotated[Metrics, Depends(_metrics)]
 LogsDep = Annotated[EditLogs, Depends(_logs)]
 LogDep = Annotated[LogReader, Depends(_log)]
@@ -104,3 +111,4 @@ JobsDep = Annotated[Jobs, Depends(_jobs)]
 WatchDep = Annotated[JobWatch, Depends(_watch)]
 FleetDep = Annotated[Fleet, Depends(_fleet)]
 AcceptanceDep = Annotated[Acceptance, Depends(_acceptance)]
+AdditionsDep = Annotated[Additions, Depends(_additions)]

@@ -6,6 +6,7 @@ from copy import copy
 
 from app.access.caller import ANYONE, Caller
 from app.domain.errors import UnknownModel
+from app.domain.log.pages import ProposalPage
 from app.domain.log.reader import LogReader
 from app.domain.log.root import LogRoot
 from app.domain.manifest import Manifest
@@ -51,4 +52,15 @@ class EditLogs:
         for model in self.models():
             if manifest := self.of(model).find_job(job_id):
                 return model, manifest
+        return None
+
+    def find_proposal(self, job_id: str) -> tuple[str, ProposalPage] | None:
+        """The model that a job edited and the proposal that it made, if it did and it lies there still.
+
+        Raises:
+            DamagedVersion: the proposal does not have the bytes that were written.
+        """
+        for model in self.models():
+            if page := self.of(model).proposals.of_job(job_id):
+                return model, page
         return None

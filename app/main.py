@@ -19,6 +19,7 @@ from app import error_handlers
 from app.access.gate import Gate
 from app.access.keyring import LiveKeys
 from app.access.requires import refuse_undeclared
+from app.additions.additions import Additions
 from app.body_limit import BodyLimit
 from app.dependencies import Services
 from app.domain import worker_http
@@ -32,7 +33,20 @@ from app.jobs.job_watch import JobWatch
 from app.jobs.jobs import Jobs
 from app.jobs.recovery import Recovery
 from app.metrics import Metrics, RequestMetrics
-from app.routes import edits, exports, generate, health, job_events, jobs, models, openai, query, taking_back, versions
+from app.routes import (
+    edits,
+    exports,
+    generate,
+    health,
+    job_events,
+    jobs,
+    models,
+    openai,
+    proposals,
+    query,
+    taking_back,
+    versions,
+)
 from app.settings import Settings
 from app.text_streams import TextStreams
 
@@ -79,7 +93,20 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     app.add_middleware(Gate, keys=keys, allow_open=settings.allow_open)  # before anything reads the request
     app.add_middleware(RequestMetrics, metrics=metrics)
     error_handlers.install(app)
-    for routes in (edits, jobs, job_events, query, generate, models, versions, taking_back, exports, health, openai):
+    for routes in (
+        edits,
+        jobs,
+        job_events,
+        query,
+        generate,
+        models,
+        versions,
+        taking_back,
+        proposals,
+        exports,
+        health,
+        openai,
+    ):
         app.include_router(routes.router)
     refuse_undeclared(app)
     return app
@@ -96,9 +123,10 @@ async def _connected(redis_url: str, settings: Settings, metrics: Metrics, keys:
             texts = TextStreams(fleet, text_http, settings.max_texts)
             jobs = Jobs(redis, logs, settings)
             acceptance = Acceptance(jobs, fleet, logs, IdempotencyKeys(redis, settings), settings)
+            additions = Additions(fleet, settings)
             async with JobWatch(redis, jobs) as watch:
                 with Recovery(jobs, settings.recovery_interval_s):
-                    yield {"services": Services(metrics, logs, jobs, watch, fleet, acceptance, texts)}
+                    yield {"services": Services(metrics, logs, jobs, watch, fleet, acceptance, texts, additions)}
 
 
 async def _tell_if_open(keys: LiveKeys, settings: Settings) -> None:

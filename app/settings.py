@@ -30,6 +30,13 @@ class Settings(SharedSettings):
     host: str = Field("127.0.0.1", description="Address that `palimpsest serve` listens on.")
     port: Port = Field(8000, description="Port that `palimpsest serve` listens on.")
 
+    supervised: bool = Field(
+        False,
+        description="Whether `palimpsest serve` runs this front end, and starts and stops workers as it is asked.",
+    )
+    models_dir: Path | None = Field(
+        None, description="Folder with models that callers may add by the names of their folders; none by default."
+    )
     default_model: Name | None = Field(None, description="The model for requests that name none.")
     max_facts: Count = Field(1000, description="Most facts in one batch.")
     max_body_bytes: Count = Field(4 * 1024 * 1024, description="Largest body of a request.")

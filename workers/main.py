@@ -120,4 +120,6 @@ def _host_settings(settings: WorkerSettings, redis: Redis) -> HostSettings:
         max_batch_tokens=settings.max_batch_tokens,
         snapshot_every=settings.snapshot_every,
         earlier_versions=settings.earlier_versions,
+        max_proposals=settings.max_proposals,
+        proposal_ttl_s=settings.proposal_ttl_s,
     )

@@ -86,6 +86,10 @@ class WorkerSettings(SharedSettings):
     snapshot_every: Count = Field(
         64, description="A start replays about so many versions at most; the others it reads from a snapshot."
     )
+    max_proposals: Count = Field(
+        16, description="Edits that may wait to be published or dropped, each as large as its update."
+    )
+    proposal_ttl_s: Seconds = Field(30 * 24 * 3600.0, description="How long one of them waits until it is dropped.")
     deadline_s: Seconds = Field(4 * 3600.0, description="Longest time that one edit may take.")
     stop_grace_s: Annotated[float, Field(ge=0)] = Field(5.0, description="What a stop leaves a running job.")
     log_level: LogLevel = Field("INFO", description="From which level on the worker's log lines are written.")

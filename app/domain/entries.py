@@ -14,17 +14,22 @@ DIGITS = 8
 
 
 class Shelf(StrEnum):
-    """A kind of entries, and the folder that holds them. Each entry is published once, under a version's number."""
+    """A kind of entries, and the folder that holds them.
+
+    Each entry is published once, under a version's number; a proposal under one that is made from its job's id.
+    """
 
     VERSIONS = "versions"
     SNAPSHOTS = "snapshots"
     COMPACTIONS = "compactions"
+    PROPOSALS = "proposals"
 
 
 PAGES = {
     Shelf.VERSIONS: "manifest.json",
     Shelf.SNAPSHOTS: "snapshot.json",
     Shelf.COMPACTIONS: "compaction.json",
+    Shelf.PROPOSALS: "proposal.json",
 }
 """Name of each entry's page in its folder."""
 
@@ -54,3 +59,8 @@ def version_entry(version: int) -> Entry:
 def snapshot_entry(version: int) -> Entry:
     """Where the snapshot taken at a version stands."""
     return Entry(Shelf.SNAPSHOTS, version)
+
+
+def proposal_entry(number: int) -> Entry:
+    """Where a proposal stands."""
+    return Entry(Shelf.PROPOSALS, number)

@@ -21,14 +21,18 @@ PalimpsestError                500 internal
 │   ├── UnknownJob             404 unknown_job
 │   ├── UnknownModel           404 unknown_model
 │   ├── UnknownVersion         404 unknown_version
-│   └── UnknownFact            404 unknown_fact
+│   ├── UnknownFact            404 unknown_fact
+│   └── UnknownProposal        404 unknown_proposal
 ├── Conflict                   409 conflict
 │   ├── RequestInFlight        409 request_in_flight
 │   ├── LogLocked              409 log_locked
 │   ├── StaleEpoch             409 stale_epoch
 │   ├── VersionExists          409 version_exists
 │   ├── CompactedVersion       409 compacted_version
-│   └── InseparableFacts       409 inseparable_facts
+│   ├── InseparableFacts       409 inseparable_facts
+│   ├── TooManyProposals       409 too_many_proposals
+│   └── ModelExists            409 model_exists
+├── OwnProposal                403 own_proposal
 ├── PreconditionFailed         412 precondition_failed
 ├── Unavailable                503 unavailable
 │   ├── RedisUnavailable       503 redis_unavailable
@@ -40,6 +44,8 @@ PalimpsestError                500 internal
 │   ├── DeadVersion            500 dead_version
 │   └── DeadlineExceeded       500 deadline_exceeded
 ├── ExportFailed               500 export_failed
+├── OnboardingFailed           500 onboarding_failed
+├── NotSupervised              501 not_supervised
 ├── DamagedVersion             500 damaged_version
 ├── ModelMismatch              500 model_mismatch
 ├── UnsupportedStorage         500 unsupported_storage
@@ -172,6 +178,10 @@ class UnknownFact(NotFound):
     """The version has no such fact: it was never written there, or has been taken out."""
 
 
+class UnknownProposal(NotFound):
+    """No such proposal waits: it was published, dropped, or has expired."""
+
+
 class Conflict(PalimpsestError, status=409):
     """The state of the job, the model or its edit log does not allow what was asked."""
 
@@ -198,6 +208,18 @@ class CompactedVersion(Conflict):
 
 class InseparableFacts(Conflict):
     """Facts to be taken out share a key with others that would stay; the value names those."""
+
+
+class TooManyProposals(Conflict):
+    """As many proposals wait as may; publish or drop some."""
+
+
+class ModelExists(Conflict):
+    """A model of that name is served, or is being added."""
+
+
+class OwnProposal(PalimpsestError, status=403):
+    """Who proposed a version may not publish it."""
 
 
 class PreconditionFailed(PalimpsestError, status=412):
@@ -242,6 +264,14 @@ class DeadlineExceeded(JobFailed):
 
 class ExportFailed(PalimpsestError):
     """The export could not be written, or does not read back as the version; nothing of it stays."""
+
+
+class OnboardingFailed(PalimpsestError):
+    """The model could not be onboarded or loaded; it is not served."""
+
+
+class NotSupervised(PalimpsestError, status=501):
+    """This service cannot start or stop workers by itself: whoever started it runs them."""
 
 
 class DamagedVersion(PalimpsestError):

@@ -47,6 +47,9 @@ class Point(StrEnum):
     COMPACT_REMOVE_BEFORE = "compact.remove.before"
     COMPACT_REMOVE_AFTER = "compact.remove.after"
 
+    DISCARD_BEFORE = "discard.before"
+    DISCARD_AFTER = "discard.after"
+
     PUBLISH_BEFORE = "publish.before"
     PUBLISH_AFTER = "publish.after"
     RESULT_BEFORE = "result.before"

@@ -6,7 +6,17 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import AfterValidator, AwareDatetime, BeforeValidator, Field, StringConstraints, model_validator
 
-from app.domain.contract import EditReport, FactKey, InForceReport, JobId, JobOutcome, JobStatus, Name, Record
+from app.domain.contract import (
+    EditReport,
+    FactKey,
+    InForceReport,
+    JobId,
+    JobOutcome,
+    JobStatus,
+    Name,
+    ProposalId,
+    Record,
+)
 from app.domain.contract.values import prompt_alone
 from app.domain.digests import sha256
 from app.domain.entries import PAGES
@@ -139,6 +149,8 @@ class Draft(Record):
     hyperparameters: dict[str, Any] = Field(default_factory=dict)
     report: EditReport | None = None
     in_force: InForceReport | None = Field(None, description="Of a rollback or a revert.")
+    proposal: ProposalId | None = Field(None, description="The proposal that it was before it was published.")
+    approved_by: Name | None = Field(None, description="Name of the API key that published the proposal, if any.")
     epoch: Annotated[int, Field(ge=0)]
 
     @model_validator(mode="after")
@@ -177,7 +189,13 @@ class Manifest(Draft):
     @property
     def outcome(self) -> JobOutcome:
         """What became of the job that committed it."""
-        return JobOutcome(status=JobStatus.SUCCEEDED, version=self.version, report=self.report, in_force=self.in_force)
+        return JobOutcome(
+            status=JobStatus.SUCCEEDED,
+            version=self.version,
+            report=self.report,
+            in_force=self.in_force,
+            proposal=self.proposal,
+        )
 
     @classmethod
     def of(cls, draft: Draft, **rest: Any) -> Self:

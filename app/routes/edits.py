@@ -19,13 +19,14 @@ from app.domain.errors import (
     SlotCount,
     SubjectNotInPrompt,
     TooManyFacts,
+    TooManyProposals,
     UnknownMethod,
     UnknownPlan,
 )
 from app.error_handlers import problems
 from app.routes.changes import ANY_CHANGE, ConditionsDep, followed
 
-router = APIRouter(tags=["edits"], dependencies=[requires(Scope.EDIT), requires(Scope.PUBLISH)])
+router = APIRouter(tags=["edits"], dependencies=[requires(Scope.EDIT)])
 
 REFUSALS = problems(
     AmbiguousSubject,
@@ -38,6 +39,7 @@ REFUSALS = problems(
     SlotCount,
     SubjectNotInPrompt,
     TooManyFacts,
+    TooManyProposals,
     UnknownMethod,
     UnknownPlan,
     *ANY_CHANGE,
@@ -54,6 +56,7 @@ def submit_edits(
     """Queue a batch of facts; its job says what became of it.
 
     A worker checks the batch in full first, so that an accepted batch can be applied. What was accepted is on disk: it
-    is applied once, or its job says why not, even if Redis loses all its data.
+    is applied once, or its job says why not, even if Redis loses all its data. With `propose`, or from a
+    key without the scope `publish`, it waits for approval.
     """
     return followed(acceptance.accept(batch, conditions), response)

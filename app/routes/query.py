@@ -18,6 +18,7 @@ from app.domain.errors import (
     Unavailable,
     UnknownJob,
     UnknownModel,
+    UnknownProposal,
     UnknownVersion,
     VersionNotReached,
 )
@@ -38,12 +39,13 @@ router = APIRouter(tags=["questions"], dependencies=[requires(Scope.QUERY)])
         Unavailable,
         UnknownJob,
         UnknownModel,
+        UnknownProposal,
         UnknownVersion,
         VersionNotReached,
     ),
 )
 def query(query: Query, jobs: JobsDep, fleet: FleetDep, response: Response) -> QueryReply:
-    """Ask the live model, or an earlier version of it; ``X-Model-Version`` and the body say which version answered."""
+    """Ask the live model, an earlier version, or a proposal; ``X-Model-Version`` and the body say which answered."""
     reply = _recall(query, query.job, jobs, fleet) if query.job else fleet.probe(fleet.resolve(query.model), query)
     response.headers[VERSION_HEADER] = str(reply.version)
     return reply

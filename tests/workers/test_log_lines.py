@@ -19,7 +19,7 @@ import pytest
 from rq.job import JobStatus as QueueStatus
 
 from app.domain import keyspace
-from app.domain.contract import EditBatch, JobStatus, WorkerCard
+from app.domain.contract import AnyVersion, EditBatch, JobStatus, WorkerCard
 from app.domain.errors import JobFailed, StaleEpoch
 from tests.support.log_lines import SECRET, log_lines, said_in
 from tests.support.worker_bench import APPLY, Bench, batch
@@ -156,10 +156,10 @@ class Careless:
     version = 3
     publish_waits = False
 
-    def questions(self, version: int | None = None) -> AbstractContextManager[Live]:
+    def questions(self, version: AnyVersion | None = None) -> AbstractContextManager[Live]:
         raise ValueError(f"cannot say of {SECRET}")
 
-    def held(self, version: int | None = None) -> Live:
+    def held(self, version: AnyVersion | None = None) -> Live:
         raise ValueError(f"cannot write of {SECRET}")
 
     def check(self, batch: EditBatch) -> None:

@@ -12,6 +12,7 @@ from app.domain.errors import RequestError
 from app.domain.settings import DATA_DIR
 from workers.commands.bars import Bars
 from workers.commands.options import Corpus, Device, Dtype, ModelArgument, telling_errors
+from workers.commands.telling_file import TellingFile
 
 if TYPE_CHECKING:
     from workers.onboard import Onboarded
@@ -31,6 +32,9 @@ def onboard(
     device: Device = "cpu",
     dtype: Dtype = "float32",
     data_dir: Annotated[Path, typer.Option(help="Where preset, statistics and card are kept.")] = DATA_DIR,
+    told: Annotated[
+        Path | None, typer.Option("--telling", hidden=True, help="File to write the progress to, as JSON.")
+    ] = None,
 ) -> None:
     """Look at a model, take its statistics from a corpus or its own texts, and find hyperparameters that hold.
 
@@ -46,7 +50,10 @@ def onboard(
             return
         with Bars(console, minutes) as bars:
             try:
-                made = opened.run(minutes=minutes, facts=facts, anew=anew, telling=bars.telling())
+                telling = bars.telling()
+                if told is not None:
+                    telling = TellingFile(told, minutes).telling(telling)
+                made = opened.run(minutes=minutes, facts=facts, anew=anew, telling=telling)
             except RequestError as error:
                 if not if_needed:
                     raise

@@ -1,4 +1,4 @@
-"""Earlier versions of the live model, put together when somebody asks, and kept while they are asked for."""
+"""Earlier versions of the live model, and proposed ones: put together when somebody asks, kept while they are asked."""
 
 from __future__ import annotations
 
@@ -8,6 +8,9 @@ from dataclasses import dataclass
 
 from transformers import PreTrainedModel
 
+from app.domain.contract import AnyVersion
+from app.domain.log.pages import ProposalPage
+from app.domain.log.proposed_version import ProposedVersion
 from app.domain.log.reader import LogReader
 from workers.editing.model.editable_model import EditableModel
 from workers.versions.replay import norms_between, state_at
@@ -17,7 +20,7 @@ from workers.versions.replay import norms_between, state_at
 class EarlierVersion:
     """A module tree of one version. Matrices at ``layers`` are its own; all others it shares with the live model."""
 
-    version: int
+    version: AnyVersion
     model: PreTrainedModel
     layers: frozenset[int]
 
@@ -30,22 +33,24 @@ class EarlierVersions:
 
     def __init__(self, live: EditableModel, log: LogReader, limit: int) -> None:
         self._live, self._log, self._limit = live, log, limit
-        self._kept: OrderedDict[int, EarlierVersion] = OrderedDict()
+        self._kept: OrderedDict[AnyVersion, EarlierVersion] = OrderedDict()
         self._lock = threading.Lock()
 
-    def at(self, version: int) -> EarlierVersion:
+    def at(self, version: AnyVersion) -> EarlierVersion:
         """The version, put together from the log unless it is kept. The live model stays as it is.
 
         It shares no matrix with the live model that had been edited, or was about to be, when this was called.
 
         Raises:
-            UnknownVersion: there is no such version. CompactedVersion: its tensors were removed.
+            UnknownVersion, UnknownProposal: there is no such one. CompactedVersion: its tensors were removed.
             DamagedVersion: a version does not have the bytes that were committed.
+            Conflict: a proposal rests on a version that was withdrawn.
         """
+        proposal = self._log.proposals.get(version) if isinstance(version, str) else None  # also if it is kept
         with self._lock:
             kept = self._kept.pop(version, None)
             if kept is None or not self.apart(kept):
-                kept = self._put_together(version)
+                kept = self._put_together(version, proposal)
             self._kept[version] = kept
             if len(self._kept) > self._limit:
                 self._kept.popitem(last=False)
@@ -66,8 +71,13 @@ class EarlierVersions:
         before, after = ({layer: each.get(layer, self._live.base(layer)) for layer in layers} for each in states)
         return norms_between(before, after)
 
-    def _put_together(self, version: int) -> EarlierVersion:
-        state = state_at(self._live, self._log, self._log.replay(version))
+    def _put_together(self, version: AnyVersion, proposal: ProposalPage | None) -> EarlierVersion:
+        if proposal is not None:
+            proposed = ProposedVersion(self._log, proposal)
+            state = state_at(self._live, proposed, proposed.replay())
+        else:
+            assert isinstance(version, int)
+            state = state_at(self._live, self._log, self._log.replay(version))
         shadow = self._live.shadow(set(self._live.masters) | state.masters.keys())
         state.put_on(shadow)
         assert shadow.owned is not None

@@ -43,6 +43,8 @@ class HostSettings:
     max_batch_tokens: int = 16384
     snapshot_every: int = 64
     earlier_versions: int = 4
+    max_proposals: int = 16
+    proposal_ttl_s: float = 30 * 24 * 3600.0
 
 
 def recognised(settings: HostSettings, live: EditableModel) -> HostSettings:

@@ -5,11 +5,13 @@ from __future__ import annotations
 import logging
 from collections.abc import Mapping
 from contextlib import ExitStack
+from datetime import UTC, datetime, timedelta
 
-from app.domain.contract import JobOutcome, Progress
-from app.domain.errors import VersionExists
+from app.domain.contract import EditBatch, JobOutcome, Progress
+from app.domain.errors import TooManyProposals, VersionExists
 from app.domain.failpoints import Point, failpoint
 from app.domain.log.edit_log import EditLog
+from app.domain.log.proposed_version import ProposedVersion
 from app.domain.log_form import described
 from app.domain.manifest import Draft, Manifest
 from workers.editing.model.editable_model import EditableModel
@@ -18,6 +20,7 @@ from workers.host.host_settings import HostSettings
 from workers.host.live_host import LiveHost
 from workers.host.turn import NextVersion, Turn
 from workers.steps import Steps
+from workers.versions.replay import state_at
 from workers.versions.snapshots import Snapshots
 
 logger = logging.getLogger(__name__)
@@ -55,6 +58,7 @@ class LeadingHost(LiveHost):
             epoch = stack.enter_context(self.log.lead(self.settings.epoch_hint(), leased=leased, take_over=take_over))
             self._catch_up()
             self._leadership, self.epoch = stack.pop_all(), epoch
+            self._clear_proposals()
 
     def check_lead(self) -> None:
         """Return if nobody has taken over.
@@ -67,20 +71,20 @@ class LeadingHost(LiveHost):
     # --- committing --------------------------------------------------------------------------
 
     def committed(self, job_id: str) -> JobOutcome | None:
-        """What became of a job, if it has committed a version.
+        """What became of a job, if it has committed a version or made a proposal.
 
         Raises:
             VersionExists: an earlier leader committed it, after this one was brought to the log's head.
         """
         if (done := self.log.find_job(job_id)) is None:
-            return None
+            return self._proposed(job_id)
         if done.version > self.version:
             raise VersionExists(f"an earlier leader committed job {job_id}", value=done.version)
         return done.outcome
 
-    def next_version(self, turn: Turn) -> NextVersion:
-        """What the job becomes if it is committed now."""
-        return NextVersion(turn.job_id, self.version + 1, self.epoch, turn.by)
+    def next_version(self, turn: Turn, proposal: str | None = None) -> NextVersion:
+        """What the job becomes if it is committed now. ``proposal``: the one that it publishes, if it does."""
+        return NextVersion(turn.job_id, self.version + 1, self.epoch, turn.by, proposal)
 
     def serve(self, candidate: Candidate, steps: Steps) -> JobOutcome:
         """Commit a version and put it in service; the outcome of its job.
@@ -105,21 +109,86 @@ class LeadingHost(LiveHost):
         return manifest.outcome
 
     def committed_after_all(self, job_id: str) -> JobOutcome | None:
-        """The outcome of a job that raised an error, if the log has its version all the same; None if it has not.
+        """The outcome of a job that raised an error, if the log has what it made all the same; None if it has not.
 
-        That version is then in service, put together from the log as after a restart.
+        A version is then in service, put together from the log as after a restart.
 
         Raises:
             VersionExists: the log cannot be read, or the version not be put in service: only a restart helps.
         """
         try:
             if (committed := self.log.find_job(job_id)) is None:
-                return None
+                return self._proposed(job_id)
             self._catch_up()
         except Exception as error:  # the job's edge: this worker may now serve another version than the log's head
             detail = f"job {job_id} may be committed, and its version cannot be put in service: {described(error)}"
             raise VersionExists(detail, value=job_id) from error
         return committed.outcome
+
+    # --- proposals ---------------------------------------------------------------------------
+
+    def refuse_too_many(self) -> None:
+        """Return if one more proposal may wait.
+
+        Raises:
+            TooManyProposals: as many wait as may.
+        """
+        waiting = len(self.log.proposals.numbers()) - len(self.log.proposals.over())
+        if waiting >= self.settings.max_proposals:
+            detail = f"{waiting} proposals of {self.name} wait to be published or dropped"
+            raise TooManyProposals(detail, field="propose", value=waiting)
+
+    def keep(self, candidate: Candidate, batch: EditBatch, by: str | None, steps: Steps) -> JobOutcome:
+        """Keep a version as a proposal, and not put it in service; the outcome of its job.
+
+        Raises:
+            PalimpsestError: as ``EditLog.propose`` does. Whatever ``steps`` raises.
+        """
+        steps.check()
+        steps.tell(Progress(stage="commit", share=0.98))
+        self._clear_proposals()
+        failpoint(Point.COMMIT_BEFORE)
+        expires = datetime.now(UTC) + timedelta(seconds=self.settings.proposal_ttl_s)
+        page = self.log.propose(candidate.draft, candidate.files, batch, expires, by)
+        logger.info("proposed: %s", page.id, extra={"job_id": page.draft.job, "model": self.name})
+        return page.outcome
+
+    def kept(self, proposal: ProposedVersion, upcoming: NextVersion) -> Candidate:
+        """A proposal that was computed on the version in service, as it was kept: to be committed byte for byte.
+
+        Raises:
+            UnknownProposal: it was dropped meanwhile. DamagedVersion: it does not have the bytes that were written.
+        """
+        page = proposal.page
+        state = state_at(self.live, proposal, proposal.replay())
+        shadow = self.live.shadow(self.live.masters.keys() | state.masters.keys())
+        state.put_on(shadow)
+        own = {
+            "job": upcoming.job_id,
+            "epoch": upcoming.epoch,
+            "proposal": upcoming.proposal,
+            "approved_by": upcoming.approved_by,
+        }
+        files = {name: self.log.proposals.file(page, name) for name in page.files}
+        return Candidate(shadow, state.knowledge, page.draft.model_copy(update=own), files)
+
+    def discard(self, proposal: str) -> None:
+        """Remove a proposal that nobody can publish any more. If it cannot be removed, the next leader does."""
+        try:
+            self.log.drop(proposal, self.epoch)
+        except Exception:  # it is over, and told so: no failure here may count as a job's
+            logger.exception("%s is over, and lies there still", proposal, extra={"model": self.name})
+
+    def _proposed(self, job_id: str) -> JobOutcome | None:
+        page = self.log.proposals.of_job(job_id)
+        return None if page is None else page.outcome
+
+    def _clear_proposals(self) -> None:
+        """Remove the proposals that were published or have expired."""
+        for proposal in self.log.proposals.over():
+            self.discard(proposal)
+
+    # --- the log -----------------------------------------------------------------------------
 
     def _commit(self, draft: Draft, files: Mapping[str, bytes]) -> Manifest:
         """The version, committed.

@@ -16,6 +16,7 @@ import torch
 from torch import nn
 from transformers import PreTrainedModel, PreTrainedTokenizerFast
 
+from app.domain.contract import AnyVersion
 from app.domain.log.edit_log import EditLog
 from workers.editing.knowledge import KnowledgeBase
 from workers.editing.model.editable_model import EditableModel
@@ -28,11 +29,11 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class LiveModel:
-    """A model at one version, which does not change while a question reads it: the live one, or an earlier version."""
+    """A model at one version, which does not change while a question reads it: the live one, or another beside it."""
 
     model: PreTrainedModel
     tokenizer: PreTrainedTokenizerFast
-    version: int
+    version: AnyVersion
 
 
 class LiveHost:
@@ -52,11 +53,11 @@ class LiveHost:
     # --- asking ------------------------------------------------------------------------------
 
     @contextmanager
-    def questions(self, version: int | None = None) -> Iterator[LiveModel]:
-        """Hold one version still for as long as the block runs: the live one, or an earlier one beside it.
+    def questions(self, version: AnyVersion | None = None) -> Iterator[LiveModel]:
+        """Hold one version still for as long as the block runs: the live one, or an earlier or proposed one beside it.
 
         Raises:
-            UnknownVersion: there is no such version. CompactedVersion: its tensors were removed.
+            UnknownVersion, UnknownProposal: there is no such one. CompactedVersion: its tensors were removed.
             DamagedVersion: a version does not have the bytes that were committed.
         """
         earlier = None
@@ -70,7 +71,7 @@ class LiveHost:
                     return
             earlier = self._earlier.at(version)  # put together while others ask and edit
 
-    def held(self, version: int | None = None) -> LiveModel:
+    def held(self, version: AnyVersion | None = None) -> LiveModel:
         """A version for as long as the caller keeps it: no publish waits for it, and none reaches it.
 
         While the caller keeps it, a later version's matrices are in memory beside those that it replaced.

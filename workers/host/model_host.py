@@ -84,7 +84,10 @@ class ModelHost(LeadingHost):
 
         Raises:
             RequestError: which fact, field and value is at fault.
+            TooManyProposals: it is to be proposed, and as many proposals wait as may.
         """
+        if batch.propose:
+            self.refuse_too_many()
         self.preset_for(batch)
         self._check_bounds(batch.verify)
         try:

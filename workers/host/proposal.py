@@ -80,6 +80,8 @@ class Proposal:
             indivisible=find_method(self.preset.method).tune is not None,
             hyperparameters=self.preset.as_dict(),
             report=self.report,
+            proposal=upcoming.proposal,
+            approved_by=upcoming.approved_by,
             epoch=upcoming.epoch,
         )
 

@@ -27,10 +27,13 @@ class Turn:
 class NextVersion:
     """The version that a job becomes if it is committed now: its number, and the epoch of the leader that commits.
 
-    by: name of the API key that the job was handed in with, if any.
+    by: name of the API key that the facts were handed in with, if any.
+    proposal, approved_by: what it was before, if the job publishes one, and the key that this was asked for with.
     """
 
     job_id: str
     version: int
     epoch: int
     by: str | None = None
+    proposal: str | None = None
+    approved_by: str | None = None

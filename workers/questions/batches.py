@@ -21,7 +21,7 @@ from typing import Protocol
 
 from transformers import LogitsProcessorList
 
-from app.domain.contract import Continue, Generate, Query
+from app.domain.contract import AnyVersion, Continue, Generate, Query
 from app.domain.errors import PalimpsestError
 from workers.questions.cached_rows import BeforePass, proceed
 from workers.questions.decoding import continuations
@@ -34,7 +34,7 @@ from workers.questions.texts.text_lane import TextLane
 
 SHORT_STEPS = 64
 SHORT_ROWS = 64
-"""A question of more new tokens, of more rows, or to an earlier version takes the long lane."""
+"""A question of more new tokens, of more rows, or to a version that is not live takes the long lane."""
 
 MAX_TEXT_TOKENS = 32768
 """Tokens of all texts that are written at one time, to their ends, unless told otherwise."""
@@ -54,14 +54,14 @@ class Questioned(Protocol):
     def publish_waits(self) -> bool:
         """Whether a new version waits for questions to end."""
 
-    def questions(self, version: int | None) -> AbstractContextManager[Live]:
-        """Hold one version still: the live one, or an earlier one.
+    def questions(self, version: AnyVersion | None) -> AbstractContextManager[Live]:
+        """Hold one version still: the live one, an earlier one, or a proposal.
 
         Raises:
-            UnknownVersion, CompactedVersion, DamagedVersion: that one cannot be had.
+            UnknownVersion, UnknownProposal, CompactedVersion, DamagedVersion: that one cannot be had.
         """
 
-    def held(self, version: int | None) -> Live:
+    def held(self, version: AnyVersion | None) -> Live:
         """A version for as long as it is kept, whatever is published meanwhile; raises as ``questions`` does."""
 
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 
 import torch
 
-from app.domain.contract import Generate, GenerateReply, Query, QueryReply
+from app.domain.contract import AnyVersion, Generate, GenerateReply, Query, QueryReply
 from app.domain.errors import Unavailable
 from workers.questions.sampling import Manner
 
@@ -30,11 +30,11 @@ class Waiting:
     request: Request
     manner: Manner
     rows: int
-    version: int | None
+    version: AnyVersion | None
     reply: Future[QuestionReply] = field(default_factory=Future)
 
     @property
-    def kind(self) -> tuple[Manner, int | None]:
+    def kind(self) -> tuple[Manner, AnyVersion | None]:
         """What requests must have in common to be answered in one batch."""
         return self.manner, self.version
 

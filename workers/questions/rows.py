@@ -14,6 +14,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerFast
 
 from app.domain.contract import (
     Answer,
+    AnyVersion,
     Candidate,
     Expected,
     Generate,
@@ -47,7 +48,7 @@ class Live(Protocol):
         """The model's tokenizer."""
 
     @property
-    def version(self) -> int:
+    def version(self) -> AnyVersion:
         """The version of the weights."""
 
 
@@ -74,7 +75,7 @@ class Question(Protocol):
     def numbers(self) -> Sequence[Tensor]:
         """Random numbers to sample with, one tensor a start, none of a probe: (max_new_tokens,), float64, in [0, 1)."""
 
-    def reply(self, model: str, version: int, found: Found) -> QueryReply | GenerateReply:
+    def reply(self, model: str, version: AnyVersion, found: Found) -> QueryReply | GenerateReply:
         """The request's reply from what was found for its rows."""
 
 
@@ -119,7 +120,7 @@ class ProbeQuestion:
             objects.extend(object_row(words, text, wanted, limit, f"{place}.{name}") for name, wanted in asked)
         return cls(live.tokenizer, prompts, texts, starts, objects)
 
-    def reply(self, model: str, version: int, found: Found) -> QueryReply:
+    def reply(self, model: str, version: AnyVersion, found: Found) -> QueryReply:
         """One answer a prompt."""
         standings = iter(found.standings)
         answers = tuple(
@@ -195,7 +196,7 @@ class GenerateQuestion:
         numbers = [number for _ in rows for number in draws(request.seed, count, request.max_new_tokens)]
         return cls(live.tokenizer, request, prompts, starts, numbers)
 
-    def reply(self, model: str, version: int, found: Found) -> GenerateReply:
+    def reply(self, model: str, version: AnyVersion, found: Found) -> GenerateReply:
         """One generation a prompt."""
         rows = zip(self.starts, found.continued, strict=True)
         texts = [text_of(self.tokenizer, start.ids, continuation.new) for start, continuation in rows]

@@ -7,12 +7,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from typing import Protocol
 
 import torch
 from torch import Tensor
 
 from app.domain.history.terms import Term
-from app.domain.log.reader import LogReader
 from app.domain.log.replays import Replay
 from workers.editing.model.editable_model import EditableModel
 from workers.editing.model.updates import WeightUpdate
@@ -22,7 +22,14 @@ from workers.versions.update_files import UPDATE_FILE, unpack
 from workers.versions.version_state import VersionState
 
 
-def replayed(editable: EditableModel, log: LogReader, route: Replay, start: VersionState) -> VersionState:
+class Files(Protocol):
+    """Where the tensors of versions are read: the log, or the log and a proposal that rests on it."""
+
+    def read(self, version: int, name: str) -> bytes:
+        """A version's file, checked byte by byte; raises as ``LogReader.read`` does."""
+
+
+def replayed(editable: EditableModel, log: Files, route: Replay, start: VersionState) -> VersionState:
     """The state that a route leads to. The model's weights stay as they are; W_0 is read from it.
 
     Args:
@@ -41,7 +48,7 @@ def replayed(editable: EditableModel, log: LogReader, route: Replay, start: Vers
     return state
 
 
-def counted(log: LogReader, term: Term, device: torch.device) -> tuple[list[WeightUpdate], list[int]]:
+def counted(log: Files, term: Term, device: torch.device) -> tuple[list[WeightUpdate], list[int]]:
     """A term's updates without the columns that reverts have taken out, and the positions of the columns that stay.
 
     Raises:
@@ -71,7 +78,7 @@ def norms_between(old: Mapping[int, Tensor], new: Mapping[int, Tensor]) -> dict[
     return {layer: norm for layer, norm in found.items() if norm > 0}
 
 
-def state_at(editable: EditableModel, log: LogReader, route: Replay) -> VersionState:
+def state_at(editable: EditableModel, log: Files, route: Replay) -> VersionState:
     """The state that a route leads to, from its snapshot if it has one. The model's weights stay as they are.
 
     Raises:

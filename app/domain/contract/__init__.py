@@ -5,6 +5,7 @@ Probabilities are in [0, 1]; ranks count from 1; times are UTC; durations are se
 
 from __future__ import annotations
 
+from app.domain.contract.additions import AddModel
 from app.domain.contract.changes import Revert, Rollback
 from app.domain.contract.checks import CheckedBatches, EditBatches
 from app.domain.contract.edits import EditBatch, Fact, Hyperparameters, Unheld, Verify
@@ -24,6 +25,8 @@ from app.domain.contract.models import (
 )
 from app.domain.contract.neighbours import Neighbour
 from app.domain.contract.paraphrases import Paraphrase
+from app.domain.contract.proposal_ids import AnyVersion, ProposalId
+from app.domain.contract.proposals import Drop, Proposal, ProposalList, Publish
 from app.domain.contract.questions import (
     Answer,
     Candidate,
@@ -56,8 +59,10 @@ from app.domain.contract.versions import Between, ChangedFact, FactDiff, UpdateN
 __all__ = [
     "REQUESTS",
     "TEXT_EVENT",
+    "AddModel",
     "Answer",
     "AnyJobRequest",
+    "AnyVersion",
     "Attempt",
     "Begun",
     "Between",
@@ -68,6 +73,7 @@ __all__ = [
     "ChosenToken",
     "Continue",
     "Drift",
+    "Drop",
     "EditBatch",
     "EditBatches",
     "EditReport",
@@ -109,6 +115,10 @@ __all__ = [
     "Problem",
     "Progress",
     "Prompt",
+    "Proposal",
+    "ProposalId",
+    "ProposalList",
+    "Publish",
     "Query",
     "QueryReply",
     "Question",

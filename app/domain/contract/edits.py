@@ -158,6 +158,12 @@ class EditBatch(JobRequest):
         "are written, as under strict.",
     )
 
+    propose: bool = Field(
+        False,
+        description="Do all of it but the last step: the version waits as a proposal, which can be asked, until it is "
+        "published or dropped.",
+    )
+
     @property
     def policy(self) -> Unheld:
         """``unheld``; under ``strict``, which does as the published code does, all facts are kept."""

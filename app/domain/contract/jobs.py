@@ -10,16 +10,18 @@ from pydantic import Field, computed_field
 
 from app.domain.contract.exports import ExportReport
 from app.domain.contract.kinds import JobKind
+from app.domain.contract.proposal_ids import ProposalId
 from app.domain.contract.reports import EditReport, InForceReport
 from app.domain.contract.values import Reply
 
 
 class JobStatus(StrEnum):
-    """Where a job stands. The last four are final."""
+    """Where a job stands. The last five are final; of a ``proposed`` edit nothing is in service."""
 
     QUEUED = "queued"
     RUNNING = "running"
     SUCCEEDED = "succeeded"
+    PROPOSED = "proposed"
     REJECTED = "rejected"
     FAILED = "failed"
     CANCELLED = "cancelled"
@@ -33,9 +35,9 @@ class JobStatus(StrEnum):
 class Progress(Reply):
     """One step of a running job."""
 
-    stage: Literal["targets", "solve", "write", "verify", "commit", "publish"]
+    stage: Literal["targets", "solve", "write", "verify", "commit", "publish", "statistics", "search", "start"]
     layer: int | None = None
-    step: int | None = Field(None, description="Of the target optimisation, from 1.")
+    step: int | None = Field(None, description="Of the target optimisation, from 1; of statistics, tokens so far.")
     steps: int | None = None
     loss: float | None = None
     facts_done: int | None = None
@@ -75,6 +77,7 @@ class JobOutcome(Reply):
     report: EditReport | None = None
     in_force: InForceReport | None = None
     exported: ExportReport | None = None
+    proposal: ProposalId | None = None
     error: Problem | None = None
 
 
@@ -83,7 +86,9 @@ class Job(Reply):
 
     id: str
     object: Literal["edit.job"] = "edit.job"
-    kind: JobKind | None = Field(None, description="What it does; null if that is not known any more.")
+    kind: JobKind | Literal["onboard"] | None = Field(
+        None, description="What it does (onboard: it adds a model); null if that is not known any more."
+    )
     model: str
     status: JobStatus
     position: int | None = Field(None, description="Jobs before it in the queue, while queued.")
@@ -97,6 +102,9 @@ class Job(Reply):
     report: EditReport | None = Field(None, description="Of an edit.")
     in_force: InForceReport | None = Field(None, description="Of a rollback or a revert.")
     exported: ExportReport | None = Field(None, description="Of an export, which makes no version.")
+    proposal: ProposalId | None = Field(
+        None, description="The proposal that the job made, published or dropped; nothing of it is in service before."
+    )
     error: Problem | None = None
 
     @computed_field(description="When it was submitted, in Unix seconds.")  # type: ignore[prop-decorator]

@@ -15,6 +15,8 @@ class JobKind(StrEnum):
     ROLLBACK = "rollback"
     REVERT = "revert"
     EXPORT = "export"
+    PUBLISH = "publish"
+    DROP = "drop"
 
 
 class JobRequest(Request):

@@ -7,6 +7,7 @@ from typing import Annotated
 from pydantic import Field, model_validator
 
 from app.domain.contract.messages import Message, Messages, user_turn
+from app.domain.contract.proposal_ids import AnyVersion
 from app.domain.contract.values import JobId, Name, Positive, Reply, Request, Text
 
 
@@ -50,8 +51,10 @@ class Query(Question):
 
     prompts: tuple[Prompt, ...] = Field((), max_length=256)
     job: JobId | None = None
-    version: Annotated[int, Field(ge=0)] | None = Field(
-        None, description="Answer from this version of the model's history; None: from the live one."
+    version: AnyVersion | None = Field(
+        None,
+        description="Answer from this version of the model's history, or from this proposal (`proposed-...`); None: "
+        "from the live one.",
     )
 
     @model_validator(mode="after")
@@ -96,7 +99,7 @@ class QueryReply(Reply):
     """Answers, all from one version's weights."""
 
     model: str
-    version: int
+    version: AnyVersion
     answers: tuple[Answer, ...]
 
 
@@ -133,5 +136,5 @@ class GenerateReply(Reply):
     """Generations, all from one version's weights."""
 
     model: str
-    version: int
+    version: AnyVersion
     generations: tuple[Generation, ...]

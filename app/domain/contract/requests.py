@@ -10,8 +10,9 @@ from app.domain.contract.changes import Revert, Rollback
 from app.domain.contract.edits import EditBatch
 from app.domain.contract.exports import Export
 from app.domain.contract.kinds import JobKind
+from app.domain.contract.proposals import Drop, Publish
 
-AnyJobRequest = EditBatch | Rollback | Revert | Export
+AnyJobRequest = EditBatch | Rollback | Revert | Export | Publish | Drop
 
 REQUESTS: Mapping[JobKind, type[AnyJobRequest]] = MappingProxyType(
     {request.kind: request for request in get_args(AnyJobRequest)}

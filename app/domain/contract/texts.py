@@ -8,6 +8,7 @@ from pydantic import Field, StringConstraints, TypeAdapter, model_validator
 
 from app.domain.contract.jobs import Problem
 from app.domain.contract.messages import Message
+from app.domain.contract.proposal_ids import AnyVersion
 from app.domain.contract.questions import Question
 from app.domain.contract.values import Reply
 
@@ -28,7 +29,7 @@ class Continue(Question):
 
     prompts: Annotated[tuple[LongText, ...], Field(min_length=1, max_length=64)] | None = None
     messages: Annotated[tuple[Turn, ...], Field(min_length=1, max_length=256)] | None = None
-    version: Annotated[int, Field(ge=0)] | None = Field(None, description="None: the live one.")
+    version: AnyVersion | None = Field(None, description="None: the live one.")
     n: Annotated[int, Field(ge=1, le=16)] = 1
     max_new_tokens: Annotated[int, Field(ge=1)] | None = Field(None, description="None: up to the model's window.")
     temperature: Annotated[float, Field(ge=0, le=2)] = Field(0.0, description="0: greedily.")
@@ -65,7 +66,7 @@ class Begun(Reply):
     """The first event: the version that writes, all of every text, and how many tokens each prompt has."""
 
     kind: Literal["begun"] = "begun"
-    version: int
+    version: AnyVersion
     prompt_tokens: tuple[int, ...]
 
 

@@ -61,6 +61,8 @@ class VersionDetail(Version):
     hyperparameters: dict[str, Any] = Field(default_factory=dict)
     report: EditReport | None = Field(None, description="Of an edit.")
     in_force: InForceReport | None = Field(None, description="Of a rollback or a revert.")
+    proposal: str | None = Field(None, description="The proposal that it was before it was published.")
+    approved_by: str | None = Field(None, description="Name of the API key that published the proposal, if any.")
     epoch: int = 0
     parent: str | None = Field(None, description="SHA-256 of the manifest, or base, that this one follows from.")
     bytes: int = Field(0, description="Size of its files.")

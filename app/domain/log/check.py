@@ -7,8 +7,9 @@ from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 
-from app.domain.entries import BASE, Entry, Shelf, snapshot_entry, version_entry
+from app.domain.entries import BASE, DIGITS, Entry, Shelf, proposal_entry, snapshot_entry, version_entry
 from app.domain.errors import CompactedVersion, DamagedVersion, NotFound
+from app.domain.log.proposals import id_of
 from app.domain.log.reader import LogReader
 from app.domain.manifest import FileRecord, Manifest
 
@@ -33,7 +34,7 @@ class LogCheck(LogReader):
     """Checks a log from end to end. It only reads, and the log may be in use."""
 
     def run(self) -> Iterator[Checked]:
-        """Base, versions, snapshots and epoch, as they are checked.
+        """Base, versions, snapshots, proposals and epoch, as they are checked.
 
         Raises:
             UnknownModel: there is no log.
@@ -63,6 +64,9 @@ class LogCheck(LogReader):
                 checked = self._snapshot(number, broken)
                 rotten |= {number} if checked.damage else set()
                 yield checked
+        for number in self.proposals.numbers():
+            with suppress(NotFound):  # published or dropped since it was listed
+                yield self._proposal(number)
         yield from self._epoch()
         if damaged or rotten:
             yield self._outlook(len(versions), damaged, rotten)
@@ -111,6 +115,17 @@ class LogCheck(LogReader):
         if damage:
             self._replays.page(number)  # raises NotFound if it was discarded meanwhile
         return Checked(title, size, tuple(damage))
+
+    def _proposal(self, number: int) -> Checked:
+        title = f"proposal {number:0{DIGITS}d}"
+        remedy = f"Drop {id_of(number)}; no version rests on it."
+        try:
+            page = self.proposals.page(number)
+        except DamagedVersion as error:
+            return Checked(title, 0, (error.detail,), (remedy,))
+        size, entry = sum(record.size for record in page.files.values()), proposal_entry(number)
+        damage = self._file_damage(entry, page.files, partial(self.proposals.file, page))
+        return Checked(title, size, tuple(damage), (remedy,) if damage else ())
 
     def _file_damage(
         self, entry: Entry, files: dict[str, FileRecord], read: Callable[[str], bytes]

@@ -7,6 +7,7 @@
         *                     the version's files, opaque here
       snapshots/00000064/     ``SnapshotPage`` and its files: a start need not replay what they hold
       compactions/00000064/   ``CompactionPage``: the files of all versions before this one were removed
+      proposals/48213377/     ``ProposalPage`` and its files: an edit that waits, and is no version yet
       leader.lock, epoch      who may commit
       base.lock               held while the base is written
 
@@ -15,29 +16,21 @@ A directory is laid out so, with a digest beside every page; ``object_storage`` 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from collections.abc import Mapping
+from contextlib import suppress
 from datetime import UTC, datetime
 
-from pydantic import ValidationError
-
-from app.domain.entries import BASE, Entry, snapshot_entry, version_entry
-from app.domain.errors import (
-    Conflict,
-    DamagedVersion,
-    JobFailed,
-    ModelMismatch,
-    NotFound,
-    StaleEpoch,
-    VersionExists,
-)
+from app.domain.contract import EditBatch
+from app.domain.entries import BASE, proposal_entry, snapshot_entry, version_entry
+from app.domain.errors import Conflict, DamagedVersion, JobFailed, ModelMismatch, NotFound, VersionExists
 from app.domain.log.compaction import Compaction
-from app.domain.log.pages import SnapshotPage
-from app.domain.log.reader import LogReader
+from app.domain.log.led_log import LedLog
+from app.domain.log.pages import ProposalPage, SnapshotPage
+from app.domain.log.proposals import entry_of, id_of, number_of
 from app.domain.manifest import Base, Draft, FileRecord, Manifest
 
 
-class EditLog(LogReader):
+class EditLog(LedLog):
     """The edit log of one model: any number of processes read it, one at a time leads and commits."""
 
     def create(self, base: Base) -> Base:
@@ -55,36 +48,6 @@ class EditLog(LogReader):
                 detail = f"the edit log of {self.model} was written for other {field}"
                 raise ModelMismatch(detail, field=field, value=getattr(base, field))
         return found
-
-    @property
-    def lockable(self) -> bool:
-        """Whether ``lead`` alone keeps other leaders out; if not, they need a lease to agree by."""
-        return self._storage.lockable
-
-    @contextmanager
-    def lead(self, minimum: int = 1, *, leased: bool = False, take_over: bool = False) -> Iterator[int]:
-        """Be the one that commits, until the context or the process ends, or another takes over.
-
-        Clears away what earlier leaders left unfinished. Once the block has begun, no earlier leader can commit; only
-        in an object store one that had already checked its epoch still may, once.
-
-        Args:
-            minimum: the least epoch to take, for instance from a counter in Redis.
-            leased: the caller has the lease by which the leaders of this log agree.
-            take_over: take the lead from a leased leader, whose lease has ended, also if its process still lives.
-
-        Yields:
-            This leader's epoch: newer than that of any leader before, and durable.
-
-        Raises:
-            LogLocked: another leader holds the log; says which, as far as that is known.
-            DamagedVersion: the last epoch cannot be told.
-            UnsupportedStorage: the storage cannot keep two writers apart.
-        """
-        with self._storage.leading(leased=leased, take_over=take_over):
-            epoch = self._storage.take_epoch(max(minimum, self._last_epoch() + 1))
-            self._storage.sweep()
-            yield epoch
 
     def commit(self, draft: Draft, files: Mapping[str, bytes]) -> Manifest:
         """Make the draft the next version, durable when this returns; or leave the log as it was.
@@ -116,20 +79,64 @@ class EditLog(LogReader):
             files={name: FileRecord.of(data) for name, data in files.items()},
         )
         try:
-            self._publish(version_entry(draft.version), _document(manifest), files, draft)
+            self._publish(version_entry(draft.version), manifest, files, draft.epoch)
         except FileExistsError as error:
             raise VersionExists(f"version {draft.version} is there", value=draft.version) from error
         return self.manifest(draft.version)
 
-    def check_lead(self, epoch: int) -> None:
-        """Return if no newer leader than that of this epoch has taken over.
+    def propose(
+        self, draft: Draft, files: Mapping[str, bytes], batch: EditBatch, expires: datetime, by: str | None = None
+    ) -> ProposalPage:
+        """Keep the draft as a proposal, durable when this returns; or leave the log as it was.
+
+        What a job has proposed already is not kept again: that proposal is returned.
+
+        Args:
+            draft: as for ``commit``; its version is the head's successor, and it has a job.
+            batch: what was asked for, so that it can be computed anew on a later head.
+            by: who proposes it.
 
         Raises:
-            StaleEpoch: one has. DamagedVersion: that cannot be told.
+            StaleEpoch: a newer leader has taken over.
+            JobFailed: it could not be written, for instance for want of space, or its number is another job's.
+            DamagedVersion: the log that it would rest on is damaged.
+            pydantic.ValidationError: a file's name is not fit for one.
         """
-        if epoch < (newest := self._last_epoch()):
-            detail = f"a leader of epoch {newest} has taken over {self.model}"
-            raise StaleEpoch(detail, field="epoch", value=epoch)
+        job = draft.job or ""
+        if (known := self.proposals.of_job(job)) is not None:
+            return known
+        self.check_lead(draft.epoch)
+        entry = proposal_entry(number_of(job))
+        page = ProposalPage(
+            id=id_of(entry.number),
+            by=by,
+            batch=batch,
+            draft=draft,
+            parent=self._chain.digest(draft.version - 1),
+            created=datetime.now(UTC),
+            expires=expires,
+            files={name: FileRecord.of(data) for name, data in files.items()},
+        )
+        try:
+            self._publish(entry, page, files, draft.epoch)
+        except FileExistsError as error:
+            raise JobFailed(f"{page.id} is another job's; send the edit again", value=page.id) from error
+        return self.proposals.page(entry.number)
+
+    def drop(self, proposal: str, epoch: int) -> None:
+        """Remove a proposal, if it is there; it is gone for good when this returns.
+
+        Raises:
+            StaleEpoch: a newer leader than that of ``epoch`` has taken over.
+            JobFailed: it could not be removed.
+        """
+        self.check_lead(epoch)
+        try:
+            self._storage.discard(entry_of(proposal))
+        except OSError as error:
+            self.check_lead(epoch)  # raises StaleEpoch if the next leader was quicker
+            reason = error.strerror or type(error).__name__
+            raise JobFailed(f"{proposal} could not be removed: {reason}", value=proposal) from error
 
     def write_snapshot(self, version: int, files: Mapping[str, bytes]) -> None:
         """Keep what a worker holds at a version. A snapshot that is there and whole stays as it is.
@@ -159,7 +166,7 @@ class EditLog(LogReader):
         else:
             return
         with suppress(FileExistsError):  # another writer's, of the same version
-            self._publish(entry, page.model_dump_json(indent=2).encode(), files)
+            self._publish(entry, page, files)
 
     def compact(self, before: int | None = None) -> None:
         """Remove what is not needed: snapshots that a newer one replaces, and what killed writers left.
@@ -177,28 +184,6 @@ class EditLog(LogReader):
         with self.lead():
             Compaction(self._storage, self._chain, self._replays, before).run()
 
-    def _publish(self, entry: Entry, page: bytes, files: Mapping[str, bytes], draft: Draft | None = None) -> None:
-        """Make an entry; a version's only if the draft's epoch is still the newest just before the last step.
-
-        Raises:
-            FileExistsError: it is there.
-            JobFailed: it could not be written.
-        """
-
-        def permitted() -> None:
-            if draft is not None:
-                self.check_lead(draft.epoch)
-
-        try:
-            self._storage.publish(entry, page, files, permitted)
-        except FileExistsError:
-            raise
-        except OSError as error:
-            permitted()  # raises StaleEpoch if the next leader swept it away
-            shown = self._storage.shown(entry.folder)
-            reason = error.strerror or type(error).__name__
-            raise JobFailed(f"{shown} could not be written to the edit log: {reason}", value=shown) from error
-
     def _refuse(self, draft: Draft) -> None:
         """Raise if this draft must not be committed now."""
         self.check_lead(draft.epoch)
@@ -212,22 +197,3 @@ class EditLog(LogReader):
             self.check_rollback(draft.to)
         if draft.reverted:
             self.check_revert(draft.reverted)
-
-    def _last_epoch(self) -> int:
-        """The newest epoch of any leader, 0 if there was none: the newest manifest's, or a later one in the storage."""
-        newest = next(self.newest_first(), None)
-        return max(newest.epoch if newest else 0, self._storage.last_epoch())
-
-
-def _document(manifest: Manifest) -> bytes:
-    """The manifest as it stands on disk.
-
-    Raises:
-        JobFailed: it would not read back, as a report with a NaN in it would not.
-    """
-    data = manifest.model_dump_json(indent=2).encode()
-    try:
-        Manifest.model_validate_json(data)
-    except ValidationError as error:
-        raise JobFailed(f"the manifest of version {manifest.version} would not read back") from error
-    return data

@@ -1,4 +1,4 @@
-"""What the log says of its snapshots, and of having been compacted."""
+"""What the log says of its snapshots, of its proposals, and of having been compacted."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ from typing import Annotated
 
 from pydantic import AwareDatetime, Field
 
-from app.domain.contract import Record
-from app.domain.manifest import Digest, FileName, FileRecord
+from app.domain.contract import EditBatch, JobOutcome, JobStatus, ProposalId, Record
+from app.domain.manifest import Digest, Draft, FileName, FileRecord
 
 
 class SnapshotPage(Record):
@@ -24,3 +24,24 @@ class CompactionPage(Record):
 
     before: Annotated[int, Field(ge=1)]
     created: AwareDatetime
+
+
+class ProposalPage(Record):
+    """An edit that was computed and verified, and waits to be published or dropped.
+
+    ``draft`` is the version that it would be, of the job that proposed it, on the version whose digest is ``parent``.
+    """
+
+    id: ProposalId
+    by: str | None = Field(None, description="Who proposed it.")
+    batch: EditBatch = Field(description="What was asked for.")
+    draft: Draft
+    parent: Digest
+    created: AwareDatetime
+    expires: AwareDatetime
+    files: dict[FileName, FileRecord]
+
+    @property
+    def outcome(self) -> JobOutcome:
+        """What became of the job that proposed it."""
+        return JobOutcome(status=JobStatus.PROPOSED, report=self.draft.report, proposal=self.id)

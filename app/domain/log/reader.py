@@ -17,6 +17,7 @@ from app.domain.history.history import History
 from app.domain.history.lineage import HeldFact
 from app.domain.history.logged_version import LoggedVersion
 from app.domain.log.chain import Chain
+from app.domain.log.proposals import Proposals
 from app.domain.log.recent_versions import RecentVersions
 from app.domain.log.replays import Replay, Replays, Snapshot
 from app.domain.log.root import LogRoot, open_storage, stored_models
@@ -41,6 +42,7 @@ class LogReader:
         self._chain = Chain(self._storage)
         self._recent = RecentVersions(self._chain)
         self._replays = Replays(self._storage, self._chain)
+        self.proposals = Proposals(self._storage, self._chain)
 
     @staticmethod
     def models(root: LogRoot) -> list[str]:
@@ -119,6 +121,15 @@ class LogReader:
     def find_job(self, job_id: str) -> Manifest | None:
         """The version that this job committed, if it did."""
         return self._chain.find_job(job_id)
+
+    def knows_job(self, job_id: str) -> bool:
+        """Whether this job has committed a version, or made a proposal that lies there still, be it damaged."""
+        if self.find_job(job_id) is not None:
+            return True
+        try:
+            return self.proposals.of_job(job_id) is not None
+        except DamagedVersion:
+            return True
 
     def facts_in_force(self, version: int | None = None) -> tuple[FactInForce, ...]:
         """The facts that hold at ``version`` (the head if None), in the order in which they were written.

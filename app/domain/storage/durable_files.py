@@ -108,8 +108,10 @@ def discard_dir(path: Path) -> None:
     """Remove a directory: a crash leaves it whole, or hidden. It need not be there."""
     if path.is_dir():
         unfinished = path.with_name(_unfinished_name(path.name))
+        failpoint(Point.DISCARD_BEFORE)
         path.rename(unfinished)
         sync_dir(path.parent)
+        failpoint(Point.DISCARD_AFTER)
         shutil.rmtree(unfinished)
 
 

@@ -126,9 +126,11 @@ class ObjectStorage(Storage):
     def discard(self, entry: Entry) -> None:
         """Remove the page first: without it, the entry is not there."""
         names = self._names(entry.folder)
+        failpoint(Point.DISCARD_BEFORE)
         for name in sorted(names, key=lambda name: name != self._key(entry.page)):
             with suppress(FileNotFoundError):  # another compaction was quicker
                 self._fs.rm_file(name)
+            failpoint(Point.DISCARD_AFTER)
 
     # --- leading -----------------------------------------------------------------------------
 

@@ -1,4 +1,5 @@
-"""Models as OpenAI's clients name them: ``name`` for what is in service, ``name@version`` for any version."""
+"""Models as OpenAI's clients name them: ``name`` for what is in service, ``name@version`` for any version,
+or for a proposal by its id."""
 
 from __future__ import annotations
 
@@ -6,11 +7,12 @@ from dataclasses import dataclass
 
 from pydantic import TypeAdapter, ValidationError
 
-from app.domain.contract import Name
+from app.domain.contract import AnyVersion, Name, ProposalId
 from app.domain.errors import UnknownModel, UnknownVersion
 
 MARK = "@"
 _NAME: TypeAdapter[str] = TypeAdapter(Name)
+_PROPOSAL: TypeAdapter[str] = TypeAdapter(ProposalId)
 LONGEST_VERSION = 12
 """Digits: no log has as many versions."""
 
@@ -20,7 +22,7 @@ class ModelName:
     """A model, and a version of it; None: the one in service."""
 
     name: str
-    version: int | None
+    version: AnyVersion | None
 
     @classmethod
     def of(cls, text: str) -> ModelName:
@@ -36,11 +38,15 @@ class ModelName:
             raise UnknownModel("No model can have that name.", field="model", value=text) from None
         if not mark:
             return cls(name, None)
-        if not (version.isascii() and version.isdecimal() and len(version) <= LONGEST_VERSION):
-            raise UnknownVersion(f"A version of {name} is a number.", field="model", value=text)
-        return cls(name, int(version))
+        if version.isascii() and version.isdecimal() and len(version) <= LONGEST_VERSION:
+            return cls(name, int(version))
+        try:
+            return cls(name, _PROPOSAL.validate_python(version))
+        except ValidationError:
+            detail = f"A version of {name} is a number, or the id of a proposal."
+            raise UnknownVersion(detail, field="model", value=text) from None
 
 
-def version_name(model: str, version: int) -> str:
+def version_name(model: str, version: AnyVersion) -> str:
     """The name of one version."""
     return f"{model}{MARK}{version}"

@@ -9,7 +9,7 @@ from fastapi import APIRouter, Path
 
 from app.dependencies import FleetDep, LogsDep
 from app.domain.contract import WorkerCard
-from app.domain.errors import DamagedVersion, ModelUnavailable, NotFound, UnknownModel, UnknownVersion
+from app.domain.errors import DamagedVersion, ModelUnavailable, NotFound, UnknownModel, UnknownProposal, UnknownVersion
 from app.edit_logs import EditLogs
 from app.routes.openai.model_names import ModelName, version_name
 from app.routes.openai.refusals import OpenAIRoute, refusals
@@ -24,7 +24,10 @@ def list_served_models(fleet: FleetDep, logs: LogsDep) -> ModelObjects:
     return ModelObjects(data=tuple(_served(cards, logs) for cards in _by_model(fleet.workers()).values()))
 
 
-@router.get("/models/{model}", responses=refusals(DamagedVersion, ModelUnavailable, UnknownModel, UnknownVersion))
+@router.get(
+    "/models/{model}",
+    responses=refusals(DamagedVersion, ModelUnavailable, UnknownModel, UnknownProposal, UnknownVersion),
+)
 def show_served_model(model: Annotated[str, Path(max_length=200)], fleet: FleetDep, logs: LogsDep) -> ModelObject:
     """A model that is served, or one version of it."""
     wanted = ModelName.of(model)
@@ -32,7 +35,9 @@ def show_served_model(model: Annotated[str, Path(max_length=200)], fleet: FleetD
     if wanted.version is None:
         return served
     created, version = served.created, wanted.version
-    if version:
+    if isinstance(version, str):
+        created = _seconds(logs.of(wanted.name).proposals.get(version).created)
+    elif version:
         created = _seconds(logs.of(wanted.name).manifest(version).created)
     return ModelObject(id=version_name(wanted.name, version), created=created, version=version)
 

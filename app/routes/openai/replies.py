@@ -6,7 +6,7 @@ from typing import Literal
 
 from pydantic import Field
 
-from app.domain.contract import Finish, Reply
+from app.domain.contract import AnyVersion, Finish, Reply
 
 
 class ModelObject(Reply):
@@ -16,7 +16,7 @@ class ModelObject(Reply):
     object: Literal["model"] = "model"
     created: int
     owned_by: str = "palimpsest"
-    version: int = Field(description="The newest version, or the one that the id names.")
+    version: AnyVersion = Field(description="The newest version, or the one that the id names.")
 
 
 class ModelObjects(Reply):

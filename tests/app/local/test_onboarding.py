@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from app.domain.errors import Unavailable
-from app.local.onboarding import SHIPPED, onboard_new
+from app.domain.smollm2 import SHIPPED
+from app.local.onboarding import onboard_new
 
 
 class Runs:

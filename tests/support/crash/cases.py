@@ -8,8 +8,20 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import TypeVar
 
-from app.domain.contract import EditBatch, Export, ExportFormat, Fact, FactKey, Hyperparameters, Revert, Rollback
+from app.domain.contract import (
+    Drop,
+    EditBatch,
+    Export,
+    ExportFormat,
+    Fact,
+    FactKey,
+    Hyperparameters,
+    Publish,
+    Revert,
+    Rollback,
+)
 from app.domain.failpoints import Action, Point
+from app.domain.log.proposals import id_of, number_of
 
 STEPS = 2
 """Gradient steps of every edit."""
@@ -25,11 +37,15 @@ class Kind(StrEnum):
     ROLLBACK = "rollback"
     REVERT = "revert"
     EXPORT = "export"
+    PROPOSAL = "proposed edit"
+    PUBLISH = "publish"
+    STALE_PUBLISH = "publish on a later head"
+    DROP = "drop"
 
 
 CaseT = TypeVar("CaseT")
 
-Change = EditBatch | Rollback | Revert | Export
+Change = EditBatch | Rollback | Revert | Export | Publish | Drop
 
 Counts = Mapping[Kind, Mapping[Point, int]]
 """How often a worker reaches each point from its start to the end of one job of the kind."""
@@ -53,14 +69,18 @@ class Case:
         return f"{self.kind}, {self.trap}"
 
 
-def edit(subject: str, object_: str) -> EditBatch:
+def edit(subject: str, object_: str, *, propose: bool = False) -> EditBatch:
     """A batch of one fact, which is committed whether it holds or not."""
     fact = Fact(subject=subject, prompt="{} is a city in", object=object_)
-    return EditBatch(facts=(fact,), unheld="keep", hyperparameters=Hyperparameters(v_num_grad_steps=STEPS))
+    few = Hyperparameters(v_num_grad_steps=STEPS)
+    return EditBatch(facts=(fact,), unheld="keep", hyperparameters=few, propose=propose)
 
 
 HISTORY = (edit("Lyon", "Japan"), edit("Kyoto", "Norway"))
 """What the model was taught before: version N is the last of these."""
+
+PROPOSED = {"stale": (1, edit("Perth", "Ghana", propose=True)), "fresh": (2, edit("Turin", "Ghana", propose=True))}
+"""What waits to be published: by job, the version that it was computed on, and the batch."""
 
 CHANGES: Mapping[Kind, Change] = {
     Kind.EDIT: edit("Quito", "Ghana"),
@@ -68,6 +88,10 @@ CHANGES: Mapping[Kind, Change] = {
     Kind.ROLLBACK: Rollback(to=1),
     Kind.REVERT: Revert(facts=(FactKey(version=1, index=0),)),
     Kind.EXPORT: Export(format=ExportFormat.UPDATES),  # of the version in service, while the next edit is at it
+    Kind.PROPOSAL: edit("Quito", "Ghana", propose=True),
+    Kind.PUBLISH: Publish(publish=id_of(number_of("fresh"))),
+    Kind.STALE_PUBLISH: Publish(publish=id_of(number_of("stale"))),
+    Kind.DROP: Drop(drop=id_of(number_of("fresh"))),
 }
 
 FOLLOWING = edit("Oslo", "France")

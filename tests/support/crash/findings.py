@@ -10,6 +10,8 @@ from redis.exceptions import RedisError
 from app.domain.contract import Job, JobKind, JobStatus
 from app.domain.errors import PalimpsestError
 from app.domain.log.check import LogCheck
+from app.domain.log.proposals import id_of, number_of
+from tests.support.crash.cases import PROPOSED
 from tests.support.crash.forked_worker import Note
 from tests.support.crash.scene import MODEL, START, Scene, TookTooLong
 
@@ -79,16 +81,19 @@ class Finding:
                 self.losses.append(f"{job.id} is {job.status}")
             elif job.kind is JobKind.EXPORT:
                 self._export(scene, job)
-            elif job.status is JobStatus.SUCCEEDED:
-                if committed[job.id] == 0 or scene.log.manifest(job.version or 0).job != job.id:
-                    self.losses.append(f"{job.id} succeeded and is not in the log as version {job.version}")
+            elif job.status is JobStatus.SUCCEEDED and job.kind is not JobKind.DROP:
+                self.losses += _unlogged(scene, job, committed[job.id])
             elif committed[job.id]:
                 self.losses.append(f"{job.id} is {job.status}, and in the log")
+            elif job.status in (JobStatus.SUCCEEDED, JobStatus.PROPOSED):
+                self.losses += _otherwise(scene, job)
             elif job.error is None or not job.error.detail:
                 self.losses.append(f"{job.id} is {job.status} without a reason")
             else:
                 self.failed.append(job.error.code)
         self.duplicates += [f"{job} is in the log {times} times" for job, times in committed.items() if times > 1]
+        published = Counter(manifest.proposal for manifest in scene.log.manifests() if manifest.proposal)
+        self.duplicates += [f"{each} is in the log {times} times" for each, times in published.items() if times > 1]
         order = [manifest.job for manifest in scene.log.manifests() if manifest.job in scene.accepted]
         if order != [job for job in scene.accepted if job in order]:
             self.damage.append("the batches are not in the order in which they were accepted")
@@ -108,6 +113,16 @@ class Finding:
         for checked in LogCheck(scene.folder / "log", MODEL).run():
             self.damage += checked.damage
         self.damage += [f"{path.name} was left behind" for path in scene.hidden()]
+        self._proposals(scene)
+
+    def _proposals(self, scene: Scene) -> None:
+        """What waited waits on, unless a job that ended well has published or dropped it; nothing else lies there."""
+        gone = {job.proposal for job in scene.views() if job.status is JobStatus.SUCCEEDED}
+        made = {job.proposal for job in scene.views() if job.status is JobStatus.PROPOSED}
+        due = {id_of(number_of(job)) for job in PROPOSED} - gone | made
+        found = {id_of(number) for number in scene.log.proposals.numbers()}
+        self.losses += [f"{proposal} does not wait any more" for proposal in due - found]
+        self.damage += [f"{proposal} was left behind" for proposal in found - due]
 
     def _memory(self, scene: Scene, last: Note | None) -> None:
         replay = scene.ground.replayed(scene)
@@ -117,3 +132,18 @@ class Finding:
         for name in ("version", "weights", "keys", "facts"):
             if getattr(last, name) != getattr(replay, name):
                 self.damage.append(f"{name} are not those of a clean replay")
+
+
+def _otherwise(scene: Scene, job: Job) -> list[str]:
+    """What is not as a job says that ended well without a version: one that proposed, or dropped a proposal."""
+    if job.kind is JobKind.DROP:
+        return [f"{job.proposal} was dropped and lies there"] if scene.log.proposals.lies(job.proposal or "") else []
+    page = scene.log.proposals.of_job(job.id)
+    return [] if page and page.id == job.proposal else [f"{job.id} is proposed, and not as {job.proposal}"]
+
+
+def _unlogged(scene: Scene, job: Job, times: int) -> list[str]:
+    """What is wrong with a job that succeeded, if the log has not the version that it tells of."""
+    if times and scene.log.manifest(job.version or 0).job == job.id:
+        return []
+    return [f"{job.id} succeeded and is not in the log as version {job.version}"]

@@ -25,7 +25,7 @@ from app.edit_logs import EditLogs
 from app.jobs.jobs import Jobs
 from app.jobs.journal import AcceptedJob, AcceptedJournal
 from app.settings import Settings
-from tests.support.crash.cases import HISTORY, Change
+from tests.support.crash.cases import HISTORY, PROPOSED, Change
 from tests.support.crash.forked_worker import PATIENCE_S, ForkedWorker, Note, WorkerHome, note_of, worker_environment
 from tests.support.tiny_models import save_tiny
 from tests.support.turns import done
@@ -61,7 +61,7 @@ def until(holds: Callable[[], bool], what: str, seconds: float = PATIENCE_S) -> 
 
 @dataclass(frozen=True, slots=True)
 class Ground:
-    """Made once: the model, its statistics, and a log at version ``START``."""
+    """Made once: the model, its statistics, and a log at version ``START`` in which proposals wait."""
 
     root: Path
 
@@ -73,6 +73,9 @@ class Ground:
         with opened(ground.model, root) as host:
             for number, batch in enumerate(HISTORY, 1):
                 done(host, f"history-{number}", batch)
+                for job, (version, proposed) in PROPOSED.items():
+                    if version == number:
+                        done(host, job, proposed)
         [made] = (root / "statistics").iterdir()
         made.rename(ground.statistics)
         return ground

@@ -6,7 +6,19 @@ from datetime import UTC, datetime
 
 import pytest
 
-from app.domain.contract import REQUESTS, AnyJobRequest, EditBatch, Export, Fact, FactKey, JobKind, Revert, Rollback
+from app.domain.contract import (
+    REQUESTS,
+    AnyJobRequest,
+    Drop,
+    EditBatch,
+    Export,
+    Fact,
+    FactKey,
+    JobKind,
+    Publish,
+    Revert,
+    Rollback,
+)
 from app.domain.contract.exports import ExportFormat
 from app.domain.queued_calls import FUNCTIONS, KINDS
 from app.jobs.checks import CHECKS
@@ -19,6 +31,8 @@ ONE_OF_EACH: tuple[AnyJobRequest, ...] = (
     Rollback(to=0),
     Revert(facts=(FactKey(version=1, index=0),)),
     Export(format=ExportFormat.PEFT),
+    Publish(publish="proposed-00000001"),
+    Drop(drop="proposed-00000001"),
 )
 
 
@@ -43,4 +57,6 @@ def test_the_names_in_a_queue_are_those_of_earlier_releases() -> None:
         JobKind.ROLLBACK: "workers.jobs.rollback",
         JobKind.REVERT: "workers.jobs.revert",
         JobKind.EXPORT: "workers.jobs.export",
+        JobKind.PUBLISH: "workers.jobs.publish",
+        JobKind.DROP: "workers.jobs.drop",
     }

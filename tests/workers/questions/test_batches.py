@@ -11,7 +11,7 @@ from dataclasses import replace
 
 import pytest
 
-from app.domain.contract import Generate, GenerateReply, Prompt, Query, QueryReply
+from app.domain.contract import AnyVersion, Generate, GenerateReply, Prompt, Query, QueryReply
 from app.domain.errors import PromptTooLong, Unavailable
 from tests.support.answers import generate, probe
 from tests.support.tiny_models import LANDS, PLACES, WINDOW, tiny
@@ -52,13 +52,13 @@ class Door:
         return True
 
     @contextmanager
-    def questions(self, version: int | None = None) -> Iterator[Live]:
+    def questions(self, version: AnyVersion | None = None) -> Iterator[Live]:
         self.batches.append(threading.current_thread().name)
         self.reached.set()
         assert self.open.wait(PATIENCE_S)
         yield self.live
 
-    def held(self, version: int | None = None) -> Live:
+    def held(self, version: AnyVersion | None = None) -> Live:
         return self.live
 
     @contextmanager

@@ -20,7 +20,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from app.domain.contract import EditBatch, Fact, Hyperparameters
+from app.domain.contract import AnyVersion, EditBatch, Fact, Hyperparameters
 from tests.support.tiny_models import LANDS, PLACES, Tiny
 from tests.support.turns import done
 from tests.support.worker_bench import opened
@@ -44,7 +44,7 @@ Weights = Mapping[str, Tensor]
 class Batch:
     """Questions that were answered together."""
 
-    version: int
+    version: AnyVersion
     questions: Sequence[Question]
     manner: Manner
 

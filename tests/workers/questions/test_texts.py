@@ -11,7 +11,7 @@ import pytest
 import torch
 from pydantic import ValidationError
 
-from app.domain.contract import Begun, Continue, Generate, Prompt, Turn
+from app.domain.contract import AnyVersion, Begun, Continue, Generate, Prompt, Turn
 from app.domain.errors import PromptTooLong, RequestError, Unavailable
 from tests.support.answers import generate, probe
 from tests.support.editing.families import FAMILIES, random_model
@@ -37,10 +37,10 @@ class Still:
     def __init__(self, live: Live) -> None:
         self.live = live
 
-    def questions(self, version: int | None = None) -> nullcontext[Live]:
+    def questions(self, version: AnyVersion | None = None) -> nullcontext[Live]:
         return nullcontext(self.live)
 
-    def held(self, version: int | None = None) -> Live:
+    def held(self, version: AnyVersion | None = None) -> Live:
         return self.live
 
 

@@ -15,6 +15,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from app.domain.contract import (
     TEXT_EVENT,
+    AnyVersion,
     Begun,
     CheckedBatches,
     EditBatch,
@@ -46,10 +47,10 @@ class Held:
         self.version = 3
         self._live = tiny("gpt2")
 
-    def questions(self, version: int | None = None) -> AbstractContextManager[Live]:
+    def questions(self, version: AnyVersion | None = None) -> AbstractContextManager[Live]:
         return nullcontext(replace(self._live, version=self.version))
 
-    def held(self, version: int | None = None) -> Live:
+    def held(self, version: AnyVersion | None = None) -> Live:
         return replace(self._live, version=self.version)
 
     def check(self, batch: EditBatch) -> None:

@@ -12,6 +12,7 @@ from app.domain.errors import PreconditionFailed, StaleEpoch, VersionExists
 from workers.editing.loading import PROCESS_WIDE
 from workers.host.model_host import ModelHost
 from workers.host.turn import Turn
+from workers.host.work.approval import DropProposal, PublishProposal
 from workers.host.work.base import Work
 from workers.host.work.edit import Edit
 from workers.host.work.export import WriteExport
@@ -26,6 +27,8 @@ WORK: Mapping[JobKind, Work] = MappingProxyType(
         JobKind.ROLLBACK: TakingBack(),
         JobKind.REVERT: TakingBack(),
         JobKind.EXPORT: WriteExport(),
+        JobKind.PUBLISH: PublishProposal(),
+        JobKind.DROP: DropProposal(),
     }
 )
 

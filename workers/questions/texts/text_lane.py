@@ -90,7 +90,7 @@ class TextLane:
 
     def _begin(self, texts: Sequence[Text]) -> None:
         """Read the prompts, of each version together, and let the texts join those of their version."""
-        for version in sorted({text.order.live.version for text in texts}):
+        for version in dict.fromkeys(text.order.live.version for text in texts):
             own = [text for text in texts if text.order.live.version == version]
             try:
                 for cohort in Cohort.begun(own[0].order.live, own, self._max_batch_tokens):
