@@ -8,6 +8,7 @@ from __future__ import annotations
 from app.domain.contract.changes import Revert, Rollback
 from app.domain.contract.edits import EditBatch, Fact, Hyperparameters, Unheld, Verify
 from app.domain.contract.exports import Export, ExportFormat, ExportReport
+from app.domain.contract.imports import ImportFormat, ImportReport, UnusableRecord
 from app.domain.contract.jobs import Job, JobList, JobOutcome, JobStatus, Problem, Progress
 from app.domain.contract.kinds import JobKind, JobRequest
 from app.domain.contract.messages import Message, user_turn
@@ -68,6 +69,8 @@ __all__ = [
     "Harm",
     "Health",
     "Hyperparameters",
+    "ImportFormat",
+    "ImportReport",
     "InForceReport",
     "Job",
     "JobId",
@@ -100,6 +103,7 @@ __all__ = [
     "Text",
     "TopToken",
     "Unheld",
+    "UnusableRecord",
     "UpdateNorms",
     "Verify",
     "Version",
