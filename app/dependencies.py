@@ -13,6 +13,7 @@ from app.domain.log.reader import LogReader
 from app.edit_logs import EditLogs
 from app.fleet import Fleet
 from app.jobs.acceptance import Acceptance
+from app.jobs.importing import Importing
 from app.jobs.jobs import Jobs
 from app.metrics import Metrics
 
@@ -26,6 +27,7 @@ class Services:
     jobs: Jobs
     fleet: Fleet
     acceptance: Acceptance
+    importing: Importing
 
 
 def _services(request: Request) -> Services:
@@ -63,6 +65,10 @@ def _acceptance(services: ServicesDep) -> Acceptance:
     return services.acceptance
 
 
+def _importing(services: ServicesDep) -> Importing:
+    return services.importing
+
+
 MetricsDep = Annotated[Metrics, Depends(_metrics)]
 LogsDep = Annotated[EditLogs, Depends(_logs)]
 LogDep = Annotated[LogReader, Depends(_log)]
@@ -70,3 +76,4 @@ LogDep = Annotated[LogReader, Depends(_log)]
 JobsDep = Annotated[Jobs, Depends(_jobs)]
 FleetDep = Annotated[Fleet, Depends(_fleet)]
 AcceptanceDep = Annotated[Acceptance, Depends(_acceptance)]
+ImportingDep = Annotated[Importing, Depends(_importing)]

@@ -23,10 +23,11 @@ from app.edit_logs import EditLogs
 from app.fleet import Fleet
 from app.jobs.acceptance import Acceptance
 from app.jobs.idempotency import IdempotencyKeys
+from app.jobs.importing import Importing
 from app.jobs.jobs import Jobs
 from app.jobs.recovery import Recovery
 from app.metrics import Metrics, RequestMetrics
-from app.routes import edits, exports, generate, health, jobs, models, query, taking_back, versions
+from app.routes import edits, exports, generate, health, imports, jobs, models, query, taking_back, versions
 from app.settings import Settings
 
 SPARE_THREADS = 40
@@ -65,7 +66,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     app.add_middleware(BodyLimit, limit=settings.max_body_bytes)
     app.add_middleware(RequestMetrics, metrics=metrics)
     error_handlers.install(app)
-    for routes in (edits, jobs, query, generate, models, versions, taking_back, exports, health):
+    for routes in (edits, imports, jobs, query, generate, models, versions, taking_back, exports, health):
         app.include_router(routes.router)
     return app
 
@@ -77,9 +78,11 @@ async def _connected(redis_url: str, settings: Settings, metrics: Metrics) -> As
     with _redis(redis_url, settings) as redis, _http(settings) as http:
         fleet = Fleet(redis, http, logs, settings)
         jobs = Jobs(redis, logs, settings)
-        acceptance = Acceptance(jobs, fleet, logs, IdempotencyKeys(redis, settings), settings)
+        keys = IdempotencyKeys(redis, settings)
+        acceptance = Acceptance(jobs, fleet, logs, keys, settings)
+        importing = Importing(acceptance, fleet, keys, settings)
         with Recovery(jobs, settings.recovery_interval_s):
-            yield {"services": Services(metrics, logs, jobs, fleet, acceptance)}
+            yield {"services": Services(metrics, logs, jobs, fleet, acceptance, importing)}
 
 
 def _redis(url: str, settings: Settings) -> Redis:
