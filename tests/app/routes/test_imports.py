@@ -85,8 +85,15 @@ class TestQueued:
         assert counterfact.facts[0].previous == "Norway"
 
     def test_options_are_those_of_the_batches(self, client: TestClient, worker: WorkerEnd, redis: Redis) -> None:
-        options = {"method": "memit", "plan": "even", "strict": True, "unheld": "keep", "chat": True, "limit": 2}
-        report = imported(client, as_bytes(FACTS), model="atlas", **options)
+        options: dict[str, str | int | bool] = {
+            "method": "memit",
+            "plan": "even",
+            "strict": True,
+            "unheld": "keep",
+            "chat": True,
+            "limit": 2,
+        }
+        report = imported(client, as_bytes(FACTS), JSON, model="atlas", **options)
         assert (report.queued, report.usable, report.beyond_limit) == (2, 7, 5)
         [batch] = queued(redis)
         assert (batch.model, batch.method, batch.plan, batch.strict, batch.unheld) == (
