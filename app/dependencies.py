@@ -17,6 +17,7 @@ from app.domain.log.reader import LogReader
 from app.edit_logs import EditLogs
 from app.fleet import Fleet
 from app.jobs.acceptance import Acceptance
+from app.jobs.importing import Importing
 from app.jobs.job_watch import JobWatch
 from app.jobs.jobs import Jobs
 from app.metrics import Metrics
@@ -35,6 +36,7 @@ class Services:
     acceptance: Acceptance
     texts: TextStreams
     additions: Additions
+    importing: Importing
 
     def seen_by(self, caller: Caller) -> Services:
         """All of it for a caller, for whom only the models of their key exist, and in whose name jobs are accepted.
@@ -50,6 +52,7 @@ class Services:
             self.acceptance.seen_by(caller),
             self.texts,
             self.additions,
+            self.importing.seen_by(caller),
         )
 
 
@@ -103,6 +106,10 @@ def _additions(services: ServicesDep) -> Additions:
     return services.additions
 
 
+def _importing(services: ServicesDep) -> Importing:
+    return services.importing
+
+
 MetricsDep = Annotated[Metrics, Depends(_metrics)]
 LogsDep = Annotated[EditLogs, Depends(_logs)]
 LogDep = Annotated[LogReader, Depends(_log)]
@@ -112,3 +119,4 @@ WatchDep = Annotated[JobWatch, Depends(_watch)]
 FleetDep = Annotated[Fleet, Depends(_fleet)]
 AcceptanceDep = Annotated[Acceptance, Depends(_acceptance)]
 AdditionsDep = Annotated[Additions, Depends(_additions)]
+ImportingDep = Annotated[Importing, Depends(_importing)]

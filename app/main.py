@@ -29,6 +29,7 @@ from app.edit_logs import EditLogs
 from app.fleet import Fleet
 from app.jobs.acceptance import Acceptance
 from app.jobs.idempotency import IdempotencyKeys
+from app.jobs.importing import Importing
 from app.jobs.job_watch import JobWatch
 from app.jobs.jobs import Jobs
 from app.jobs.recovery import Recovery
@@ -38,6 +39,7 @@ from app.routes import (
     exports,
     generate,
     health,
+    imports,
     job_events,
     jobs,
     models,
@@ -95,6 +97,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     error_handlers.install(app)
     for routes in (
         edits,
+        imports,
         jobs,
         job_events,
         query,
@@ -122,11 +125,15 @@ async def _connected(redis_url: str, settings: Settings, metrics: Metrics, keys:
             fleet = Fleet(redis, http, logs, settings)
             texts = TextStreams(fleet, text_http, settings.max_texts)
             jobs = Jobs(redis, logs, settings)
-            acceptance = Acceptance(jobs, fleet, logs, IdempotencyKeys(redis, settings), settings)
+            repeats = IdempotencyKeys(redis, settings)
+            acceptance = Acceptance(jobs, fleet, logs, repeats, settings)
+            importing = Importing(acceptance, fleet, repeats, settings)
             additions = Additions(fleet, settings)
             async with JobWatch(redis, jobs) as watch:
                 with Recovery(jobs, settings.recovery_interval_s):
-                    yield {"services": Services(metrics, logs, jobs, watch, fleet, acceptance, texts, additions)}
+                    yield {
+                        "services": Services(metrics, logs, jobs, watch, fleet, acceptance, texts, additions, importing)
+                    }
 
 
 async def _tell_if_open(keys: LiveKeys, settings: Settings) -> None:

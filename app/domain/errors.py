@@ -14,6 +14,7 @@ PalimpsestError                500 internal
 │   ├── LayerOutOfRange        422 layer_out_of_range
 │   ├── InvalidHyperparameter  422 invalid_hyperparameter
 │   ├── IdempotencyKeyReused   422 idempotency_key_reused
+│   ├── UnreadableFile         422 unreadable_file
 │   └── BodyTooLarge           413 body_too_large
 ├── Unauthenticated            401 unauthenticated
 ├── Forbidden                  403 forbidden
@@ -144,6 +145,10 @@ class InvalidHyperparameter(RequestError):
 
 class IdempotencyKeyReused(RequestError):
     """The ``Idempotency-Key`` came with another request before."""
+
+
+class UnreadableFile(RequestError):
+    """A data file is not in a form that can be read: its encoding, its JSON, its columns."""
 
 
 class BodyTooLarge(RequestError, status=413):

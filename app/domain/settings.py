@@ -29,6 +29,9 @@ DATA_DIR = Path(".palimpsest")
 
 NO_SETTINGS = frozenset(
     {
+        # of the command line's client
+        "PALIMPSEST_KEY",
+        "PALIMPSEST_URL",
         # of docker-compose.yml
         "PALIMPSEST_BIND",
         "PALIMPSEST_MODEL",

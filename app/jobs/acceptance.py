@@ -91,7 +91,7 @@ class Acceptance:
         """
         if conditions.key is None:
             return submit(token_hex(8))
-        key = _own(conditions.key, self._caller)
+        key = own_key(conditions.key, self._caller)
         fingerprint = hashlib.sha256(f"{text()}\n{conditions.if_match or ''}".encode()).hexdigest()
         job_id = job_of(key, fingerprint)
         with self._keys.held(key, fingerprint) as alone:
@@ -109,7 +109,7 @@ class Acceptance:
         meant = request.for_model(model)
         CHECKS[meant.kind](self._fleet, log, meant)
         if isinstance(meant, Publish | Drop):
-            self._refuse_own(log, meant)
+            self._refuseown_key(log, meant)
             self._jobs.note_proposer(log, meant.proposal)
         accepted = datetime.now(UTC)
         return self._jobs.submit(
@@ -123,7 +123,7 @@ class Acceptance:
             )
         )
 
-    def _refuse_own(self, log: LogReader, meant: Publish | Drop) -> None:
+    def _refuseown_key(self, log: LogReader, meant: Publish | Drop) -> None:
         by = log.proposals.get(meant.proposal).by
         if isinstance(meant, Publish) and by is not None and by == self._caller.by:
             detail = f"{meant.proposal} is to be published by another key than that which proposed it."
@@ -142,6 +142,6 @@ class Acceptance:
         return self._submit(job_id, model, Revert(facts=facts), if_match)
 
 
-def _own(key: str, caller: Caller) -> str:
+def own_key(key: str, caller: Caller) -> str:
     """The ``Idempotency-Key`` of one caller: two who choose the same do not meet. No caller's name has a space."""
     return key if caller.by is None else f"{caller.by} {key}"

@@ -20,6 +20,7 @@ MODULES = {
     "benchmarks.query_latency": PROCESSES,
     "tests.support.crash": PROCESSES,
     "tests.support.service": PROCESSES,
+    "tests.support.stand_in": PROCESSES,
     "tests.support.worker_process": PROCESSES,
     "workers.models": BUNDLED,
 }

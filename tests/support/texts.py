@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from dataclasses import dataclass, field
 
-from app.domain.contract import Broken, ChosenToken, Continue, Piece
+from app.domain.contract import AnyVersion, Broken, ChosenToken, Continue, Piece
 from workers.questions.batches import QuestionBatches
 from workers.questions.texts.text import Order
 
@@ -55,7 +55,7 @@ class Listener:
         return {piece.index: piece.finish for piece in self.pieces if piece.finish}
 
     @property
-    def version(self) -> int:
+    def version(self) -> AnyVersion:
         assert self.order is not None
         return self.order.begun.version
 

@@ -5,19 +5,14 @@ User text is never formatted: a slot is found by ``str.partition``, so that brac
 
 from __future__ import annotations
 
-import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from app.domain.errors import AmbiguousSubject, EmptyText, PromptTooLong, RequestError, SlotCount, SubjectNotInPrompt
-from app.domain.prompts import SLOT, filled, is_visible
+from app.domain.errors import EmptyText, PromptTooLong, RequestError
+from app.domain.prompts import SLOT, filled, is_visible, with_slot
 from workers.editing.text.joint import joint
 from workers.editing.text.model_text import ModelText
 from workers.editing.types import Fact
-
-QUOTES = str.maketrans(
-    {"‘": "'", "’": "'", "‛": "'", "ʼ": "'", "`": "'", "“": '"', "”": '"', "„": '"', "«": '"', "»": '"'}
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,43 +31,6 @@ class Row:
     def stem(self) -> tuple[int, ...]:
         """The ids up to and including the lookup token: all that the key depends on."""
         return self.ids[: self.lookup + 1]
-
-
-def with_slot(subject: str, prompt: str, field: str = "prompt") -> str:
-    """The prompt with exactly one slot: as given, or with the subject's only occurrence made the slot.
-
-    Args:
-        field: where the prompt came from.
-
-    Raises:
-        EmptyText: the subject has no visible character. SlotCount: two or more slots.
-        SubjectNotInPrompt: no slot, and the subject's text is not there.
-        AmbiguousSubject: no slot, and the subject's text is there more than once.
-    """
-    if not is_visible(subject):
-        raise EmptyText("the subject has no visible character", field="subject", value=subject)
-    slots = prompt.count(SLOT)
-    if slots == 1:
-        return prompt
-    if slots > 1:
-        raise SlotCount(f"the prompt has {slots} slots; one marks the subject", field=field, value=prompt)
-    occurrences = sum(prompt.startswith(subject, at) for at in range(len(prompt)))  # overlapping ones too
-    if occurrences == 0:
-        detail = "the prompt has neither {} nor the subject"
-        if _plainly(subject) in _plainly(prompt):
-            detail += ", which stands there in another spelling: compare quotes, accents, letter case and spaces"
-        raise SubjectNotInPrompt(detail, field=field, value=prompt)
-    if occurrences > 1:
-        detail = f"the subject stands {occurrences} times in the prompt; mark which with {{}}"
-        raise AmbiguousSubject(detail, field=field, value=prompt)
-    before, _, after = prompt.partition(subject)
-    return f"{before}{SLOT}{after}"
-
-
-def _plainly(text: str) -> str:
-    """Without accents, kinds of quotes, letter case and kinds of spaces."""
-    letters = unicodedata.normalize("NFKD", text.translate(QUOTES)).casefold()
-    return " ".join("".join(letter for letter in letters if not unicodedata.combining(letter)).split())
 
 
 def subject_row(words: ModelText, before: str, subject: str, after: str, context: str = SLOT) -> Row:

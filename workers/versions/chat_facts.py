@@ -7,8 +7,7 @@ from dataclasses import dataclass
 
 from app.domain.contract import Fact, Message, Neighbour, Paraphrase, user_turn
 from app.domain.errors import AmbiguousSubject, PalimpsestError, SlotCount
-from app.domain.prompts import SLOT, is_visible
-from workers.editing.lookup import with_slot
+from app.domain.prompts import SLOT, is_visible, with_slot
 from workers.editing.text.model_text import ModelText
 
 

@@ -10,6 +10,7 @@ from app.domain.contract.changes import Revert, Rollback
 from app.domain.contract.checks import CheckedBatches, EditBatches
 from app.domain.contract.edits import EditBatch, Fact, Hyperparameters, Unheld, Verify
 from app.domain.contract.exports import Export, ExportFormat, ExportReport
+from app.domain.contract.imports import ImportFormat, ImportReport, UnusableRecord
 from app.domain.contract.jobs import Job, JobList, JobOutcome, JobStatus, Problem, Progress
 from app.domain.contract.kinds import JobKind, JobRequest
 from app.domain.contract.messages import Message, user_turn
@@ -94,6 +95,8 @@ __all__ = [
     "Harm",
     "Health",
     "Hyperparameters",
+    "ImportFormat",
+    "ImportReport",
     "InForceReport",
     "Job",
     "JobId",
@@ -133,6 +136,7 @@ __all__ = [
     "TopToken",
     "Turn",
     "Unheld",
+    "UnusableRecord",
     "UpdateNorms",
     "Verify",
     "Version",

@@ -19,12 +19,12 @@ from app.domain.errors import (
     SlotCount,
     SubjectNotInPrompt,
 )
-from app.domain.prompts import is_visible
+from app.domain.prompts import is_visible, with_slot
 from tests.support.editing.chat_tokenizers import byte_level, chatml, whole_runs
 from tests.support.editing.families import CONTEXTS, WINDOW, editable
 from tests.workers.conftest import BOS
 from workers.editing.batch import tokenise_batch
-from workers.editing.lookup import subject_row, tokenise, with_slot
+from workers.editing.lookup import subject_row, tokenise
 from workers.editing.text.joint import joint, object_ids
 from workers.editing.text.model_text import ModelText
 from workers.editing.types import Fact

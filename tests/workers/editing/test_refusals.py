@@ -28,6 +28,7 @@ from app.domain.errors import (
     RequestError,
     UnsupportedArchitecture,
 )
+from app.domain.prompts import with_slot
 from tests.support.editing.families import CONTEXTS, FACTS, WINDOW, editable, random_model, random_priors
 from tests.workers.conftest import WORDS
 from workers.editing.algebra.layer_base import LayerBase
@@ -35,7 +36,7 @@ from workers.editing.algebra.previous_keys import PreviousKeys
 from workers.editing.contexts import read_contexts
 from workers.editing.descent.compatibility import check_replay
 from workers.editing.editor import edit
-from workers.editing.lookup import tokenise, with_slot
+from workers.editing.lookup import tokenise
 from workers.editing.methods import memit
 from workers.editing.model.editable_model import EditableModel
 from workers.editing.presets.preset import Preset, read_preset

@@ -1,0 +1,244 @@
+"""``Client``: the service, for programs that wait for its answers."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from app.client import calls, importing
+from app.client.attempts import Attempts
+from app.client.calls import Item
+from app.client.connection import Connection
+from app.client.errors import ApiError
+from app.client.handles import JobHandle
+from app.domain.contract import (
+    ExportFormat,
+    FactKey,
+    FactList,
+    GenerateReply,
+    ImportFormat,
+    ImportReport,
+    JobList,
+    JobStatus,
+    ModelList,
+    QueryReply,
+    Unheld,
+    VersionDetail,
+    VersionDiff,
+    VersionList,
+)
+
+DEFAULT_URL = "http://127.0.0.1:8000"
+
+
+class Client:
+    """A running service.
+
+    Args:
+        url: where it listens. key: an API key, if it wants one.
+        timeout_s: longest wait for one answer. attempts: how often a request is sent at most, where that is safe.
+
+    Every method raises ``ApiError`` for what the service refuses, and ``ServiceUnreachable`` if no answer comes.
+    ``idempotency_key``, where a method takes it: under the same key, the same request gets the job of the first one;
+    without, each call has one of its own, for its own attempts. ``if_match``: only if the model is at this version.
+    """
+
+    def __init__(
+        self, url: str = DEFAULT_URL, key: str | None = None, *, timeout_s: float = 120.0, attempts: int = 3
+    ) -> None:
+        self._connection = Connection(url, key, timeout_s, Attempts(attempts))
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close all connections."""
+        self._connection.close()
+
+    # --- changes ---------------------------------------------------------------------------------
+
+    def edit(
+        self,
+        facts: Sequence[Item] | Item,
+        *,
+        model: str | None = None,
+        method: str | None = None,
+        plan: str | None = None,
+        hyperparameters: Item | None = None,
+        strict: bool | None = None,
+        verify: Item | None = None,
+        unheld: Unheld | None = None,
+        idempotency_key: str | None = None,
+        if_match: int | None = None,
+    ) -> JobHandle:
+        """Write facts, all in one version: ``client.edit([{"subject": ..., "prompt": ..., "object": ...}]).wait()``."""
+        options = {
+            "model": model,
+            "method": method,
+            "plan": plan,
+            "hyperparameters": hyperparameters,
+            "strict": strict,
+            "verify": verify,
+            "unheld": unheld,
+        }
+        return self._job(calls.edit(facts, options, idempotency_key, if_match))
+
+    def import_file(
+        self,
+        source: str | Path | bytes,
+        *,
+        format: ImportFormat | str = ImportFormat.AUTO,  # noqa: A002 - its name in the API
+        dry_run: bool = False,
+        model: str | None = None,
+        limit: int | None = None,
+        chat: bool = False,
+        method: str | None = None,
+        plan: str | None = None,
+        unheld: Unheld | None = None,
+    ) -> ImportReport:
+        """Write the facts of a data file (or of its contents), in as many jobs as it takes; ``jobs`` has them.
+
+        Raises:
+            app.domain.errors.RequestError: nothing can be read of the file. OSError: it is not there.
+        """
+        reading = importing.opened(source, ImportFormat(format), chat=chat)
+        sending = importing.Sending(reading, limit, dry_run=dry_run)
+        params = {"format": "facts", "dry_run": dry_run or None, "model": model}
+        params |= {"method": method, "plan": plan, "unheld": unheld}
+        for part in sending.parts():
+            try:
+                sending.answered(part, self._connection.send(calls.import_facts(part.content, params)))
+            except ApiError as error:
+                sending.refused(error)
+        return sending.report()
+
+    def rollback(
+        self, model: str, to: int, *, idempotency_key: str | None = None, if_match: int | None = None
+    ) -> JobHandle:
+        """Make an earlier version the newest one, again."""
+        return self._job(calls.rollback(model, to, idempotency_key, if_match))
+
+    def revert(
+        self,
+        model: str,
+        facts: Sequence[FactKey | tuple[int, int]],
+        *,
+        idempotency_key: str | None = None,
+        if_match: int | None = None,
+    ) -> JobHandle:
+        """Take facts out, each named by its version and its index there, while later ones stay."""
+        return self._job(calls.revert(model, facts, idempotency_key, if_match))
+
+    def revert_edit(self, job: str, *, idempotency_key: str | None = None, if_match: int | None = None) -> JobHandle:
+        """Take out what is left of an earlier edit."""
+        return self._job(calls.revert_edit(job, idempotency_key, if_match))
+
+    def export(
+        self,
+        model: str,
+        format: ExportFormat | str,  # noqa: A002 - its name in the API
+        version: int | None = None,
+        *,
+        idempotency_key: str | None = None,
+    ) -> JobHandle:
+        """Write a version down for other programs, on the worker's machine."""
+        return self._job(calls.export(model, str(format), version, idempotency_key))
+
+    # --- questions -------------------------------------------------------------------------------
+
+    def query(
+        self,
+        prompts: str | Item | Sequence[str | Item] = (),
+        *,
+        model: str | None = None,
+        version: int | None = None,
+        job: str | None = None,
+        min_version: int | None = None,
+        wait_seconds: float | None = None,
+    ) -> QueryReply:
+        """Ask one version of a model, by default the live one; or with ``job``, for all the facts of an edit."""
+        options: dict[str, object] = {"model": model, "version": version, "job": job}
+        options |= {"min_version": min_version, "wait_seconds": wait_seconds}
+        return self._connection.send(calls.query(prompts, options))
+
+    def chat(
+        self,
+        messages: str | Sequence[Item],
+        *,
+        model: str | None = None,
+        version: int | None = None,
+        max_new_tokens: int | None = None,
+        top_k: int | None = None,
+    ) -> QueryReply:
+        """What the model replies to messages, greedily; a text is the user's. The reply is the one answer's text."""
+        asked = {"max_new_tokens": max_new_tokens, "top_k": top_k}
+        return self._connection.send(calls.chat(messages, asked, {"model": model, "version": version}))
+
+    def generate(
+        self,
+        prompts: str | Sequence[str],
+        *,
+        model: str | None = None,
+        chat: bool | None = None,
+        max_new_tokens: int | None = None,
+        do_sample: bool | None = None,
+        temperature: float | None = None,
+        top_k: int | None = None,
+        top_p: float | None = None,
+        repetition_penalty: float | None = None,
+        num_return_sequences: int | None = None,
+        seed: int | None = None,
+        min_version: int | None = None,
+    ) -> GenerateReply:
+        """Free text of the live model; the options are those of ``POST /generate``."""
+        options: dict[str, object] = {"model": model, "chat": chat, "max_new_tokens": max_new_tokens}
+        options |= {"do_sample": do_sample, "temperature": temperature, "top_k": top_k, "top_p": top_p, "seed": seed}
+        options |= {"repetition_penalty": repetition_penalty, "num_return_sequences": num_return_sequences}
+        return self._connection.send(calls.generate(prompts, {**options, "min_version": min_version}))
+
+    # --- what is there ---------------------------------------------------------------------------
+
+    def jobs(
+        self,
+        *,
+        model: str | None = None,
+        status: JobStatus | str | None = None,
+        limit: int = 50,
+        after: str | None = None,
+    ) -> JobList:
+        """The latest jobs, newest first, without their reports."""
+        return self._connection.send(calls.jobs(model, None if status is None else str(status), limit, after))
+
+    def job(self, job: str) -> JobHandle:
+        """One job, to look at (``.job``) or to follow."""
+        return self._job(calls.job(job))
+
+    def models(self) -> ModelList:
+        """What is served, and what was served and still has an edit log."""
+        return self._connection.send(calls.models())
+
+    def versions(self, model: str) -> VersionList:
+        """A model's history."""
+        return self._connection.send(calls.versions(model))
+
+    def version(self, model: str, version: int) -> VersionDetail:
+        """One version, with what it changed and its report."""
+        return self._connection.send(calls.version(model, version))
+
+    def diff(self, model: str, old: int, new: int) -> VersionDiff:
+        """What lies between two versions."""
+        return self._connection.send(calls.diff(model, old, new))
+
+    def facts(self, model: str, version: int | None = None) -> FactList:
+        """The facts in force at a version, by default the newest."""
+        return self._connection.send(calls.facts(model, version))
+
+    def _job(self, call: calls.JobCall) -> JobHandle:
+        return JobHandle(self._connection, self._connection.send(call))

@@ -1,0 +1,128 @@
+"""`palimpsest edit`: facts from a data file, or one from the command line."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.text import Text
+
+from app.client import DEFAULT_URL, Client, ServiceUnreachable
+from app.client.importing import Sending, opened
+from app.commands.following import end, followed, shown, tell
+from app.commands.options import ERROR, AsJson, Key, Model, NoWait, Url, aside, examples, out, print_json, service
+from app.commands.shown import cell, count, table
+from app.domain.contract import ImportFormat, ImportReport
+from app.domain.prompts import filled
+
+EXAMPLES = examples(
+    'palimpsest edit --subject Lyon --prompt "The country where {} lies is" --object Japan',
+    "palimpsest edit facts.csv --dry-run",
+    "palimpsest edit facts.csv --limit 2 --json",
+)
+
+
+class Policy(StrEnum):
+    """``contract.Unheld`` as an option."""
+
+    DROP = "drop"
+    KEEP = "keep"
+    REJECT = "reject"
+
+
+def edit(
+    file: Annotated[
+        Path | None,
+        typer.Argument(
+            help="CounterFact, EasyEdit, KnowEdit, zsRE, CSV, TSV, or facts as the API has them.",
+            exists=True,
+            dir_okay=False,
+        ),
+    ] = None,
+    subject: Annotated[str | None, typer.Option(help="One fact instead of a file: what it is about.")] = None,
+    prompt: Annotated[str | None, typer.Option(help="With the subject in it, or {} where it stands.")] = None,
+    new: Annotated[str | None, typer.Option("--object", help="What shall follow the prompt.")] = None,
+    paraphrase: Annotated[list[str] | None, typer.Option(help="Asked as well. May be repeated.")] = None,
+    neighbour: Annotated[list[str] | None, typer.Option(help="Must not change. May be repeated.")] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what of the file could be used.")] = False,
+    form: Annotated[ImportFormat, typer.Option("--format", help="Of the file.")] = ImportFormat.AUTO,
+    limit: Annotated[int | None, typer.Option(help="At most so many facts of the file.", min=1)] = None,
+    chat: Annotated[bool, typer.Option("--chat", help="Prompts are a user's turns, objects begin replies.")] = False,
+    model: Model = None,
+    method: Annotated[str | None, typer.Option(help="Instead of the model's own.")] = None,
+    plan: Annotated[str | None, typer.Option(help="Instead of the model's own.")] = None,
+    unheld: Annotated[Policy, typer.Option(help="What becomes of facts that do not hold.")] = Policy.DROP,
+    no_wait: NoWait = False,
+    as_json: AsJson = False,
+    url: Url = DEFAULT_URL,
+    key: Key = None,
+) -> None:
+    """Write facts into a model, and show what holds. Exit status 3 if a fact does not hold."""
+    one = {"subject": subject, "prompt": prompt, "object": new}
+    if (file is None) == (None in one.values()):
+        raise typer.BadParameter("give a FILE, or --subject, --prompt and --object", param_hint="FILE")
+    options: dict[str, Any] = {"model": model, "method": method, "plan": plan, "unheld": unheld.value}
+    with service(url, key, as_json=as_json) as client:
+        if file is None:
+            fact = {**one, "chat": chat, "paraphrases": paraphrase or [], "neighbours": neighbour or []}
+            shown(client.edit([fact], **options), wait=not no_wait, as_json=as_json)
+        elif dry_run:
+            _tell(_looked_at(client, file, form, limit, chat, options), as_json=as_json)
+        else:
+            report = client.import_file(file, format=form, limit=limit, chat=chat, **options)
+            _follow(client, report, wait=not no_wait, as_json=as_json)
+
+
+def _looked_at(
+    client: Client, file: Path, form: ImportFormat, limit: int | None, chat: bool, options: dict[str, Any]
+) -> ImportReport:
+    """What of a file could be used; without a service, as far as that can be told."""
+    try:
+        return client.import_file(file, format=form, limit=limit, chat=chat, dry_run=True, **options)
+    except ServiceUnreachable:
+        return Sending(opened(file, form, chat=chat), limit, dry_run=True).report()
+
+
+def _follow(client: Client, report: ImportReport, *, wait: bool, as_json: bool) -> None:
+    """Follow the jobs of an import; the status says how they ended."""
+    if not as_json:
+        _tell(report, as_json=False)
+    jobs = tuple(followed(client.job(job.id)) if wait else job for job in report.jobs)
+    if as_json:
+        print_json(report.model_copy(update={"jobs": jobs}))
+    else:
+        for job in jobs:
+            tell(job)
+    if not jobs or report.stopped is not None:
+        raise typer.Exit(ERROR)
+    end(*jobs)
+
+
+def _tell(report: ImportReport, *, as_json: bool) -> None:
+    """What could be used of a file, and why the rest could not."""
+    if as_json:
+        print_json(report)
+        return
+    console, parts = out(), [f"{count(report.records, 'record')} ({report.format}): {report.usable} can be used"]
+    parts += [f"{report.beyond_limit} of them beyond the limit"] if report.beyond_limit else []
+    parts += [f"{number} cannot, {code}" for code, number in report.reasons.items()]
+    parts += [f"{count(report.queued, 'fact')} queued as {count(len(report.jobs), 'job')}"] if report.jobs else []
+    console.print(Text("; ".join(parts) + "."))
+    if report.first_unusable:
+        made = table("Of those that cannot", "record", "line", "why", "field", "value", numbers=("record", "line"))
+        for each in report.first_unusable:
+            made.add_row(*map(cell, (each.record, each.line, each.detail, each.field, each.value)))
+        console.print(made)
+    if report.dry_run and report.sample:
+        made = table("The first that can", "prompt", "object", "paraphrases", "neighbours")
+        for fact in report.sample:
+            counts = (len(fact.paraphrases), len(fact.neighbours))
+            made.add_row(*map(cell, (filled(fact.template, fact.subject), fact.object, *counts)))
+        console.print(made)
+    if report.dry_run and not report.checked:
+        aside().print("No worker has looked at them: whether they fit the model is not known.")
+    if report.stopped is not None:
+        told = f"{report.stopped.code}: {report.stopped.detail} Run it again for the rest."
+        aside().print(cell(told), style="red")

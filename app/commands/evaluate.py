@@ -1,0 +1,148 @@
+"""`palimpsest evaluate`: whether a version says what it was taught, or what a file of facts says."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from pydantic import BaseModel
+
+from app.client import DEFAULT_URL, Client
+from app.client.importing import opened
+from app.commands.options import UNHELD, AsJson, Key, ModelName, Url, examples, out, print_json, service, the_model
+from app.commands.shown import cell, probability, share, table
+from app.domain.contract import Answer, Fact, ImportFormat
+from app.domain.prompts import filled
+
+AT_ONCE = 64
+SHOWN = 20
+
+EXAMPLES = examples("palimpsest evaluate atlas-gpt2", "palimpsest evaluate --facts facts.csv --version 0 --json")
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """A question about a fact: what it is to show (`facts`, `paraphrases`, `neighbours`), and the answer wanted."""
+
+    what: str
+    prompt: str
+    wanted: str
+    chat: bool = False
+
+
+class Missed(BaseModel):
+    """A question that is not answered as wanted."""
+
+    what: str
+    prompt: str
+    wanted: str
+    probability: float
+    text: str
+
+
+class Evaluation(BaseModel):
+    """Shares of questions that greedy decoding answers as wanted; null where there are none."""
+
+    model: str
+    version: int
+    facts: float | None
+    paraphrases: float | None
+    neighbours: float | None
+    asked: dict[str, int]
+    missed: list[Missed]
+
+
+def evaluate(
+    model: ModelName = None,
+    facts: Annotated[
+        Path | None, typer.Option(help="A data file; by default the facts in force.", exists=True, dir_okay=False)
+    ] = None,
+    form: Annotated[ImportFormat, typer.Option("--format", help="Of the file.")] = ImportFormat.AUTO,
+    chat: Annotated[bool, typer.Option("--chat", help="The file's prompts are a user's turns.")] = False,
+    version: Annotated[int | None, typer.Option(help="Instead of the newest.", min=0)] = None,
+    least: Annotated[
+        float, typer.Option(help="Share of the facts that must hold, or else the exit status is 3.", min=0.0, max=1.0)
+    ] = 0.0,
+    as_json: AsJson = False,
+    url: Url = DEFAULT_URL,
+    key: Key = None,
+) -> None:
+    """Ask a version for facts, their paraphrases and neighbours, and count what greedy decoding answers as wanted."""
+    with service(url, key, as_json=as_json) as client:
+        name = the_model(client, model)
+        at = client.versions(name).head if version is None else version  # one version answers all
+        asked = _in_force(client, name, at) if facts is None else _of_file(facts, form, chat=chat)
+        found = _evaluated(client, name, at, asked)
+    print_json(found) if as_json else _tell(found)
+    if found.facts is not None and found.facts < least:
+        raise typer.Exit(UNHELD)
+
+
+def _in_force(client: Client, model: str, version: int) -> list[Asked]:
+    facts = client.facts(model, version).facts
+    return [Asked("facts", filled(fact.prompt, fact.subject), fact.object) for fact in facts]
+
+
+def _of_file(path: Path, form: ImportFormat, *, chat: bool) -> list[Asked]:
+    return [each for read in opened(path, form, chat=chat).facts for each in _about(read.fact)]
+
+
+def _about(fact: Fact) -> Iterator[Asked]:
+    """What is asked about one fact. Of a neighbour only where an answer is expected."""
+    if fact.messages is None:
+        yield Asked("facts", filled(fact.template, fact.subject), fact.object, fact.chat)
+        for each in fact.paraphrases:
+            yield Asked("paraphrases", filled(each.prompt, fact.subject), fact.object, fact.chat)
+        for beside in fact.neighbours:
+            for wanted in beside.expected[:1]:
+                yield Asked("neighbours", beside.prompt, wanted, fact.chat)
+
+
+def _evaluated(client: Client, model: str, version: int, asked: Sequence[Asked]) -> Evaluation:
+    answers: list[Answer] = []
+    for at in range(0, len(asked), AT_ONCE):
+        part = asked[at : at + AT_ONCE]
+        prompts = [{"prompt": each.prompt, "expected": each.wanted, "chat": each.chat, "top_k": 0} for each in part]
+        answers.extend(client.query(prompts, model=model, version=version).answers)
+    held: dict[str, list[bool]] = {}
+    missed = []
+    for each, answer in zip(asked, answers, strict=True):
+        assert answer.expected is not None
+        held.setdefault(each.what, []).append(answer.expected.greedy)
+        if not answer.expected.greedy:
+            missed.append(
+                Missed(
+                    what=each.what,
+                    prompt=each.prompt,
+                    wanted=each.wanted,
+                    probability=answer.expected.probability,
+                    text=answer.text,
+                )
+            )
+    shares = {what: sum(each) / len(each) for what, each in held.items()}
+    return Evaluation(
+        model=model,
+        version=version,
+        facts=shares.get("facts"),
+        paraphrases=shares.get("paraphrases"),
+        neighbours=shares.get("neighbours"),
+        asked={what: len(each) for what, each in held.items()},
+        missed=missed,
+    )
+
+
+def _tell(found: Evaluation) -> None:
+    made = table(f"{found.model}, version {found.version}", "", "asked", "as wanted", numbers=("asked", "as wanted"))
+    for what, count in found.asked.items():
+        made.add_row(what, str(count), share(getattr(found, what)))
+    out().print(made)
+    if found.missed:
+        title = f"Not as wanted ({len(found.missed)})"
+        missed = table(title, "", "prompt", "wanted", "its probability", "answer", numbers=("its probability",))
+        for each in found.missed[:SHOWN]:
+            told = (each.what, each.prompt, each.wanted, probability(each.probability), each.text.strip())
+            missed.add_row(*map(cell, told))
+        out().print(missed)

@@ -1,0 +1,71 @@
+"""The formats by name, and which one a file has."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from itertools import islice
+from types import MappingProxyType
+from typing import Any
+
+from app.domain.contract import ImportFormat
+from app.domain.errors import UnreadableFile
+from app.imports import counterfact, easyedit, knowedit, own, rows, zsre
+from app.imports.json_files import Found, json_records
+from app.imports.records import Record
+from app.imports.tables import csv_records, tsv_records
+
+LOOKED_AT = 50
+"""Records that a JSON file's format is judged by."""
+
+Recogniser = Callable[[Mapping[str, Any]], bool]
+
+
+@dataclass(frozen=True, slots=True)
+class Shape:
+    """How a record of one format becomes a fact's fields; ``recognises``: whether it has this format."""
+
+    recognises: Recogniser
+    fact: Callable[[Mapping[str, Any]], dict[str, Any]]
+
+
+SHAPES: Mapping[ImportFormat, Shape] = MappingProxyType(
+    {
+        ImportFormat.COUNTERFACT: Shape(counterfact.recognises, counterfact.fact),
+        ImportFormat.ZSRE: Shape(zsre.recognises, zsre.fact),
+        ImportFormat.KNOWEDIT: Shape(knowedit.recognises, knowedit.fact),
+        ImportFormat.EASYEDIT: Shape(easyedit.recognises, easyedit.fact),
+        ImportFormat.FACTS: Shape(own.recognises, own.fact),
+        ImportFormat.CSV: Shape(rows.columns, rows.fact),
+        ImportFormat.TSV: Shape(rows.columns, rows.fact),
+    }
+)
+"""In the order in which a JSON file is tried for them: what has more fields of its own comes first."""
+
+TABLES = {ImportFormat.CSV: csv_records, ImportFormat.TSV: tsv_records}
+
+
+def parsed(text: str, named: ImportFormat) -> tuple[ImportFormat, list[Found]]:
+    """A file's records, and the format that it has: the named one, or that which its records show.
+
+    Raises:
+        UnreadableFile: it is not in the named format's form, or in none that is known.
+    """
+    if not text.strip():
+        raise UnreadableFile("The file is empty.")
+    if named in TABLES:
+        return named, list(TABLES[named](text))
+    if named is ImportFormat.AUTO and text.lstrip()[0] not in "[{":
+        found = ImportFormat.TSV if "\t" in text.partition("\n")[0] else ImportFormat.CSV
+        return found, list(TABLES[found](text))
+    records = list(json_records(text))
+    return (_shown_by(records) if named is ImportFormat.AUTO else named), records
+
+
+def _shown_by(records: list[Found]) -> ImportFormat:
+    seen = [record.fields for _, _, record in islice(records, LOOKED_AT) if isinstance(record, Record)]
+    for named, shape in SHAPES.items():
+        if named not in TABLES and any(shape.recognises(fields) for fields in seen):
+            return named
+    names = list(seen[0]) if seen else None
+    raise UnreadableFile("No format is known whose records have these fields.", value=names)

@@ -1,0 +1,87 @@
+"""Records of JSON files: a list, an object that holds one, or a JSON object a line."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from app.domain.errors import UnreadableFile
+from app.domain.problems import EXCERPT
+from app.imports.records import Record, Unusable
+
+LISTS = ("facts", "data", "records", "edits", "batches")
+"""Fields of an object that may hold the list."""
+
+Found = tuple[int, int | None, Record | Unusable]
+"""A record's index and line, and the record or why it is none."""
+
+
+def json_records(text: str) -> Iterator[Found]:
+    """Each record of the text.
+
+    Raises:
+        UnreadableFile: it is neither JSON nor JSON lines, or holds no list.
+    """
+    try:
+        document = json.loads(text)
+    except RecursionError:
+        raise UnreadableFile("The JSON is nested too deeply.") from None
+    except ValueError as error:
+        if _has_lines(text):
+            return _lines(text)
+        raise _not_json(text, error) from None
+    return _listed(document)
+
+
+def _has_lines(text: str) -> bool:
+    """Whether the first line that is not empty is a whole JSON object, so that one may stand on each."""
+    first = next((line for line in text.split("\n") if line.strip()), "")
+    return isinstance(_object(first), dict)
+
+
+def _lines(text: str) -> Iterator[Found]:
+    index = 0
+    for number, line in enumerate(text.split("\n"), 1):
+        if line.strip():
+            yield index, number, _record(index, number, _object(line))
+            index += 1
+
+
+def _object(line: str) -> object:
+    try:
+        return json.loads(line)
+    except (ValueError, RecursionError):
+        return Unusable("not_json", "the line is no JSON", value=line)
+
+
+def _listed(document: object) -> Iterator[Found]:
+    for index, item in enumerate(_items(document)):
+        yield index, None, _record(index, None, item)
+
+
+def _items(document: object) -> list[Any]:
+    """The list of records. Batches, as ``palimpsest apply`` takes them, are joined."""
+    match document:
+        case list():
+            return document
+        case dict():
+            for name in LISTS:
+                if isinstance(found := document.get(name), list):
+                    batches = name == "batches" and all(isinstance(batch, list) for batch in found)
+                    return [item for batch in found for item in batch] if batches else found
+            return [document]
+    raise UnreadableFile("The file holds no list of records.", value=document)
+
+
+def _record(index: int, line: int | None, found: object) -> Record | Unusable:
+    if isinstance(found, Mapping):
+        return Record(index, line, found)
+    return found if isinstance(found, Unusable) else Unusable("no_object", "the record is no object", value=found)
+
+
+def _not_json(text: str, error: ValueError) -> UnreadableFile:
+    if isinstance(error, json.JSONDecodeError):
+        detail = f"The file is no JSON: {error.msg} at line {error.lineno}, column {error.colno}."
+        return UnreadableFile(detail, value=text[max(0, error.pos - EXCERPT) : error.pos + EXCERPT])
+    return UnreadableFile("The file is no JSON: a number in it is too long.")
