@@ -26,7 +26,7 @@ from app.jobs.idempotency import IdempotencyKeys
 from app.jobs.jobs import Jobs
 from app.jobs.recovery import Recovery
 from app.metrics import Metrics, RequestMetrics
-from app.routes import edits, exports, generate, health, jobs, models, query, taking_back, versions
+from app.routes import edits, exports, generate, health, jobs, models, page, query, taking_back, versions
 from app.settings import Settings
 
 SPARE_THREADS = 40
@@ -65,7 +65,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     app.add_middleware(BodyLimit, limit=settings.max_body_bytes)
     app.add_middleware(RequestMetrics, metrics=metrics)
     error_handlers.install(app)
-    for routes in (edits, jobs, query, generate, models, versions, taking_back, exports, health):
+    for routes in (edits, jobs, query, generate, models, versions, taking_back, exports, health, page):
         app.include_router(routes.router)
     return app
 

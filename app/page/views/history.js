@@ -1,0 +1,71 @@
+// History: the versions as layers, the newest on top; what lies between two; the facts in force.
+
+import * as api from "../api.js";
+import { h } from "../dom.js";
+import { ago, count, figure, percent, total } from "../numbers.js";
+import { changesOf } from "../parts/changes.js";
+import { bar } from "../parts/facts.js";
+import { harmLine } from "../parts/harm.js";
+import { failed, waiting } from "../parts/states.js";
+import { comparing } from "./history_diff.js";
+import { inForce } from "./history_facts.js";
+import { rollBackTo } from "./history_undo.js";
+
+export const title = "History";
+export const intro = "Layer upon layer. Nothing is ever scraped off for good: any version can be gone back to, any fact taken out again.";
+
+const SHOWN = 10;
+
+export async function content({ model, signal, parameters }) {
+  const { versions, head } = await api.versions(model.id, signal);
+  const { facts } = await api.facts(model.id, signal);
+  const newest = [...versions].reverse();
+  const most = Math.max(...versions.map(({ update_norms: norms }) => total(norms)), 1e-9);
+  const list = h("ol", { class: "timeline", "aria-label": "Versions, newest first" });
+  const more = h("button", { type: "button" }, "Show earlier versions");
+  const problem = h("div");
+  const show = () => {
+    for (const version of newest.slice(list.children.length, list.children.length + SHOWN)) list.append(layer(version, { model, head, most, signal, problem }));
+    more.hidden = list.children.length >= newest.length;
+  };
+  more.addEventListener("click", show);
+  show();
+  return [problem, h("div", { class: "columns" },
+    h("section", { class: "stack", "aria-labelledby": "layers" }, h("h2", { id: "layers" }, "Versions"), list, more),
+    h("div", { class: "stack" }, comparing(model, versions, signal, parameters), inForce(model, head, facts, signal)))];
+}
+
+const NAMES = { base: "as it was loaded", edit: "edit", revert: "revert", rollback: "rollback" };
+
+function layer(version, { model, head, most, signal, problem }) {
+  const { version: number, kind, job, created, facts, facts_hold: hold, update_norms: norms } = version;
+  const changes = h("div", {}, kind === "base" ? h("p", { class: "soft" }, "The model before anything was written over.") : waiting("Reading …"));
+  const by = h("span");
+  if (kind !== "base") details(model, number, { changes, by }, signal);
+  const back = (event) => rollBackTo(model, number, head, event.target, problem);
+  return h("li", { class: `layer ${number === head ? "head" : ""}` }, h("article", { class: "sheet", "aria-labelledby": `version-${number}` },
+    h("div", { class: "sheet-head" }, h("h3", { id: `version-${number}` }, `Version ${number}`), number === head && h("span", { class: "badge good" }, "in service")),
+    h("p", { class: "meta" }, h("span", {}, NAMES[kind] ?? kind), h("span", {}, h("time", { datetime: created, title: created }, ago(created))), by,
+      facts > 0 && h("span", {}, count(facts, "fact")), hold !== null && h("span", {}, kind === "edit" ? `${percent(hold)} of those sent hold` : `${percent(hold)} of those in force hold`),
+      job && h("a", { href: `#/jobs/${encodeURIComponent(job)}` }, "job")),
+    changes,
+    total(norms) > 0 && normBar(total(norms), most),
+    number !== head && h("div", { class: "actions" }, h("button", { type: "button", class: "slight", on: { click: back } }, `Roll back to version ${number} …`))));
+}
+
+function normBar(norm, most) {
+  const row = bar("norm", norm / most);
+  row.querySelector(".bar-number").textContent = figure(norm);
+  return h("ul", { class: "bars" }, row);
+}
+
+async function details(model, number, { changes, by }, signal) {
+  try {
+    const version = await api.version(model.id, number, signal);
+    if (version.by) by.textContent = `by ${version.by}`;
+    const again = version.to === null || version.to === undefined ? null : h("p", { class: "soft" }, `Version ${version.to} again.`);
+    changes.replaceChildren(...[again, changesOf(version.changes), version.report?.harm && h("p", { class: "small soft" }, harmLine(version.report.harm))].filter(Boolean));
+  } catch (error) {
+    if (!signal.aborted) changes.replaceChildren(failed(error));
+  }
+}
