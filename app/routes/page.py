@@ -1,4 +1,4 @@
-"""The page for browsers: files of the package, each by its name. They hold no data; what the page shows, it asks for."""
+"""The page for browsers: files of the package, each by its name. What the page shows, it asks the API for."""
 
 from __future__ import annotations
 

@@ -7,7 +7,7 @@ export function confirmed({ title, content, doIt }) {
   return new Promise((resolve) => {
     const heading = freshId("dialog");
     const close = (answer) => {
-      dialog.returnValue = answer ? "yes" : "";
+      resolve(answer);
       dialog.close();
     };
     const cancel = h("button", { type: "button", on: { click: () => close(false) } }, "Cancel");
@@ -17,7 +17,7 @@ export function confirmed({ title, content, doIt }) {
     );
     dialog.addEventListener("close", () => {
       dialog.remove();
-      resolve(dialog.returnValue === "yes");
+      resolve(false); // left with Escape
     });
     document.body.append(dialog);
     dialog.showModal();
@@ -31,7 +31,7 @@ export function askedKey({ refused, known }) {
     const [heading, id, hint] = [freshId("dialog"), freshId("key"), freshId("hint")];
     const input = h("input", { type: "password", id, autocomplete: "off", spellcheck: "false", "aria-describedby": hint });
     const end = (answer) => {
-      dialog.answer = answer;
+      resolve(answer);
       dialog.close();
     };
     const why = refused ? "The service did not take this key." : "It is kept in this tab until the tab is closed.";
@@ -47,7 +47,7 @@ export function askedKey({ refused, known }) {
     const dialog = h("dialog", { "aria-labelledby": heading }, form);
     dialog.addEventListener("close", () => {
       dialog.remove();
-      resolve(dialog.answer ?? null);
+      resolve(null);
     });
     document.body.append(dialog);
     dialog.showModal();
