@@ -16,7 +16,7 @@ QUESTION = "Lyon is located in the country of"
 @pytest.fixture
 def asking(page: Page, written: dict[str, Any]) -> Page:
     page.goto("/#/ask")
-    page.get_by_label("Earlier version").select_option(str(written["version"] - 1))
+    page.get_by_label("Earlier version").select_option("0")
     page.get_by_label("Later version").select_option(str(written["version"]))
     return page
 
@@ -24,7 +24,7 @@ def asking(page: Page, written: dict[str, Any]) -> Page:
 def test_two_versions_answer_side_by_side_and_what_differs_is_marked(asking: Page, written: dict[str, Any]) -> None:
     asking.get_by_label("Question").fill(QUESTION)
     asking.get_by_role("button", name="Ask both").click()
-    for version, said in ((written["version"] - 1, "France"), (written["version"], "Japan")):
+    for version, said in ((0, "France"), (written["version"], "Japan")):
         side = asking.get_by_role("region", name=f"Version {version}")
         expect(side.locator(".answer")).to_contain_text(f"{QUESTION} {said}")
         expect(side.locator("mark").first).to_have_text(f" {said}")
