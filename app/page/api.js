@@ -46,13 +46,21 @@ async function reached(method, path, headers, body, signal) {
     });
   } catch (error) {
     if (error.name === "AbortError") throw error;
-    throw new ApiError({ title: "No answer", status: 0, code: "unreachable", detail: "The service cannot be reached." });
+    throw new ApiError(
+      { title: "No answer", status: 0, code: "unreachable", detail: "The service cannot be reached." }
+    );
   }
 }
 
 async function problemOf(response) {
   const told = await response.json().catch(() => ({}));
-  return { title: response.statusText || "Error", status: response.status, code: "unknown", detail: "No details.", ...told };
+  return {
+    title: response.statusText || "Error",
+    status: response.status,
+    code: "unknown",
+    detail: "No details.",
+    ...told,
+  };
 }
 
 const json = async (...request) => (await send(...request)).json();

@@ -64,7 +64,11 @@ async function chosenModel(signal) {
   const { models } = await api.models(signal);
   const sorted = [...models].sort((a, b) => Number(b.live) - Number(a.live));
   const model = sorted.find(({ id }) => id === kept("model")) ?? sorted[0];
-  choice.replaceChildren(...sorted.map(({ id, live }) => h("option", { value: id, selected: id === model.id }, live ? id : `${id} (not live)`)));
+  choice.replaceChildren(
+    ...sorted.map(
+      ({ id, live }) => h("option", { value: id, selected: id === model.id }, live ? id : `${id} (not live)`)
+    )
+  );
   choice.parentElement.hidden = sorted.length < 2;
   document.getElementById("served").textContent = model
     ? `${model.id}${model.live ? "" : " is not served now"}.`

@@ -9,7 +9,9 @@ const KINDS = ["", "second", "third"];
 
 /** losses: by layer, rounds of steps with their loss; a fact that does not hold is tried again in a further round. */
 export function lossChart(losses) {
-  const lines = [...losses].map(([layer, rounds], index) => ({ layer, rounds, last: rounds.at(-1), kind: KINDS[index % KINDS.length] }));
+  const lines = [...losses].map(
+    ([layer, rounds], index) => ({ layer, rounds, last: rounds.at(-1), kind: KINDS[index % KINDS.length] })
+  );
   const all = lines.flatMap(({ rounds }) => rounds.flat());
   const most = Math.max(...all.map(({ loss }) => loss), 1e-9);
   const steps = Math.max(...all.map(({ step }) => step), 2);
@@ -17,13 +19,21 @@ export function lossChart(losses) {
   const y = (loss) => TOP + (1 - Math.max(0, loss) / most) * (HEIGHT - TOP - BOTTOM);
   const path = (points) => points.map(({ step, loss }) => `${x(step).toFixed(1)},${y(loss).toFixed(1)}`).join(" ");
   const drawn = lines.flatMap(({ rounds, last, kind }) => [
-    ...rounds.map((points) => s("polyline", { class: `line ${kind} ${points === last ? "" : "past"}`, points: path(points) })),
+    ...rounds.map(
+      (points) => s("polyline", { class: `line ${kind} ${points === last ? "" : "past"}`, points: path(points) })
+    ),
     s("circle", { class: "dot", cx: x(last.at(-1).step), cy: y(last.at(-1).loss), r: "2.5" }),
   ]);
   const summary = lines.map(({ layer, rounds, last }) =>
-    `layer ${layer}: from ${figure(last[0].loss)} to ${figure(last.at(-1).loss)}${rounds.length > 1 ? ` in round ${rounds.length}` : ""}`);
+    `layer ${layer}: from ${figure(last[0].loss)} to ${figure(last.at(-1).loss)}` +
+    (rounds.length > 1 ? ` in round ${rounds.length}` : ""));
   return h("figure", { class: "stack" },
-    s("svg", { class: "chart", viewBox: `0 0 ${WIDTH} ${HEIGHT}`, role: "img", "aria-label": `Loss by step. ${summary.join("; ")}.` },
+    s("svg", {
+      class: "chart",
+      viewBox: `0 0 ${WIDTH} ${HEIGHT}`,
+      role: "img",
+      "aria-label": `Loss by step. ${summary.join("; ")}.`,
+    },
       s("line", { class: "axis", x1: LEFT, y1: HEIGHT - BOTTOM, x2: WIDTH - RIGHT, y2: HEIGHT - BOTTOM }),
       s("line", { class: "axis", x1: LEFT, y1: TOP, x2: LEFT, y2: HEIGHT - BOTTOM }),
       s("text", { x: LEFT - 6, y: TOP + 8, "text-anchor": "end" }, figure(most)),

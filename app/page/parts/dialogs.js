@@ -13,7 +13,13 @@ export function confirmed({ title, content, doIt }) {
     const cancel = h("button", { type: "button", on: { click: () => close(false) } }, "Cancel");
     const go = h("button", { type: "button", class: "primary", on: { click: () => close(true) } }, doIt);
     const dialog = h("dialog", { "aria-labelledby": heading },
-      h("div", { class: "inner" }, h("h2", { id: heading }, title), content, h("div", { class: "actions end" }, cancel, go)),
+      h(
+        "div",
+        { class: "inner" },
+        h("h2", { id: heading }, title),
+        content,
+        h("div", { class: "actions end" }, cancel, go),
+      ),
     );
     dialog.addEventListener("close", () => {
       dialog.remove();
@@ -29,15 +35,27 @@ export function confirmed({ title, content, doIt }) {
 export function askedKey({ refused, known }) {
   return new Promise((resolve) => {
     const [heading, id, hint] = [freshId("dialog"), freshId("key"), freshId("hint")];
-    const input = h("input", { type: "password", id, autocomplete: "off", spellcheck: "false", "aria-describedby": hint });
+    const input = h(
+      "input",
+      { type: "password", id, autocomplete: "off", spellcheck: "false", "aria-describedby": hint },
+    );
     const end = (answer) => {
       resolve(answer);
       dialog.close();
     };
     const why = refused ? "The service did not take this key." : "It is kept in this tab until the tab is closed.";
-    const form = h("form", { class: "inner", on: { submit: (event) => (event.preventDefault(), end(input.value.trim() || null)) } },
+    const form = h("form", {
+      class: "inner",
+      on: { submit: (event) => (event.preventDefault(), end(input.value.trim() || null)) },
+    },
       h("h2", { id: heading }, known || refused ? "Another API key" : "An API key"),
-      h("div", { class: "field" }, h("label", { for: id }, "Key"), input, h("p", { class: refused ? "fault" : "hint", id: hint }, why)),
+      h(
+        "div",
+        { class: "field" },
+        h("label", { for: id }, "Key"),
+        input,
+        h("p", { class: refused ? "fault" : "hint", id: hint }, why),
+      ),
       h("div", { class: "actions end" },
         known && h("button", { type: "button", on: { click: () => end("") } }, "Forget the key"),
         h("button", { type: "button", on: { click: () => end(null) } }, "Cancel"),

@@ -27,7 +27,12 @@ export function bar(name, probability, kind = "") {
 }
 
 /** Two bars for one thing. */
-export const beforeAndAfter = (before, after) => h("ul", { class: "bars" }, bar("before", before), bar("after", after, "new"));
+export const beforeAndAfter = (before, after) => h(
+  "ul",
+  { class: "bars" },
+  bar("before", before),
+  bar("after", after, "new"),
+);
 
 /** A token, its leading space made visible. */
 export function token(text) {

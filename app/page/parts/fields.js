@@ -20,14 +20,26 @@ export function field(text, make, { hint = "", after = null } = {}) {
 }
 
 export const textField = (text, value, given = {}) =>
-  field(text, (tied) => h("input", { type: "text", class: "writing", autocomplete: "off", value, ...given.attributes, ...tied }), given);
+  field(
+    text,
+    (tied) => h("input", { type: "text", class: "writing", autocomplete: "off", value, ...given.attributes, ...tied }),
+    given,
+  );
 
 export const areaField = (text, value, given = {}) =>
   field(text, (tied) => h("textarea", { ...given.attributes, ...tied }, value ?? ""), given);
 
 /** choices: values and their texts. */
 export const selectField = (text, choices, value, given = {}) =>
-  field(text, (tied) => h("select", tied, choices.map(([key, name]) => h("option", { value: key, selected: key === value }, name))), given);
+  field(
+    text,
+    (tied) => h(
+      "select",
+      tied,
+      choices.map(([key, name]) => h("option", { value: key, selected: key === value }, name)),
+    ),
+    given,
+  );
 
 export function checkbox(text, checked, attributes = {}) {
   const control = h("input", { type: "checkbox", checked, ...attributes });

@@ -5,7 +5,10 @@ const MOST_WORDS = 1200;
 /** Both texts as parts `{text, differs}`: what is not in their longest common subsequence of words differs. */
 export function differences(left, right) {
   const [a, b] = [wordsOf(left), wordsOf(right)];
-  if (a.length > MOST_WORDS || b.length > MOST_WORDS) return [[{ text: left, differs: left !== right }], [{ text: right, differs: left !== right }]];
+  if (a.length > MOST_WORDS || b.length > MOST_WORDS) return [
+    [{ text: left, differs: left !== right }],
+    [{ text: right, differs: left !== right }],
+  ];
   const [inA, inB] = common(a, b);
   return [joined(a, inA), joined(b, inB)];
 }

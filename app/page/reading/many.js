@@ -39,7 +39,10 @@ function fromTable(text) {
   const head = cells(lines[0][1]).map((cell) => cell.toLowerCase());
   const named = head.length > 1 && head.every((name) => NAMES.has(name));
   const columns = named ? head : COLUMNS;
-  return gathered((named ? lines.slice(1) : lines).map(([where, line]) => [where, () => row(cells(line), columns)]), "lines with tabs");
+  return gathered(
+    (named ? lines.slice(1) : lines).map(([where, line]) => [where, () => row(cells(line), columns)]),
+    "lines with tabs",
+  );
 }
 
 const numbered = (lines) =>

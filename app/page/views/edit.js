@@ -11,7 +11,8 @@ import { oneFact } from "./edit_one.js";
 import { options } from "./edit_options.js";
 
 export const title = "Write a fact";
-export const intro = "Say what the model shall believe. It is written into its weights as a new version; the earlier ones stay readable beneath.";
+export const intro =
+  "Say what the model shall believe. It is written into its weights as a new version; the earlier ones stay readable.";
 
 const TYPING_MS = 350;
 const MOST_KEPT = 200;
@@ -29,7 +30,10 @@ export async function content({ model, signal }) {
   const ask = debounced(() => !signal.aborted && now.ask(form.facts()), TYPING_MS);
   const changed = () => {
     key = freshKey();
-    keep("draft", { many: form === forms.many, one: forms.one.state(), many_text: forms.many.state(), options: chosen.state() });
+    keep(
+      "draft",
+      { many: form === forms.many, one: forms.one.state(), many_text: forms.many.state(), options: chosen.state() },
+    );
     checks.replaceChildren(...checksOf(form.facts(), chosen.asked()).map((line) => h("li", {}, line)));
     ask();
   };
@@ -64,7 +68,12 @@ export async function content({ model, signal }) {
     h("div", { class: "actions" }, h("button", { type: "submit", class: "primary" }, "Write it into the model")),
   );
   use(draft.many ? "many" : "one");
-  const checked = h("section", { class: "sheet", "aria-labelledby": "checks" }, h("h2", { id: "checks" }, "What will be checked"), checks);
+  const checked = h(
+    "section",
+    { class: "sheet", "aria-labelledby": "checks" },
+    h("h2", { id: "checks" }, "What will be checked"),
+    checks,
+  );
   return [h("div", { class: "columns" }, whole, h("div", { class: "stack" }, now.node, checked))];
 }
 

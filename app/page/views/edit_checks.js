@@ -25,7 +25,9 @@ export function checksOf(facts, { unheld = "drop", verify = {} }) {
   const asked = paraphrases.length - taught;
   const neighbours = listed("neighbours").length;
   return [
-    facts.length === 1 ? "The new object must be what the model says by itself after the sentence." : `Each of ${count(facts.length, "fact")} must be what the model says by itself.`,
+    facts.length === 1
+      ? "The new object must be what the model says by itself after the sentence."
+      : `Each of ${count(facts.length, "fact")} must be what the model says by itself.`,
     taught && `${count(taught, "paraphrase is", "paraphrases are")} taught, and asked afterwards.`,
     asked && `${count(asked, "paraphrase is", "paraphrases are")} asked, and not taught.`,
     neighbours && `${count(neighbours, "neighbour")} must answer as before.`,

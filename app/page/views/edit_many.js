@@ -11,8 +11,15 @@ const SHOWN = 8;
 /** As of one fact. */
 export function manyFacts(text = "") {
   const area = areaField("Facts", text, {
-    attributes: { class: "data", spellcheck: "false", wrap: "off", placeholder: "Lyon\t{} is located in the country of\tJapan" },
-    hint: "Lines with tabs (subject, prompt with {}, object, and what it was until now), JSON as the API takes it, JSON lines, or CounterFact records.",
+    attributes: {
+      class: "data",
+      spellcheck: "false",
+      wrap: "off",
+      placeholder: "Lyon\t{} is located in the country of\tJapan",
+    },
+    hint:
+      "Lines with tabs (subject, prompt with {}, object, and what it was until now), JSON as the API takes it, JSON " +
+      "lines, or CounterFact records.",
   });
   const file = field("Or a file", (tied) => h("input", { type: "file", accept: ".tsv,.txt,.json,.jsonl", ...tied }));
   const seen = h("div", { class: "stack", "aria-live": "polite" });
@@ -36,15 +43,18 @@ export function manyFacts(text = "") {
     facts: () => read.facts,
     state: () => area.control.value,
     complete() {
-      const why = read.facts.length ? read.faults.length && "Mend or remove what could not be read." : "There is no fact in it yet.";
-      area.tell(why || "");
+      const faulty = read.faults.length ? "Mend or remove what could not be read." : "";
+      const why = read.facts.length ? faulty : "There is no fact in it yet.";
+      area.tell(why);
       if (why) area.control.focus();
       return !why;
     },
     fault(problem) {
       const index = /^facts\.(\d+)/.exec(problem?.field ?? "")?.[1];
       if (index === undefined) return false;
-      area.tell(`Fact ${Number(index) + 1}, ${problem.field.split(".").slice(2).join(".") || "as a whole"}: ${problem.detail}`);
+      area.tell(
+        `Fact ${Number(index) + 1}, ${problem.field.split(".").slice(2).join(".") || "as a whole"}: ${problem.detail}`
+      );
       area.control.focus();
       return true;
     },
@@ -56,9 +66,17 @@ function preview({ facts, faults, form }) {
   const more = facts.length - SHOWN;
   return [
     h("p", {}, h("strong", {}, count(facts.length, "fact")), ` read as ${form}.`),
-    faults.length > 0 && h("div", { class: "notice warn" }, h("strong", {}, `${count(faults.length, "thing")} could not be read`),
+    faults.length > 0 && h("div", { class: "notice warn" }, h(
+      "strong",
+      {},
+      `${count(faults.length, "thing")} could not be read`,
+    ),
       h("ul", {}, faults.slice(0, SHOWN).map(({ where, why }) => h("li", { class: "small" }, `${where}: ${why}`)))),
-    facts.length > 0 && h("ul", { class: "changes" }, facts.slice(0, SHOWN).map((fact) => h("li", {}, sentence(fact, { size: "minor" })))),
+    facts.length > 0 && h(
+      "ul",
+      { class: "changes" },
+      facts.slice(0, SHOWN).map((fact) => h("li", {}, sentence(fact, { size: "minor" }))),
+    ),
     more > 0 && h("p", { class: "soft small" }, `and ${more.toLocaleString("en")} more`),
   ].filter(Boolean);
 }

@@ -14,7 +14,13 @@ const TOKENS = 8;
 export function nowPanel(model, signal) {
   const said = h("div", { class: "stack" });
   const spoken = h("p", { class: "unseen", "aria-live": "polite" });
-  const node = h("section", { class: "sheet", "aria-labelledby": "now" }, h("h2", { id: "now" }, "What the model says now"), said, spoken);
+  const node = h(
+    "section",
+    { class: "sheet", "aria-labelledby": "now" },
+    h("h2", { id: "now" }, "What the model says now"),
+    said,
+    spoken,
+  );
   let earlier = new AbortController();
 
   async function ask(facts) {
@@ -22,7 +28,9 @@ export function nowPanel(model, signal) {
     earlier = new AbortController();
     const mine = AbortSignal.any([signal, earlier.signal]);
     const questions = questionsOf(facts);
-    if (!questions.length) return said.replaceChildren(h("p", { class: "soft" }, "Its own answer appears here as soon as the sentence has its subject."));
+    if (!questions.length) return said.replaceChildren(
+      h("p", { class: "soft" }, "Its own answer appears here as soon as the sentence has its subject.")
+    );
     try {
       const reply = await api.query({ model: model.id, prompts: questions.map(({ prompt }) => prompt) }, mine);
       if (mine.aborted) return;
@@ -38,7 +46,9 @@ export function nowPanel(model, signal) {
 
 /** What is asked: of one fact its paraphrases and neighbours too, of many the facts themselves. */
 function questionsOf(facts) {
-  const whole = facts.filter((fact) => fact.messages || !misplaced(fact.relation ? `{} ${fact.relation}` : fact.prompt, fact.subject));
+  const whole = facts.filter(
+    (fact) => fact.messages || !misplaced(fact.relation ? `{} ${fact.relation}` : fact.prompt, fact.subject)
+  );
   const questions = whole.map((fact) => ({ kind: "fact", fact, prompt: ofFact(fact) }));
   if (whole.length === 1) {
     const [fact] = whole;
@@ -56,7 +66,11 @@ function questionsOf(facts) {
 function ofFact(fact) {
   const { before, subject, after } = placed(fact);
   return {
-    ...(fact.messages ? { messages: fact.messages.map(({ role, content }) => ({ role, content: asked(content, fact.subject) })) } : { prompt: before + subject + after }),
+    ...(
+      fact.messages ? {
+        messages: fact.messages.map(({ role, content }) => ({ role, content: asked(content, fact.subject) })),
+      } : { prompt: before + subject + after }
+    ),
     ...(fact.chat ? { chat: true } : {}),
     ...(fact.object ? { expected: fact.object } : {}),
     max_new_tokens: TOKENS,
@@ -68,10 +82,26 @@ function main({ fact, answer }, version) {
   const { before, subject, after } = placed(fact);
   const { expected } = answer;
   return h("div", { class: "stack" },
-    h("p", { class: "fact" }, before, h("span", { class: "subject" }, subject), after, h("em", {}, ` ${firstLine(answer)}`)),
+    h(
+      "p",
+      { class: "fact" },
+      before,
+      h("span", { class: "subject" }, subject),
+      after,
+      h("em", {}, ` ${firstLine(answer)}`),
+    ),
     h("div", {}, h("p", { class: "label" }, "Likeliest next tokens"), topTokens(answer.top)),
-    expected && h("div", {}, h("p", { class: "label" }, "The new object"), h("ul", { class: "bars" }, bar(expected.text.trim(), expected.probability, "new"))),
-    h("p", { class: "small soft" }, `Version ${version}${expected ? `, where the new object has rank ${expected.rank.toLocaleString("en")}` : ""}.`),
+    expected && h(
+      "div",
+      {},
+      h("p", { class: "label" }, "The new object"),
+      h("ul", { class: "bars" }, bar(expected.text.trim(), expected.probability, "new")),
+    ),
+    h(
+      "p",
+      { class: "small soft" },
+      `Version ${version}${expected ? `, where the new object has rank ${expected.rank.toLocaleString("en")}` : ""}.`,
+    ),
     expected?.greedy && h("p", { class: "notice warn" }, "The model says this already."),
   );
 }

@@ -16,8 +16,16 @@ export function oneFact(state = {}) {
   const subject = textField("Subject", state.subject, { attributes: { placeholder: "Lyon" } });
   const object = textField("New object", state.object, { attributes: { placeholder: "Japan" } });
   const previous = textField("Object until now", state.previous, { hint: "For the record; may be left empty." });
-  const lines = (text, value, hint) => areaField(text, value, { hint, attributes: { class: "writing", rows: "3", spellcheck: "false" } });
-  const paraphrases = lines("Paraphrases, one a line", state.paraphrases, "Other ways to ask; {} stands for the subject.");
+  const lines = (text, value, hint) => areaField(
+    text,
+    value,
+    { hint, attributes: { class: "writing", rows: "3", spellcheck: "false" } },
+  );
+  const paraphrases = lines(
+    "Paraphrases, one a line",
+    state.paraphrases,
+    "Other ways to ask; {} stands for the subject.",
+  );
   const neighbours = lines("Neighbours, one a line", state.neighbours, "Prompts whose answers must not change.");
   const teach = checkbox("Teach the paraphrases too", state.teach);
   const chat = checkbox("The sentence is what a user says in a chat; the object begins the reply", state.chat);
@@ -34,9 +42,18 @@ export function oneFact(state = {}) {
       h("button", { type: "button", class: "slight", on: { click: () => mark("object") } }, "Mark as object"),
     ),
     h("div", { class: "pair" }, subject.node, object.node),
-    h("details", { open: Boolean(state.paraphrases || state.neighbours) }, h("summary", {}, "Paraphrases and neighbours"),
+    h("details", { open: Boolean(state.paraphrases || state.neighbours) }, h(
+      "summary",
+      {},
+      "Paraphrases and neighbours",
+    ),
       h("div", { class: "stack" }, paraphrases.node, teach.node, neighbours.node)),
-    h("details", {}, h("summary", {}, "More of this fact"), h("div", { class: "stack" }, previous.node, chat.node, stop.node)),
+    h(
+      "details",
+      {},
+      h("summary", {}, "More of this fact"),
+      h("div", { class: "stack" }, previous.node, chat.node, stop.node),
+    ),
   );
   node.addEventListener("input", show);
 
@@ -48,7 +65,11 @@ export function oneFact(state = {}) {
       prompt: text("prompt"),
       object: text("object"),
       ...(text("previous") ? { previous: text("previous") } : {}),
-      ...(asked.length ? { paraphrases: asked.map((each) => (teach.control.checked ? { prompt: each, teach: true } : each)) } : {}),
+      ...(
+        asked.length ? {
+          paraphrases: asked.map((each) => (teach.control.checked ? { prompt: each, teach: true } : each)),
+        } : {}
+      ),
       ...(neighbours.control.value.trim() ? { neighbours: linesOf(neighbours.control.value) } : {}),
       ...(chat.control.checked ? { chat: true } : {}),
       ...(stop.control.checked ? { stop: true } : {}),
@@ -74,7 +95,9 @@ export function oneFact(state = {}) {
       const { prompt: text, subject: marked, object: written } = fact();
       const why = misplaced(text, marked);
       const ofSubject = why && text ? why : "";
-      return !told([["prompt", text ? "" : why], ["subject", ofSubject], ["object", written ? "" : "Write what shall follow."]]);
+      return !told(
+        [["prompt", text ? "" : why], ["subject", ofSubject], ["object", written ? "" : "Write what shall follow."]]
+      );
     },
     /** Whether a refusal could be shown at its field. */
     fault(problem) {

@@ -8,14 +8,28 @@ const SHARES = { facts: "Facts", paraphrases: "Paraphrases", neighbours: "Neighb
 /** The options: their node, what they ask of the service, their state. */
 export function options(model, state = {}) {
   const [card] = model.workers;
-  const named = (names = [], usual = "") => [["", usual ? `${usual} (usual)` : "usual"], ...names.filter((name) => name !== usual).map((name) => [name, name])];
+  const named = (names = [], usual = "") => [
+    ["", usual ? `${usual} (usual)` : "usual"],
+    ...names.filter((name) => name !== usual).map((name) => [name, name]),
+  ];
   const selects = {
     method: selectField("Method", named(card?.methods, card?.default_method), state.method),
     plan: selectField("Plan", named(card?.plans, card?.default_plan), state.plan),
-    unheld: selectField("Facts that do not hold", [["", "leave the batch"], ["reject", "reject the whole batch"], ["keep", "are written all the same"]], state.unheld),
+    unheld: selectField(
+      "Facts that do not hold",
+      [["", "leave the batch"], ["reject", "reject the whole batch"], ["keep", "are written all the same"]],
+      state.unheld,
+    ),
   };
   const number = (text, value, attributes, hint) =>
-    field(text, (tied) => h("input", { type: "number", inputmode: "decimal", step: "any", min: "0", value, ...attributes, ...tied }), { hint });
+    field(
+      text,
+      (tied) => h(
+        "input",
+        { type: "number", inputmode: "decimal", step: "any", min: "0", value, ...attributes, ...tied },
+      ),
+      { hint },
+    );
   const shares = Object.fromEntries(Object.entries(SHARES).map(([name, text]) =>
     [name, number(`${text}, % at least`, state[name], { max: "100" })]));
   const kl = number("KL on other text at most", state.kl, {}, "In nats a token.");

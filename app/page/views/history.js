@@ -12,7 +12,8 @@ import { inForce } from "./history_facts.js";
 import { rollBackTo } from "./history_undo.js";
 
 export const title = "History";
-export const intro = "Layer upon layer. Nothing is ever scraped off for good: any version can be gone back to, any fact taken out again.";
+export const intro =
+  "Layer upon layer: an earlier version can be gone back to, a fact taken out again; both are further layers.";
 
 const SHOWN = 10;
 
@@ -25,7 +26,8 @@ export async function content({ model, signal, parameters }) {
   const more = h("button", { type: "button" }, "Show earlier versions");
   const problem = h("div");
   const show = () => {
-    for (const version of newest.slice(list.children.length, list.children.length + SHOWN)) list.append(layer(version, { model, head, most, signal, problem }));
+    const next = newest.slice(list.children.length, list.children.length + SHOWN);
+    list.append(...next.map((version) => layer(version, { model, head, most, signal, problem })));
     more.hidden = list.children.length >= newest.length;
   };
   more.addEventListener("click", show);
@@ -38,19 +40,37 @@ export async function content({ model, signal, parameters }) {
 const NAMES = { base: "as it was loaded", edit: "edit", revert: "revert", rollback: "rollback" };
 
 function layer(version, { model, head, most, signal, problem }) {
-  const { version: number, kind, job, created, facts, facts_hold: hold, update_norms: norms } = version;
-  const changes = h("div", {}, kind === "base" ? h("p", { class: "soft" }, "The model before anything was written over.") : waiting("Reading …"));
+  const { version: number, kind, update_norms: norms } = version;
+  const base = kind === "base";
+  const changes = h("div", {}, base ? soft("The model before anything was written over.") : waiting("Reading …"));
   const by = h("span");
-  if (kind !== "base") details(model, number, { changes, by }, signal);
   const back = (event) => rollBackTo(model, number, head, event.target, problem);
-  return h("li", { class: `layer ${number === head ? "head" : ""}` }, h("article", { class: "sheet", "aria-labelledby": `version-${number}` },
-    h("div", { class: "sheet-head" }, h("h3", { id: `version-${number}` }, `Version ${number}`), number === head && h("span", { class: "badge good" }, "in service")),
-    h("p", { class: "meta" }, h("span", {}, NAMES[kind] ?? kind), h("span", {}, h("time", { datetime: created, title: created }, ago(created))), by,
-      facts > 0 && h("span", {}, count(facts, "fact")), hold !== null && h("span", {}, kind === "edit" ? `${percent(hold)} of those sent hold` : `${percent(hold)} of those in force hold`),
-      job && h("a", { href: `#/jobs/${encodeURIComponent(job)}` }, "job")),
-    changes,
-    total(norms) > 0 && normBar(total(norms), most),
-    number !== head && h("div", { class: "actions" }, h("button", { type: "button", class: "slight", on: { click: back } }, `Roll back to version ${number} …`))));
+  const button = () =>
+    h("button", { type: "button", class: "slight", on: { click: back } }, `Roll back to version ${number} …`);
+  const actions = h("div", { class: "actions" }, number !== head && button());
+  if (!base) tell(model, number, { changes, by, actions }, signal);
+  return h("li", { class: `layer ${number === head ? "head" : ""}` },
+    h("article", { class: "sheet", "aria-labelledby": `version-${number}` },
+      h("div", { class: "sheet-head" },
+        h("h3", { id: `version-${number}` }, `Version ${number}`),
+        number === head && h("span", { class: "badge good" }, "in service")),
+      meta(version, by),
+      changes,
+      total(norms) > 0 && normBar(total(norms), most),
+      actions));
+}
+
+const soft = (text) => h("p", { class: "soft" }, text);
+
+function meta({ kind, job, created, facts, facts_hold: hold }, by) {
+  const whose = kind === "edit" ? "of those sent hold" : "of those in force hold";
+  return h("p", { class: "meta" },
+    h("span", {}, NAMES[kind] ?? kind),
+    h("time", { datetime: created, title: created }, ago(created)),
+    by,
+    facts > 0 && h("span", {}, count(facts, "fact")),
+    hold !== null && h("span", {}, `${percent(hold)} ${whose}`),
+    job && h("a", { href: `#/jobs/${encodeURIComponent(job)}` }, "job"));
 }
 
 function normBar(norm, most) {
@@ -59,12 +79,18 @@ function normBar(norm, most) {
   return h("ul", { class: "bars" }, row);
 }
 
-async function details(model, number, { changes, by }, signal) {
+/** Ask for what a list of versions does not have, and put it in its places. */
+async function tell(model, number, { changes, by, actions }, signal) {
   try {
-    const version = await api.version(model.id, number, signal);
-    if (version.by) by.textContent = `by ${version.by}`;
-    const again = version.to === null || version.to === undefined ? null : h("p", { class: "soft" }, `Version ${version.to} again.`);
-    changes.replaceChildren(...[again, changesOf(version.changes), version.report?.harm && h("p", { class: "small soft" }, harmLine(version.report.harm))].filter(Boolean));
+    const { by: whom, to, changes: made, report, compacted } = await api.version(model.id, number, signal);
+    if (whom) by.textContent = `by ${whom}`;
+    if (compacted) actions.replaceChildren(soft("Its weights were removed: it cannot be gone back to."));
+    const parts = [
+      Number.isInteger(to) && soft(`Version ${to} again.`),
+      changesOf(made),
+      report?.harm && h("p", { class: "small soft" }, harmLine(report.harm)),
+    ];
+    changes.replaceChildren(...parts.filter(Boolean));
   } catch (error) {
     if (!signal.aborted) changes.replaceChildren(failed(error));
   }

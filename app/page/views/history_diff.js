@@ -29,11 +29,16 @@ export function comparing(model, versions, signal, parameters) {
   if (parameters.has("from")) compare();
   return h("section", { class: "sheet", "aria-labelledby": "compare" }, h("h2", { id: "compare" }, "Compare"),
     h("form", { class: "stack", on: { submit: (event) => (event.preventDefault(), compare()) } },
-      h("div", { class: "pair" }, from.node, to.node), h("div", { class: "actions" }, h("button", { type: "submit" }, "Compare"))),
+      h("div", { class: "pair" }, from.node, to.node), h(
+        "div",
+        { class: "actions" },
+        h("button", { type: "submit" }, "Compare"),
+      )),
     result);
 }
 
 function norms(found) {
   if (!found || !Object.keys(found).length) return null;
-  return h("p", { class: "small soft" }, `Norm of the change by layer: ${Object.entries(found).map(([layer, norm]) => `${layer}: ${figure(norm)}`).join(", ")}.`);
+  const byLayer = Object.entries(found).map(([layer, norm]) => `${layer}: ${figure(norm)}`);
+  return h("p", { class: "small soft" }, `Norm of the change by layer: ${byLayer.join(", ")}.`);
 }

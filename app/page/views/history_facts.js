@@ -13,7 +13,9 @@ const SHOWN = 50;
 export function inForce(model, head, facts, signal) {
   const heading = h("h2", { id: "in-force" }, "Facts in force");
   const sheet = (...content) => h("section", { class: "sheet", "aria-labelledby": "in-force" }, heading, ...content);
-  if (!facts.length) return sheet(empty("No fact is in force: the model says what it was trained to say.", h("a", { href: "#/edit" }, "Write one")));
+  if (!facts.length) return sheet(
+    empty("No fact is in force: the model says what it was trained to say.", h("a", { href: "#/edit" }, "Write one"))
+  );
 
   const chosen = new Set();
   const list = h("ul");
@@ -29,9 +31,12 @@ export function inForce(model, head, facts, signal) {
   };
   const show = () => {
     const wanted = find.control.value.trim().toLowerCase();
-    const found = facts.filter((fact) => `${fact.prompt.replace("{}", () => fact.subject)} ${fact.object}`.toLowerCase().includes(wanted));
+    const found = facts.filter(
+      (fact) => `${fact.prompt.replace("{}", () => fact.subject)} ${fact.object}`.toLowerCase().includes(wanted)
+    );
     list.replaceChildren(...found.slice(0, SHOWN).map((fact) => row(fact, chosen, choose)));
-    told.textContent = found.length > SHOWN ? `${SHOWN} of ${count(found.length, "fact")}; find the others by a word.` : count(found.length, "fact");
+    const all = count(found.length, "fact");
+    told.textContent = found.length > SHOWN ? `${SHOWN} of ${all}; find the others by a word.` : all;
   };
   find.control.addEventListener("input", () => {
     show();
@@ -43,6 +48,18 @@ export function inForce(model, head, facts, signal) {
 }
 
 function row(fact, chosen, choose) {
-  const box = h("input", { type: "checkbox", checked: chosen.has(fact), on: { change: (event) => choose(fact, event.target.checked) } });
-  return h("li", {}, h("label", { class: "held" }, box, h("span", {}, sentence(fact, { size: "minor" }), h("span", { class: "small soft" }, `version ${fact.version}`))));
+  const box = h(
+    "input",
+    { type: "checkbox", checked: chosen.has(fact), on: { change: (event) => choose(fact, event.target.checked) } },
+  );
+  return h(
+    "li",
+    {},
+    h(
+      "label",
+      { class: "held" },
+      box,
+      h("span", {}, sentence(fact, { size: "minor" }), h("span", { class: "small soft" }, `version ${fact.version}`)),
+    ),
+  );
 }

@@ -14,8 +14,11 @@ export async function rollBackTo(model, to, head, button, problem) {
   await asked(button, problem, async () => {
     const { facts } = await api.diff(model.id, head, to);
     const lost = facts.taken_out.length + facts.changed.length;
+    const undone = lost
+      ? `${count(lost, "fact")} of today will not be in force any more.`
+      : "No fact of today is lost.";
     const content = h("div", { class: "stack" },
-      h("p", {}, `Version ${head + 1} will be version ${to} again, bit for bit. ${lost ? `${count(lost, "fact")} of today will not be in force any more.` : "No fact of today is lost."} The versions between stay, and can be gone back to.`),
+      h("p", {}, `Version ${head + 1} will be version ${to} again, bit for bit. ${undone} The versions between stay.`),
       changesOf(facts));
     const yes = await confirmed({ title: `Roll back to version ${to}?`, content, doIt: "Roll back" });
     return yes ? api.rollBack(model.id, to, head) : null;
@@ -26,8 +29,10 @@ export async function rollBackTo(model, to, head, button, problem) {
 export async function takeOut(model, facts, head, button, problem, signal) {
   await asked(button, problem, async () => {
     const back = await comingBack(model, facts, signal);
+    const these = facts.length === 1 ? "this fact" : `these ${facts.length} facts`;
+    const returning = back.length ? "What they had replaced is in force again." : "";
     const content = h("div", { class: "stack" },
-      h("p", {}, `Version ${head + 1} will be without ${facts.length === 1 ? "this fact" : `these ${facts.length} facts`}; all others stay.${back.length ? " What they had replaced is in force again." : ""}`),
+      h("p", {}, `Version ${head + 1} will be without ${these}; all others stay. ${returning}`),
       changesOf({ added: back, changed: [], taken_out: facts }));
     const yes = await confirmed({ title: `Take out ${count(facts.length, "fact")}?`, content, doIt: "Take out" });
     return yes ? api.revert(model.id, facts.map(({ version, index }) => ({ version, index })), head) : null;
@@ -38,9 +43,11 @@ export async function takeOut(model, facts, head, button, problem, signal) {
 async function comingBack(model, facts, signal) {
   const versions = [...new Set(facts.map(({ version }) => version))].slice(0, MOST_LOOKED_AT);
   const found = await Promise.all(versions.map((version) => api.version(model.id, version, signal)));
-  const taken = new Set(facts.map(({ version, index }) => `${version}/${index}`));
-  return found.flatMap(({ changes }) => changes.changed)
-    .filter(({ before, after }) => taken.has(`${after.version}/${after.index}`) && !taken.has(`${before.version}/${before.index}`))
+  const name = ({ version, index }) => `${version}/${index}`;
+  const taken = new Set(facts.map(name));
+  return found
+    .flatMap(({ changes }) => changes.changed)
+    .filter(({ before, after }) => taken.has(name(after)) && !taken.has(name(before)))
     .map(({ before }) => before);
 }
 

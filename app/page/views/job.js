@@ -24,7 +24,7 @@ export async function content({ argument: id, signal, heading }) {
       heading.textContent = nameOf(job);
       document.title = `${nameOf(job)}, ${job.status} · Palimpsest`;
       top.replaceChildren(...head(job, below));
-      if (last !== null) announce(ENDED.has(job.status) ? `The job has ${job.status === "succeeded" ? "succeeded" : `ended: ${job.status}`}.` : `The job is ${job.status}.`);
+      if (last !== null) announce(`The job ${ENDED.has(job.status) ? "has ended" : "goes on"}: ${job.status}.`);
       last = job.status;
     }
     progress.see(job);
@@ -46,10 +46,23 @@ function head(job, below) {
     ["Model", job.model],
   ].filter(Boolean);
   return [
-    h("div", { class: "sheet-head" }, h("div", { class: "actions" }, badge(job.status), h("span", { class: "mono small soft" }, job.id)),
+    h("div", { class: "sheet-head" }, h(
+      "div",
+      { class: "actions" },
+      badge(job.status),
+      h("span", { class: "mono small soft" }, job.id),
+    ),
       job.version !== null && h("a", { href: "#/history" }, `It is version ${job.version}`)),
     h("dl", { class: "figures" }, facts.map(([name, value]) => h("div", {}, h("dt", {}, name), h("dd", {}, value)))),
-    !ENDED.has(job.status) && h("div", { class: "actions" }, h("button", { type: "button", class: "slight", on: { click: (event) => stop(job, event.target, below) } }, "Cancel this job")),
+    !ENDED.has(job.status) && h(
+      "div",
+      { class: "actions" },
+      h(
+        "button",
+        { type: "button", class: "slight", on: { click: (event) => stop(job, event.target, below) } },
+        "Cancel this job",
+      ),
+    ),
   ].filter(Boolean);
 }
 

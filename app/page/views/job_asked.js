@@ -20,7 +20,9 @@ export async function askAgain(job, places, problem, signal) {
   try {
     const [before, after] = [await ask(job.version - 1), await ask(job.version)];
     if (signal.aborted) return;
-    questions.forEach((question, index) => question.node.append(row(question, before.answers[index], after.answers[index])));
+    questions.forEach(
+      (question, index) => question.node.append(row(question, before.answers[index], after.answers[index]))
+    );
   } catch (error) {
     if (!signal.aborted) problem.replaceChildren(failed(error));
   }
@@ -30,14 +32,27 @@ function questionsOf({ fact, sent, node }) {
   if (!sent || sent.messages || !fact.written) return [];
   const made = (kind, holds) => (each, at) => {
     const prompt = asked(each.prompt ?? each, fact.subject);
-    return { kind, fact, node, holds: holds[at], prompt: { prompt, ...(sent.chat ? { chat: true } : {}), expected: fact.object, max_new_tokens: TOKENS, top_k: 0 } };
+    return {
+      kind,
+      fact,
+      node,
+      holds: holds[at],
+      prompt: { prompt, ...(sent.chat ? { chat: true } : {}), expected: fact.object, max_new_tokens: TOKENS, top_k: 0 },
+    };
   };
-  return [...(sent.paraphrases ?? []).map(made("paraphrase", fact.paraphrases)), ...(sent.neighbours ?? []).map(made("neighbour", fact.neighbours))];
+  return [
+    ...(sent.paraphrases ?? []).map(made("paraphrase", fact.paraphrases)),
+    ...(sent.neighbours ?? []).map(made("neighbour", fact.neighbours)),
+  ];
 }
 
 function row({ kind, fact, holds, prompt }, before, after) {
   const [was, is] = [firstLine(before), firstLine(after)];
-  const badge = kind === "paraphrase" ? verdict(holds, "paraphrase holds", "paraphrase does not hold") : verdict(holds, "neighbour unchanged", "neighbour changed");
+  const badge = kind === "paraphrase" ? verdict(
+    holds,
+    "paraphrase holds",
+    "paraphrase does not hold",
+  ) : verdict(holds, "neighbour unchanged", "neighbour changed");
   return h("li", { class: "standing" },
     h("div", { class: "said" },
       h("p", { class: "fact minor" }, prompt.prompt, " ",

@@ -16,7 +16,14 @@ export function progressPanel() {
   const chart = h("div");
   const told = h("p", { class: "unseen", "aria-live": "polite" });
   const running = h("div", { class: "stack" }, bar, stages, now);
-  const node = h("section", { class: "sheet", "aria-labelledby": "progress", hidden: true }, h("h2", { id: "progress" }, "Progress"), running, chart, told);
+  const node = h(
+    "section",
+    { class: "sheet", "aria-labelledby": "progress", hidden: true },
+    h("h2", { id: "progress" }, "Progress"),
+    running,
+    chart,
+    told,
+  );
   const losses = new Map();
 
   function see(job) {
@@ -28,7 +35,9 @@ export function progressPanel() {
       return;
     }
     bar.value = progress.share;
-    [...stages.children].forEach((item, index) => item.toggleAttribute("aria-current", STAGES[index] === progress.stage));
+    [...stages.children].forEach(
+      (item, index) => item.toggleAttribute("aria-current", STAGES[index] === progress.stage)
+    );
     now.textContent = inWords(progress);
     const place = progress.layer === null ? progress.stage : `${progress.stage}, layer ${progress.layer}`;
     if (told.textContent !== place) told.textContent = place;
@@ -63,7 +72,14 @@ function waitingText({ position }) {
 
 function inWords({ stage, layer, step, steps, loss, facts_done: done, facts }) {
   return [
-    { targets: "Finding targets", solve: "Solving", write: "Writing", verify: "Measuring what it did", commit: "Committing", publish: "Putting it in service" }[stage] ?? stage,
+    {
+      targets: "Finding targets",
+      solve: "Solving",
+      write: "Writing",
+      verify: "Measuring what it did",
+      commit: "Committing",
+      publish: "Putting it in service",
+    }[stage] ?? stage,
     layer !== null && layer !== undefined && `layer ${layer}`,
     step && `step ${step} of ${steps}`,
     loss !== null && loss !== undefined && `loss ${figure(loss)}`,

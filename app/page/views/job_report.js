@@ -12,9 +12,24 @@ const SHOWN = 20;
 /** The sheets below an ended job. */
 export function outcome(job, signal) {
   return [
-    job.error && h("div", { class: "notice bad" }, h("strong", {}, job.error.title), h("p", {}, job.error.detail), h("p", { class: "small" }, "Code ", h("code", {}, job.error.code))),
-    job.report?.rejected && h("div", { class: "notice warn" }, h("strong", {}, "Nothing was written"), h("p", {}, job.report.rejected)),
-    job.status === "cancelled" && h("div", { class: "notice" }, h("p", {}, "The job was cancelled. Nothing of it stays.")),
+    job.error && h(
+      "div",
+      { class: "notice bad" },
+      h("strong", {}, job.error.title),
+      h("p", {}, job.error.detail),
+      h("p", { class: "small" }, "Code ", h("code", {}, job.error.code)),
+    ),
+    job.report?.rejected && h(
+      "div",
+      { class: "notice warn" },
+      h("strong", {}, "Nothing was written"),
+      h("p", {}, job.report.rejected),
+    ),
+    job.status === "cancelled" && h(
+      "div",
+      { class: "notice" },
+      h("p", {}, "The job was cancelled. Nothing of it stays."),
+    ),
     job.report && summary(job.report),
     job.report && factsSheet(job, signal),
     job.report?.harm && harmSheet(job.report.harm),
@@ -28,18 +43,36 @@ function summary(report) {
   return figures("In short", [
     ["Facts hold", percent(report.facts_hold), `of ${report.facts.length.toLocaleString("en")}`],
     report.paraphrases_hold !== null && ["Paraphrases hold", percent(report.paraphrases_hold), "asked, not taught"],
-    report.taught_hold !== null && report.taught_hold !== undefined && ["Taught paraphrases", percent(report.taught_hold), ""],
+    report.taught_hold !== null && report.taught_hold !== undefined && [
+      "Taught paraphrases",
+      percent(report.taught_hold),
+      "",
+    ],
     report.neighbours_keep !== null && ["Neighbours keep", percent(report.neighbours_keep), "their answer"],
     dropped > 0 && ["Dropped", dropped.toLocaleString("en"), "not written"],
-    report.companions > 0 && ["Companions", report.companions.toLocaleString("en"), `${percent(report.companions_hold)} hold`],
-    ["Norm", figure(total(report.update_norms)), `${report.method}, ${report.plan}, layers ${report.layers.join(", ")}`],
+    report.companions > 0 && [
+      "Companions",
+      report.companions.toLocaleString("en"),
+      `${percent(report.companions_hold)} hold`,
+    ],
+    [
+      "Norm",
+      figure(total(report.update_norms)),
+      `${report.method}, ${report.plan}, layers ${report.layers.join(", ")}`,
+    ],
     ["Seconds", figure(report.seconds), report.attempts > 1 ? count(report.attempts, "attempt") : ""],
   ]);
 }
 
 function figures(name, entries) {
   return h("section", { class: "sheet", "aria-label": name }, h("h2", {}, name),
-    h("dl", { class: "figures" }, entries.filter(Boolean).map(([term, value, note]) => h("div", {}, h("dt", {}, term), h("dd", {}, value, note && h("small", {}, note))))));
+    h(
+      "dl",
+      { class: "figures" },
+      entries.filter(Boolean).map(
+        ([term, value, note]) => h("div", {}, h("dt", {}, term), h("dd", {}, value, note && h("small", {}, note)))
+      ),
+    ));
 }
 
 function factsSheet(job, signal) {
@@ -58,16 +91,31 @@ function factsSheet(job, signal) {
   };
   more.addEventListener("click", show);
   show();
-  return h("section", { class: "sheet", "aria-labelledby": "facts" }, h("h2", { id: "facts" }, "Before and after"), problem, list, more);
+  return h(
+    "section",
+    { class: "sheet", "aria-labelledby": "facts" },
+    h("h2", { id: "facts" }, "Before and after"),
+    problem,
+    list,
+    more,
+  );
 }
 
 function factRow(fact, sent, asked) {
-  const verdictOf = fact.written ? verdict(fact.holds, "holds", "does not hold") : h("span", { class: "badge warn" }, "dropped");
+  const verdictOf = fact.written ? verdict(fact.holds, "holds", "does not hold") : h(
+    "span",
+    { class: "badge warn" },
+    "dropped",
+  );
   return h("li", { class: `fact-report ${fact.written ? "" : "dropped"}` },
     h("div", { class: "standing" },
       h("div", { class: "said" }, sentence({ ...fact, previous: fact.previous ?? sent?.previous }), verdictOf),
       h("div", { class: "said" }, beforeAndAfter(fact.before.probability, fact.after.probability),
-        h("p", { class: "small soft" }, `Rank ${fact.before.rank.toLocaleString("en")} before, ${fact.after.rank.toLocaleString("en")} after.`))),
+        h(
+          "p",
+          { class: "small soft" },
+          `Rank ${fact.before.rank.toLocaleString("en")} before, ${fact.after.rank.toLocaleString("en")} after.`,
+        ))),
     fact.why && h("p", { class: "notice warn" }, fact.why),
     ...fact.warnings.map((text) => h("p", { class: "notice" }, text)),
     !(sent && fact.written) && marks(fact),
@@ -80,7 +128,14 @@ function marks({ paraphrases, taught, neighbours }) {
   if (!paraphrases.length && !neighbours.length) return null;
   const each = (holds, name, yes, no) => verdict(holds, `${name} ${yes}`, `${name} ${no}`);
   return h("div", { class: "actions" },
-    paraphrases.map((holds, index) => each(holds, `${taught.includes(index) ? "taught paraphrase" : "paraphrase"} ${index + 1}`, "holds", "does not")),
+    paraphrases.map(
+      (holds, index) => each(
+        holds,
+        `${taught.includes(index) ? "taught paraphrase" : "paraphrase"} ${index + 1}`,
+        "holds",
+        "does not",
+      )
+    ),
     neighbours.map((keeps, index) => each(keeps, `neighbour ${index + 1}`, "unchanged", "changed")));
 }
 
@@ -90,7 +145,14 @@ function tried(attempts) {
     h("div", { class: "table-wrap", tabindex: "0", role: "group", "aria-label": "Attempts" }, h("table", {},
       h("thead", {}, h("tr", {}, head.map((name) => h("th", { class: "number", scope: "col" }, name)))),
       h("tbody", {}, attempts.map((attempt) => h("tr", {},
-        [attempt.steps, attempt.rate, attempt.clamp, attempt.weight, attempt.loss, attempt.rank].map((value) => h("td", { class: "number" }, figure(value)))))))));
+        [
+          attempt.steps,
+          attempt.rate,
+          attempt.clamp,
+          attempt.weight,
+          attempt.loss,
+          attempt.rank,
+        ].map((value) => h("td", { class: "number" }, figure(value)))))))));
 }
 
 function inForce(report) {
@@ -101,7 +163,11 @@ function inForce(report) {
       ["Norm", figure(total(report.update_norms)), "of the change"],
       ["Seconds", figure(report.seconds), ""],
     ]),
-    report.lost.length > 0 && h("section", { class: "sheet", "aria-labelledby": "lost" }, h("h2", { id: "lost" }, "Held before, and do not now"),
+    report.lost.length > 0 && h("section", { class: "sheet", "aria-labelledby": "lost" }, h(
+      "h2",
+      { id: "lost" },
+      "Held before, and do not now",
+    ),
       h("ul", { class: "rows" }, report.lost.map((fact) => factRow(fact)))));
 }
 

@@ -9,7 +9,8 @@ import { badge, nameOf, progressBar } from "../parts/jobs.js";
 import { empty, failed } from "../parts/states.js";
 
 export const title = "Jobs";
-export const intro = "Everything that changes the model is a job: it waits its turn, runs, and leaves one version, or none.";
+export const intro =
+  "Everything that changes the model is a job: it waits its turn, runs, and leaves one version, or none.";
 
 const BUSY_MS = 1000;
 const IDLE_MS = 4000;
@@ -22,7 +23,9 @@ export async function content({ model, signal }) {
 
   const look = async () => {
     const { jobs } = await api.jobs(model.id, filter.control.value, signal);
-    const now = JSON.stringify([filter.control.value, jobs.map(({ id, status, progress, position }) => [id, status, progress, position])]);
+    const now = JSON.stringify(
+      [filter.control.value, jobs.map(({ id, status, progress, position }) => [id, status, progress, position])]
+    );
     if (now !== shown && !signal.aborted) render(list, jobs, filter.control.value);
     shown = now;
     return jobs.some(({ status }) => !ENDED.has(status));
@@ -51,18 +54,37 @@ function render(list, jobs, status) {
 }
 
 function row(job) {
-  const place = job.position === null || job.position === undefined ? "" : job.position === 0 ? "next" : `${job.position} before it`;
-  const times = [job.submitted && ago(job.submitted), job.by && `by ${job.by}`, place, job.error?.detail].filter(Boolean);
+  const { position } = job;
+  const place = position === 0 ? "next" : position > 0 ? `${position} before it` : "";
+  const times = [
+    job.submitted && ago(job.submitted),
+    job.by && `by ${job.by}`,
+    place,
+    job.error?.detail,
+  ].filter(Boolean);
   return h("li", {},
     h("div", { class: "job-row" },
-      h("a", { class: "what", href: `#/jobs/${encodeURIComponent(job.id)}` }, nameOf(job), job.version === null ? "" : ` → version ${job.version}`),
+      h(
+        "a",
+        { class: "what", href: `#/jobs/${encodeURIComponent(job.id)}` },
+        nameOf(job),
+        job.version === null ? "" : ` → version ${job.version}`,
+      ),
       badge(job.status)),
-    h("div", { class: "meta" }, h("span", { class: "mono", title: job.id }, job.id.slice(0, 10)), ...times.map((text) => h("span", {}, text))),
+    h(
+      "div",
+      { class: "meta" },
+      h("span", { class: "mono", title: job.id }, job.id.slice(0, 10)),
+      ...times.map((text) => h("span", {}, text)),
+    ),
     job.status === "running" && progressBar(job.progress?.share ?? 0, `Progress of ${nameOf(job)}`),
   );
 }
 
 function nothing(status) {
   if (status) return empty(`No job is ${status}.`);
-  return empty("Nothing has been written over yet. The first edit starts a job, and it is followed here.", h("a", { href: "#/edit" }, "Write a fact"));
+  return empty(
+    "Nothing has been written over yet. The first edit starts a job, and it is followed here.",
+    h("a", { href: "#/edit" }, "Write a fact"),
+  );
 }
