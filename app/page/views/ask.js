@@ -157,7 +157,7 @@ function shown(text, versions, answers, talk, head) {
       talk.chat && h("div", { class: "stack" }, talk.turns[index].slice(0, -2).map(turn)),
       talk.chat && turn({ role: "user", content: text }),
       h("p", { class: "answer" }, talk.chat ? null : h("span", { class: "asked-for" }, text),
-        parts[index].map((part) => (part.differs ? h("mark", { class: "differs" }, part.text) : part.text))),
+        parts[index].flatMap(({ text: said, differs }) => (differs ? different(said) : said))),
       h("div", {}, h("h3", { class: "label" }, "Likeliest next tokens"), topTokens(answers[index].top, marked)));
   }));
 }
@@ -168,3 +168,9 @@ const turn = ({ role, content }) => h(
   h("p", { class: "who" }, role === "user" ? "You" : "Model"),
   h("p", {}, content),
 );
+
+/** What differs, marked without the space before it. */
+function different(text) {
+  const start = text.length - text.trimStart().length;
+  return [text.slice(0, start), h("mark", { class: "differs" }, text.slice(start))];
+}
