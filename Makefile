@@ -40,7 +40,13 @@ serve: $(STAMP)  ## Redis, a worker and the front end, until Ctrl-C
 
 # Two at a time, with a thread each: many tests start processes of their own.
 test: $(STAMP)   ## all tests, against a real Redis and the real models; T=path: those of one path
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile $(or $(T),--cov --cov-report=term)
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile -m "not browser" $(or $(T),--cov --cov-report=term)
+
+CHROMIUM ?= chromium
+.PHONY: browsertest
+browsertest: $(STAMP) ## the page in a real browser (Debian: apt-get install chromium; or CHROMIUM=program); T=path
+	@command -v $(CHROMIUM) > /dev/null || { echo "No $(CHROMIUM) here. Debian: apt-get install chromium; or CHROMIUM=program"; exit 1; }
+	CHROMIUM=$(CHROMIUM) OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m browser $(or $(T),tests/page)
 
 .PHONY: quick
 quick: $(STAMP)  ## the tests that take a minute: none that starts a process, needs Redis or a bundled model

@@ -44,6 +44,7 @@ from app.routes import (
     jobs,
     models,
     openai,
+    page,
     proposals,
     query,
     taking_back,
@@ -109,6 +110,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         exports,
         health,
         openai,
+        page,
     ):
         app.include_router(routes.router)
     refuse_undeclared(app)

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import os
 from importlib import import_module
-from types import ModuleType
+from types import ModuleType, SimpleNamespace
+from typing import cast
 
 import pytest
 
-from tests.support.marks import BUNDLED, MODULES, PROCESSES, UnmarkedProcess, marks_of
+from tests.support.marks import BROWSER, BUNDLED, MODULES, PROCESSES, UnmarkedProcess, marks_of, put_marks
 
 
 def marks(request: pytest.FixtureRequest) -> set[str]:
@@ -21,6 +22,13 @@ def test_a_test_that_uses_nothing_of_the_kind_has_no_mark(request: pytest.Fixtur
 
 def test_a_fixture_puts_the_mark_on(request: pytest.FixtureRequest, redis_url: str) -> None:
     assert marks(request) == {PROCESSES}
+
+
+def test_a_test_that_uses_the_browser_is_marked_as_one_and_as_starting_a_process() -> None:
+    put: list[str] = []
+    item = SimpleNamespace(fixturenames=("browser",), add_marker=put.append, getparent=lambda _: None)
+    put_marks([cast("pytest.Item", item)])
+    assert set(put) == {BROWSER, PROCESSES}
 
 
 @pytest.mark.parametrize("name", MODULES)

@@ -1,4 +1,4 @@
-"""What ``make quick`` leaves out: marks that pytest puts on tests by what they use. No other test starts a process."""
+"""What ``make quick`` and ``make test`` leave out: marks by what tests use. No other test starts a process."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from types import ModuleType
 
 import pytest
 
-PROCESSES, BUNDLED = "processes", "bundled"
+PROCESSES, BUNDLED, BROWSER = "processes", "bundled", "browser"
 
 FIXTURES = frozenset({"redis_url", "stack", "nursery"})
 """A Redis server, the whole service, workers."""
@@ -39,6 +39,9 @@ def put_marks(items: Iterable[pytest.Item]) -> None:
     for item in items:
         if not FIXTURES.isdisjoint(getattr(item, "fixturenames", ())):
             item.add_marker(PROCESSES)
+        if BROWSER in getattr(item, "fixturenames", ()):
+            item.add_marker(PROCESSES)
+            item.add_marker(BROWSER)
         if module := item.getparent(pytest.Module):
             for mark in set(marks_of(module.obj)):
                 item.add_marker(mark)
