@@ -30,6 +30,7 @@ DATA_DIR = Path(".palimpsest")
 NO_SETTINGS = frozenset(
     {
         # of the command line's client
+        "PALIMPSEST_COMPLETE",
         "PALIMPSEST_KEY",
         "PALIMPSEST_URL",
         # of docker-compose.yml

@@ -44,8 +44,9 @@ def _rows(text: str, separator: str, quoting: int) -> Iterator[tuple[int, list[s
             if any(cell.strip() for cell in row):
                 yield begins, row
             begins = reader.line_num + 1
-    except csv.Error as error:
-        raise UnreadableFile(f"The table cannot be read from line {begins} on: {error}.", value=begins) from None
+    except csv.Error:
+        detail = f"The table cannot be read from line {begins} on: a quote may be left open."
+        raise UnreadableFile(detail, value=begins) from None
 
 
 def _records(rows: Sequence[tuple[int, list[str]]]) -> Iterator[Found]:

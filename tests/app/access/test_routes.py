@@ -21,8 +21,8 @@ from tests.support.api_keys import Headers, key_for
 from tests.support.histories import LYON, begin, commit
 from tests.support.worker_end import WorkerEnd
 
-OPEN = {("GET", "/healthz"), ("GET", "/readyz")}
-"""The page's files too, where there is one: the folder /page/ and /."""
+PAGE = {(method, path) for method in ("GET", "HEAD") for path in ("/", "/page/{name:path}")}
+OPEN = {("GET", "/healthz"), ("GET", "/readyz")} | PAGE
 
 ANY_KEY = {(method, path) for method in ("GET", "HEAD") for path in ("/docs", "/redoc", "/openapi.json")} | {
     ("GET", "/docs/oauth2-redirect"),
@@ -30,16 +30,27 @@ ANY_KEY = {(method, path) for method in ("GET", "HEAD") for path in ("/docs", "/
 }
 """The application's description of itself."""
 
-EDITING = {Scope.EDIT, Scope.PUBLISH}
 SCOPES: dict[tuple[str, str], set[Scope]] = {
-    ("POST", "/edits"): EDITING,
+    ("POST", "/edits"): {Scope.EDIT},
+    ("POST", "/edits/import"): {Scope.EDIT},
     ("DELETE", "/edits/{job}"): {Scope.PUBLISH},
     ("GET", "/jobs"): {Scope.QUERY},
     ("GET", "/jobs/{job}"): {Scope.QUERY},
+    ("GET", "/jobs/{job}/events"): {Scope.QUERY},
     ("POST", "/jobs/{job}/cancel"): {Scope.EDIT},
     ("POST", "/query"): {Scope.QUERY},
     ("POST", "/generate"): {Scope.QUERY},
+    ("GET", "/v1/models"): {Scope.QUERY},
+    ("GET", "/v1/models/{model}"): {Scope.QUERY},
+    ("POST", "/v1/completions"): {Scope.QUERY},
+    ("POST", "/v1/chat/completions"): {Scope.QUERY},
     ("GET", "/models"): {Scope.QUERY},
+    ("POST", "/models"): {Scope.QUERY, Scope.ADMIN},
+    ("DELETE", "/models/{model}"): {Scope.QUERY, Scope.ADMIN},
+    ("GET", "/models/{model}/proposals"): {Scope.QUERY},
+    ("GET", "/models/{model}/proposals/{proposal}"): {Scope.QUERY},
+    ("POST", "/models/{model}/proposals/{proposal}/publish"): {Scope.QUERY, Scope.PUBLISH},
+    ("POST", "/models/{model}/proposals/{proposal}/drop"): {Scope.QUERY, Scope.PUBLISH},
     ("GET", "/models/{model}/versions"): {Scope.QUERY},
     ("GET", "/models/{model}/versions/diff"): {Scope.QUERY},
     ("GET", "/models/{model}/versions/{version}"): {Scope.QUERY},
@@ -60,7 +71,7 @@ def routes(settings: Settings) -> Iterator[tuple[str, str]]:
 
 
 def filled(path: str) -> str:
-    return path.replace("{model}", "atlas").replace("{job}", "job1").replace("{version}", "1")
+    return path.replace("{model}", "atlas").replace("{job}", "job1").replace("{version}", "1").replace("{proposal}", "proposed-00000001")
 
 
 def test_every_route_is_listed_here(settings: Settings) -> None:

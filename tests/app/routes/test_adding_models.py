@@ -34,6 +34,7 @@ def settings(redis_url: str, tmp_path: Path, models_dir: Path) -> Settings:
         supervised=True,
         models_dir=models_dir,
         recovery_interval_s=3600,
+        allow_open=True,
     )
 
 
