@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import codecs
+import json
+from contextlib import suppress
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from app.domain.contract import Fact, ImportFormat
 from app.domain.errors import UnreadableFile
@@ -24,6 +28,10 @@ from tests.support.data_files import (
 )
 
 F = ImportFormat
+
+NAMES = st.sampled_from(
+    sorted({name for each in (*COUNTERFACT, *EASYEDIT, *KNOWEDIT, *WIKIBIO, *ZSRE, *FACTS) for name in each})
+)
 
 
 def only(reading: Reading) -> Fact:
@@ -209,7 +217,7 @@ class TestUnusable:
     )
     def test_a_record_says_why(self, change: dict[str, Any], reason: tuple[str, str]) -> None:
         record = {**EASYEDIT[0], **change}
-        text = __import__("json").dumps([record]).encode()
+        text = json.dumps([record]).encode()
         [unusable] = read(text, F.EASYEDIT).unusable
         assert (unusable.code, unusable.field) == reason
 
@@ -287,6 +295,37 @@ class TestUnreadable:
             read(TABLE.encode(), F.EASYEDIT)
         with pytest.raises(UnreadableFile):
             read(as_bytes(FACTS), F.CSV)
+
+
+ANY = st.recursive(
+    st.none() | st.booleans() | st.floats() | st.integers() | st.text(st.characters(), max_size=8),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(NAMES, inner, max_size=6),
+    max_leaves=12,
+)
+
+
+class TestAnything:
+    @given(data=st.binary(max_size=60), named=st.sampled_from(F))
+    def test_of_bytes_is_read_or_refused(self, data: bytes, named: ImportFormat) -> None:
+        with suppress(UnreadableFile):
+            read(data, named)
+
+    @given(records=st.lists(st.dictionaries(NAMES, ANY, max_size=8), max_size=3), named=st.sampled_from(F))
+    def test_of_json_becomes_facts_or_reasons_that_can_be_sent(
+        self, records: list[dict[str, Any]], named: ImportFormat
+    ) -> None:
+        for data in (json.dumps(records), "\n".join(map(json.dumps, records))):
+            with suppress(UnreadableFile):
+                reading = read(data.encode(), named)
+                for told in (*reading.unusable, *(each.fact for each in reading.facts)):
+                    assert json.loads(told.model_dump_json())
+
+    @given(rows=st.lists(st.lists(st.text(max_size=6), max_size=5), max_size=4), named=st.sampled_from([F.CSV, F.TSV]))
+    def test_of_cells_becomes_facts_or_reasons(self, rows: list[list[str]], named: ImportFormat) -> None:
+        cells = [["subject", "prompt", "object"], *rows]
+        text = "\n".join(("," if named is F.CSV else "\t").join(row) for row in cells)
+        with suppress(UnreadableFile):
+            read(text.encode(errors="replace"), named)
 
 
 @pytest.mark.skipif(not REAL.is_dir(), reason="the real samples are not here")
