@@ -1,4 +1,7 @@
-"""What the routes are given, as ``Annotated`` aliases. The lifespan in ``app.main`` makes it all."""
+"""What the routes are given, as ``Annotated`` aliases. The lifespan in ``app.main`` makes it all.
+
+What only hands something on is asynchronous: anything else would go through a thread at each request.
+"""
 
 from __future__ import annotations
 
@@ -30,7 +33,7 @@ class Services:
     texts: TextStreams
 
 
-def _services(request: Request) -> Services:
+async def _services(request: Request) -> Services:
     services: Services = request.state.services
     return services
 
@@ -45,23 +48,23 @@ def _log(model: Annotated[Name, Path()], services: ServicesDep) -> LogReader:
     return log
 
 
-def _metrics(services: ServicesDep) -> Metrics:
+async def _metrics(services: ServicesDep) -> Metrics:
     return services.metrics
 
 
-def _logs(services: ServicesDep) -> EditLogs:
+async def _logs(services: ServicesDep) -> EditLogs:
     return services.logs
 
 
-def _jobs(services: ServicesDep) -> Jobs:
+async def _jobs(services: ServicesDep) -> Jobs:
     return services.jobs
 
 
-def _fleet(services: ServicesDep) -> Fleet:
+async def _fleet(services: ServicesDep) -> Fleet:
     return services.fleet
 
 
-def _acceptance(services: ServicesDep) -> Acceptance:
+async def _acceptance(services: ServicesDep) -> Acceptance:
     return services.acceptance
 
 
