@@ -1,4 +1,7 @@
-"""What the routes are given, as ``Annotated`` aliases. The lifespan in ``app.main`` makes it all."""
+"""What the routes are given, as ``Annotated`` aliases. The lifespan in ``app.main`` makes it all.
+
+What only hands something on is asynchronous: anything else would go through a thread at each request.
+"""
 
 from __future__ import annotations
 
@@ -56,11 +59,11 @@ class Services:
         )
 
 
-def _caller(request: Request) -> Caller:
+async def _caller(request: Request) -> Caller:
     return caller_of(request)
 
 
-def _services(request: Request) -> Services:
+async def _services(request: Request) -> Services:
     """What the route works with. Only open routes have no caller; they may tell nothing of any model."""
     services: Services = request.state.services
     return services.seen_by(caller_of(request)) if hasattr(request.state, CALLER) else services
@@ -78,35 +81,35 @@ def _log(model: Annotated[Name, Path()], services: ServicesDep) -> LogReader:
     return log
 
 
-def _metrics(services: ServicesDep) -> Metrics:
+async def _metrics(services: ServicesDep) -> Metrics:
     return services.metrics
 
 
-def _logs(services: ServicesDep) -> EditLogs:
+async def _logs(services: ServicesDep) -> EditLogs:
     return services.logs
 
 
-def _jobs(services: ServicesDep) -> Jobs:
+async def _jobs(services: ServicesDep) -> Jobs:
     return services.jobs
 
 
-def _watch(services: ServicesDep) -> JobWatch:
+async def _watch(services: ServicesDep) -> JobWatch:
     return services.watch
 
 
-def _fleet(services: ServicesDep) -> Fleet:
+async def _fleet(services: ServicesDep) -> Fleet:
     return services.fleet
 
 
-def _acceptance(services: ServicesDep) -> Acceptance:
+async def _acceptance(services: ServicesDep) -> Acceptance:
     return services.acceptance
 
 
-def _additions(services: ServicesDep) -> Additions:
+async def _additions(services: ServicesDep) -> Additions:
     return services.additions
 
 
-def _importing(services: ServicesDep) -> Importing:
+async def _importing(services: ServicesDep) -> Importing:
     return services.importing
 
 

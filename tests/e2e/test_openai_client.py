@@ -16,6 +16,7 @@ from app.local.stack import Stack
 from tests.e2e.conftest import MODEL, edited
 
 PROMPT = "Lyon is located in the country of"
+LONG = 60
 ASKED: dict[str, Any] = {"model": MODEL, "prompt": PROMPT, "max_tokens": 8, "temperature": 0}
 FACT = {"subject": "Lyon", "prompt": "{} is located in the country of", "object": "Japan"}
 
@@ -230,7 +231,9 @@ async def counted(stack: Stack, http: httpx.Client) -> Counter[tuple[str | None,
     found: Counter[tuple[str | None, str]] = Counter()
 
     async def one(client: openai.AsyncOpenAI) -> None:
-        stream = await client.completions.create(model=MODEL, prompt=PROMPT, max_tokens=100, temperature=0, stream=True)
+        stream = await client.completions.create(
+            model=MODEL, prompt=PROMPT, max_tokens=LONG, temperature=0, stream=True
+        )
         chunks = []
         async for chunk in stream:
             chunks.append(chunk)
@@ -253,10 +256,12 @@ def test_200_streams_at_once_and_an_edit_in_their_midst_never_mix_versions(
 ) -> None:
     found = asyncio.run(counted(stack, http))
     assert sum(found.values()) == 210
-    versions = {name for name, _ in found}
-    assert f"{MODEL}@{before + 1}" in versions
-    assert len(versions) == 2
-    for name, text in found:  # texts of one version may part where two tokens are all but equally likely
+    names = {name for name, _ in found}
+    assert f"{MODEL}@{before + 1}" in names
+    assert len(names) == 2
+    for name in names:
         assert name is not None
-        country = complete(client, model=name).choices[0].text.split()[0]
-        assert text.split()[0] == country
+        alone = complete(client, model=name, max_tokens=LONG).choices[0].text
+        same = found[name, alone]
+        others = sum(count for (version, text), count in found.items() if version == name and text != alone)
+        assert same > 9 * others, found  # two tokens may be all but equally likely, and rounding decides
