@@ -165,50 +165,48 @@ class Jobs:
         """
         for model in self._journal.models():
             try:
-                self.recover(model)
-                self._note_ends(model)
+                self._note_ends(self.recover(model))
             except (PalimpsestError, OSError) as error:  # go on with the other models
                 logger.warning("accepted jobs not looked after: %s", error, extra={"model": model})
         before = time.time() - self._settings.result_ttl_s
         self._journal.forget(before)
         self._wishes.forget(before)
 
-    def recover(self, model: str) -> str:
+    def recover(self, model: str) -> list[tuple[str, Standing | None]]:
         """Queue again, in the order of acceptance and under their own ids, the model's jobs that Redis has lost.
 
         Several front ends may do so at the same time. A job that a worker still runs may be delivered once more; the
         worker then finds that it has ended.
 
         Returns:
-            The era of Redis in which all of them are queued.
+            The accepted jobs, in their order, and how each was found to stand; None: Redis had lost it.
         """
         while True:
             with suppress(EraOver):  # the jobs queued in it are lost, and no later one may overtake them
                 era = self._queue.era(model)  # before the journal is read, which has all that was lost until then
                 self._standing.begin(model, era)
-                self._queue_again(model, era, self._journal.names(model))
-                return era
+                return self._queue_again(model, era, self._journal.names(model))
 
-    def _queue_again(self, model: str, era: str, names: Iterable[str]) -> None:
-        """Queue what Redis has lost of the accepted jobs that are not known to stand in this era.
+    def _queue_again(self, model: str, era: str, names: Iterable[str]) -> list[tuple[str, Standing | None]]:
+        """Queue what Redis has lost of the accepted jobs that are not known to stand in this era; how each stood.
 
         names: those of the journal's files after the era was known.
         """
         others = self._standing.others(model, era, names)
         if not (pending := jobs_of(others)):
-            return
+            return []
         log = self._logs.of(model)
-        standings = zip(pending, self._queue.standings(model, pending), strict=True)
+        standings = list(zip(pending, self._queue.standings(model, pending), strict=True))
         missing = [job_id for job_id, standing in standings if standing is None]
         lost = self._journal.read_all(model, [job_id for job_id in missing if not log.knows_job(job_id)])
         again = [self._queue.put(accepted, era, again=True) for accepted in lost]
         self._standing.note(model, era, others)
         if again:
             logger.warning("Redis had lost %d jobs, which are queued again", len(again), extra={"model": model})
+        return standings
 
-    def _note_ends(self, model: str) -> None:
-        pending = self._journal.jobs(model)
-        for job_id, standing in zip(pending, self._queue.standings(model, pending), strict=True):
+    def _note_ends(self, standings: Iterable[tuple[str, Standing | None]]) -> None:
+        for job_id, standing in standings:
             if standing is Standing.ENDED:
                 self.view(job_id)
             elif standing is None:

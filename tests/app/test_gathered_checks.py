@@ -3,19 +3,34 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from functools import partial
 from threading import Event
 
+import httpx
 import pytest
+from redis import Redis
 
-from app.domain.contract import EditBatch, Fact
+from app.domain.contract import CheckedBatches, EditBatch, EditBatches, Fact
 from app.domain.errors import ModelUnavailable, PalimpsestError, SubjectNotInPrompt
+from app.domain.problems import problem_of
+from app.edit_logs import EditLogs
+from app.fleet import Fleet
 from app.gathered_checks import FEW_FACTS, GatheredChecks
+from app.settings import Settings
+from tests.support.worker_end import WorkerEnd
 
 
 def batch(subject: str, facts: int = 1) -> EditBatch:
     return EditBatch(facts=(Fact(subject=subject, relation="is in", object="Japan"),) * facts)
+
+
+def until(holds: Callable[[], bool], what: str) -> None:
+    deadline = time.monotonic() + 30
+    while not holds():
+        assert time.monotonic() < deadline, what
+        time.sleep(0.001)
 
 
 class Worker:
@@ -54,10 +69,7 @@ def checked_while_busy(worker: Worker, *batches: EditBatch) -> list[Future[None]
         first = pool.submit(checks.check, "atlas", batch("Lyon"))
         assert worker.busy.wait(30)
         others = [pool.submit(checks.check, "atlas", each) for each in batches]
-        deadline = time.monotonic() + 30
-        while len(checks.waiting("atlas")) + sum(each.done() for each in others) < len(batches):
-            assert time.monotonic() < deadline
-            time.sleep(0.001)
+        until(lambda: len(checks.waiting("atlas")) == len(batches), "they do not wait")
         worker.go_on.set()
         first.result(30)
     return others
@@ -121,3 +133,40 @@ def test_models_do_not_wait_for_each_other() -> None:
         worker.go_on.set()
         first.result(30)
     assert (worker.alone, worker.together) == (["Lyon", "Kyoto"], [])
+
+
+def test_over_http_too_and_whoever_is_refused_hears_why(worker: WorkerEnd, redis: Redis, settings: Settings) -> None:
+    wrong = SubjectNotInPrompt("It is not there.", field="facts.0.prompt", value="Nowhere")
+    worker.gives("/checks", CheckedBatches(problems=(None, problem_of(wrong))))
+    with httpx.Client() as http, ThreadPoolExecutor(3) as pool:
+        fleet = Fleet(redis, http, EditLogs(settings.log_dir), settings)
+        with worker.silence("/check"):
+            asked = [pool.submit(fleet.check, "atlas", batch("Lyon"))]
+            until(lambda: len(worker.asked) == 1, "the worker is not asked")
+            for number, subject in enumerate(("Kyoto", "Nowhere"), 1):
+                asked.append(pool.submit(fleet.check, "atlas", batch(subject)))
+                until(partial(_wait, fleet, number), "nobody waits")
+        ends = [each.exception(30) for each in asked]
+    assert [path for path, _ in worker.asked] == ["/check", "/checks"]
+    assert [type(end) for end in ends] == [type(None), type(None), SubjectNotInPrompt]
+    assert EditBatches.model_validate_json(worker.asked[1][1]).batches == (batch("Kyoto"), batch("Nowhere"))
+
+
+@pytest.mark.parametrize("problems", ['{"problems": [null]}', '{"answers": []}'], ids=["too few", "another release"])
+def test_an_answer_that_fits_not_has_each_checked_alone(
+    worker: WorkerEnd, redis: Redis, settings: Settings, problems: str
+) -> None:
+    worker.says("/checks", problems)
+    with httpx.Client() as http, ThreadPoolExecutor(3) as pool:
+        fleet = Fleet(redis, http, EditLogs(settings.log_dir), settings)
+        with worker.silence("/check"):
+            asked = [pool.submit(fleet.check, "atlas", batch("Lyon"))]
+            until(lambda: len(worker.asked) == 1, "the worker is not asked")
+            asked += [pool.submit(fleet.check, "atlas", batch(subject)) for subject in ("Kyoto", "Oslo")]
+            until(partial(_wait, fleet, 2), "nobody waits")
+        assert [each.result(30) for each in asked] == [None] * 3
+    assert [path for path, _ in worker.asked] == ["/check", "/checks", "/check", "/check"]
+
+
+def _wait(fleet: Fleet, number: int) -> bool:
+    return len(fleet._checks.waiting("atlas")) == number

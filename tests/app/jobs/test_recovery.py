@@ -281,7 +281,7 @@ class TestWhatIsKnownToStand:
     def test_whoever_looks_after_jobs_asks_for_all_of_them(self, jobs: Jobs, asked: list[list[str]]) -> None:
         before = [jobs.submit(accepted()).id for _ in range(2)]
         jobs.look_after()
-        assert asked[0] == before
+        assert asked == [before]
 
 
 class TestWhatIsDamaged:
