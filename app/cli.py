@@ -46,7 +46,7 @@ def serve(
     """Run Redis (unless PALIMPSEST_REDIS_URL names one), a worker for each model and the front end, until Ctrl-C."""
     console = Console()
     settings = Settings()
-    set_up_logging(settings.log_level)
+    set_up_logging(settings.log_level, settings.log_form)
     stack = StackSettings(
         models=tuple(models or [default_model()]),
         data_dir=data_dir or settings.data_dir,

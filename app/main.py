@@ -24,11 +24,15 @@ from app.fleet import Fleet
 from app.jobs.acceptance import Acceptance
 from app.jobs.idempotency import IdempotencyKeys
 from app.jobs.jobs import Jobs
+from app.jobs.journal import AcceptedJournal
 from app.jobs.recovery import Recovery
 from app.metrics import Metrics, RequestMetrics
 from app.routes import edits, exports, generate, health, jobs, models, query, taking_back, versions
+from app.service_metrics import ServiceMetrics
 from app.settings import Settings
 
+SCRAPE_TIMEOUT_S = 1.0
+"""Longest wait of a scrape for one answer of Redis."""
 SPARE_THREADS = 40
 """Threads for requests that need no worker, beside the ``max_questions`` that may wait for one."""
 
@@ -49,7 +53,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     settings = settings or Settings()
     if (redis_url := settings.redis_url) is None:
         raise ValueError("PALIMPSEST_REDIS_URL is not set, and the front end brings no Redis server of its own")
-    set_up_logging(settings.log_level)
+    set_up_logging(settings.log_level, settings.log_form)
     warn_of_unknown_variables(Settings)
     metrics = Metrics()
 
@@ -74,7 +78,12 @@ def create_app(settings: Settings | None = None) -> FastAPI:
 async def _connected(redis_url: str, settings: Settings, metrics: Metrics) -> AsyncIterator[State]:
     current_default_thread_limiter().total_tokens = settings.max_questions + SPARE_THREADS
     logs = EditLogs(settings.log_dir)
-    with _redis(redis_url, settings) as redis, _http(settings) as http:
+    with (
+        _redis(redis_url, settings, settings.redis_timeout_s) as redis,
+        _redis(redis_url, settings, min(SCRAPE_TIMEOUT_S, settings.redis_timeout_s)) as scraped,
+        _http(settings) as http,
+        metrics.with_those_of(ServiceMetrics(scraped, AcceptedJournal(settings.accepted_dir).models)),
+    ):
         fleet = Fleet(redis, http, logs, settings)
         jobs = Jobs(redis, logs, settings)
         acceptance = Acceptance(jobs, fleet, logs, IdempotencyKeys(redis, settings), settings)
@@ -82,12 +91,12 @@ async def _connected(redis_url: str, settings: Settings, metrics: Metrics) -> As
             yield {"services": Services(metrics, logs, jobs, fleet, acceptance)}
 
 
-def _redis(url: str, settings: Settings) -> Redis:
+def _redis(url: str, settings: Settings, timeout_s: float) -> Redis:
     """A client that sends no command twice: a submission must not be repeated by the connection."""
     return Redis.from_url(
         url,
-        socket_timeout=settings.redis_timeout_s,
-        socket_connect_timeout=settings.connect_timeout_s,
+        socket_timeout=timeout_s,
+        socket_connect_timeout=min(timeout_s, settings.connect_timeout_s),
         retry=Retry(NoBackoff(), 0),
     )
 

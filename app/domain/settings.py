@@ -84,6 +84,9 @@ class SharedSettings(BaseSettings):
     log_dir: LogRootSetting = Field(
         DATA_DIR / "log", description="Root of the edit logs, or a URL that fsspec knows; by default <data_dir>/log."
     )
+    log_form: Literal["auto", "json", "text"] = Field(
+        "auto", description="Of log lines: a JSON object each, or text; auto: text at a terminal, JSON elsewhere."
+    )
 
     folders: ClassVar[tuple[str, ...]] = ("log",)
     """What lies below ``data_dir`` unless ``<folder>_dir`` says otherwise."""

@@ -29,6 +29,6 @@ def ready(fleet: FleetDep) -> Health:
 
 
 @router.get("/metrics", response_class=Response, responses={200: {"content": {CONTENT_TYPE_LATEST: {}}}})
-async def metrics(metrics: MetricsDep) -> Response:
-    """Request counts and latencies, for Prometheus."""
+def metrics(metrics: MetricsDep) -> Response:
+    """Requests, queues and workers, for Prometheus."""
     return Response(metrics.exposition(), media_type=CONTENT_TYPE_LATEST)
