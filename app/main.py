@@ -18,6 +18,7 @@ from app import error_handlers
 from app.body_limit import BodyLimit
 from app.dependencies import Services
 from app.domain.logging_setup import set_up_logging
+from app.domain.origin import handed_on
 from app.domain.settings import warn_of_unknown_variables
 from app.edit_logs import EditLogs
 from app.fleet import Fleet
@@ -104,4 +105,9 @@ def _redis(url: str, settings: Settings, timeout_s: float) -> Redis:
 def _http(settings: Settings) -> httpx.Client:
     timeout = httpx.Timeout(settings.question_timeout_s, connect=settings.connect_timeout_s)
     limits = httpx.Limits(max_connections=settings.max_questions)
-    return httpx.Client(timeout=timeout, limits=limits, trust_env=False)
+    hooks = {"request": [_tell_origin]}
+    return httpx.Client(timeout=timeout, limits=limits, event_hooks=hooks, trust_env=False)
+
+
+def _tell_origin(request: httpx.Request) -> None:
+    request.headers.update(handed_on())

@@ -14,6 +14,9 @@ from app.domain.contract import JobKind
 EXPECTED_VERSION = "expected_version"
 """Keyword of the version that the model must be at when the job's turn comes; left out where any will do."""
 
+ORIGIN = "origin"
+"""In a queued job's metadata: what ``app.domain.origin`` hands on. A worker can do without it."""
+
 FUNCTIONS: Mapping[JobKind, str] = MappingProxyType(
     {kind: f"workers.jobs.{'apply_edits' if kind is JobKind.EDIT else kind}" for kind in JobKind}
 )

@@ -35,7 +35,7 @@ def scraped(client: TestClient) -> Found:
 def aged(redis: Redis, job: str, seconds: float) -> None:
     found = QueuedJob.fetch(job, connection=redis, serializer=JSONSerializer)
     found.created_at = datetime.now(UTC) - timedelta(seconds=seconds)
-    found.save()  # type: ignore[no-untyped-call]
+    found.save()
 
 
 def test_the_queue_is_told_by_model_with_the_age_of_the_job_that_is_next(

@@ -20,10 +20,11 @@ from app.domain.contract import Problem, QueryReply, Reply, WorkerCard
 
 
 class WorkerEnd:
-    """Answers each path with one reply, by default 204, and remembers what it was asked."""
+    """Answers each path with one reply, by default 204, and remembers what it was asked, with which headers."""
 
     def __init__(self) -> None:
         self.asked: list[tuple[str, str]] = []
+        self.heads: list[dict[str, str]] = []
         self.replies: dict[str, Iterator[tuple[int, str]]] = {}
         self.silent: set[str] = set()
         self.speak = Event()
@@ -33,6 +34,7 @@ class WorkerEnd:
             def do_POST(self) -> None:
                 body = self.rfile.read(int(self.headers["Content-Length"])).decode()
                 end.asked.append((self.path, body))
+                end.heads.append({name.lower(): value for name, value in self.headers.items()})
                 if self.path in end.silent:
                     end.speak.wait()
                 status, text = next(end.replies.get(self.path, repeat((204, ""))))

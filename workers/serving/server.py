@@ -12,6 +12,7 @@ from fastapi import FastAPI
 from app.domain.contract import WorkerCard
 from workers.questions.batches import QuestionBatches
 from workers.serving import error_handlers, routes
+from workers.serving.came_from import CameFrom
 from workers.serving.dependencies import Held, Services
 from workers.serving.metrics import Metrics
 
@@ -20,6 +21,7 @@ def create_server(host: Held, card: Callable[[], WorkerCard], metrics: Metrics, 
     """The worker's application."""
     server = FastAPI(title="palimpsest worker", openapi_url=None)
     server.state.services = Services(host, card, metrics, batches)
+    server.add_middleware(CameFrom)
     error_handlers.install(server)
     server.include_router(routes.router)
     return server

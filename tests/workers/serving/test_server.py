@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
@@ -14,6 +15,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from app.domain.contract import EditBatch, GenerateReply, Problem, QueryReply, WorkerCard
 from app.domain.errors import SubjectNotInPrompt, Unavailable
+from tests.support.log_lines import log_lines
 from tests.support.tiny_models import WINDOW, tiny
 from workers.questions.batches import QuestionBatches
 from workers.questions.rows import Live
@@ -92,6 +94,20 @@ def problem(answer: httpx.Response) -> Problem:
 
 def batch(subject: str, prompt: str) -> dict[str, object]:
     return {"facts": [{"subject": subject, "prompt": prompt, "object": "Japan"}]}
+
+
+def test_the_lines_of_a_request_name_the_front_ends_request(
+    worker: httpx.Client, held: Held, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def talking(_: EditBatch) -> None:
+        logging.getLogger("workers.talking").warning("checked")
+
+    monkeypatch.setattr(held, "check", talking)
+    with log_lines() as lines:
+        worker.post("/check", json=batch("Lyon", "{} lies in"), headers={"X-Request-Id": "r-1"})
+        worker.post("/check", json=batch("Lyon", "{} lies in"), headers={"X-Request-Id": "r 1"})
+    assert lines.getvalue().count("workers.talking: checked request_id=r-1\n") == 1
+    assert lines.getvalue().count("workers.talking: checked\n") == 1
 
 
 class TestQuestions:
