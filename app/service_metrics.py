@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import threading
 import time
 from collections import Counter
@@ -88,12 +87,17 @@ def _of_workers(cards: list[WorkerCard], ages: list[float]) -> Iterator[Metric]:
     version = GaugeMetricFamily("palimpsest_live_worker_version", "Version in service, by the card.", labels=each)
     behind = GaugeMetricFamily(
         "palimpsest_live_worker_behind",
-        "Versions committed and not in service there, by the card; NaN: it cannot be told.",
+        "Versions committed and not in service there, by the card; no sample where the worker cannot tell.",
         labels=each,
+    )
+    readable = GaugeMetricFamily(
+        "palimpsest_live_worker_log_readable", "Whether the worker could look at the edit log.", labels=each
     )
     age = GaugeMetricFamily("palimpsest_live_worker_heartbeat_age_seconds", "Since the last heartbeat.", labels=each)
     for card, seconds in zip(cards, ages, strict=True):
-        lag = math.nan if card.behind is None else card.behind
-        for family, value in ((version, card.version), (behind, lag), (age, seconds)):
-            family.add_metric((card.model, card.worker), value)
-    yield from (version, behind, age)
+        labels = (card.model, card.worker)
+        for family, value in ((version, card.version), (age, seconds), (readable, card.behind is not None)):
+            family.add_metric(labels, value)
+        if card.behind is not None:
+            behind.add_metric(labels, card.behind)
+    yield from (version, behind, readable, age)

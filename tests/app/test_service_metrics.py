@@ -67,6 +67,15 @@ def test_every_live_worker_is_told_with_its_version_lag_and_heartbeat(client: Te
     assert ages == [pytest.approx(1, abs=3), pytest.approx(keyspace.WORKER_TTL_S - 10 + 1, abs=3)]
 
 
+def test_a_worker_that_cannot_look_at_the_log_is_told_as_such(client: TestClient, redis: Redis) -> None:
+    join(redis, card("atlas", "w1").model_copy(update={"behind": None}))
+    join(redis, card("atlas", "w2"))
+    found = scraped(client)
+    readable = [found["palimpsest_live_worker_log_readable", ("atlas", worker)] for worker in ("w1", "w2")]
+    assert readable == [0, 1]
+    assert ("palimpsest_live_worker_behind", ("atlas", "w1")) not in found
+
+
 def test_a_model_that_has_lost_all_workers_and_its_queue_is_told_without_a_leader(
     client: TestClient, redis: Redis, worker: WorkerEnd
 ) -> None:
