@@ -31,7 +31,9 @@ NO_SETTINGS = frozenset(
         # of docker-compose.yml
         "PALIMPSEST_BIND",
         "PALIMPSEST_MODEL",
+        "PALIMPSEST_MONITORING_KEY",
         "PALIMPSEST_REDIS_PASSWORD",
+        "PALIMPSEST_REPLICAS",
         # of the tests
         "PALIMPSEST_CRASH_SEED",
         "PALIMPSEST_CRASH_SHARE",

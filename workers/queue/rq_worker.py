@@ -119,7 +119,8 @@ class ModelWorker(QuietWorker):
 
     def _run(self, job: Job, queue: Queue, execution: Execution) -> None:
         """Run the job to its end, with heartbeats from a thread; all log lines name it and its request."""
-        told = job.meta.get(ORIGIN) if isinstance(job.meta, dict) else None
+        meta: object = job.meta  # of whatever form: it was read from the queue
+        told = meta.get(ORIGIN) if isinstance(meta, dict) else None
         with (
             coming_from(told if isinstance(told, dict) else {}, job.id),
             heartbeats(partial(self.maintain_heartbeats, job, execution), job.id),

@@ -9,7 +9,7 @@ from fastapi import APIRouter, Response, status
 
 from app.domain import worker_http
 from app.domain.contract import Between, EditBatch, Generate, Health, Query, UpdateNorms, WorkerCard
-from app.domain.errors import RequestError, VersionNotReached
+from app.domain.errors import RequestError, Unavailable, VersionNotReached
 from workers.serving.dependencies import Held, Services, ServicesDep
 
 VERSION_POLL_S = 0.02
@@ -57,6 +57,19 @@ def state(services: ServicesDep, response: Response) -> WorkerCard:
 def healthz() -> Health:
     """The process answers, and its model is loaded."""
     return Health(status="ok")
+
+
+@router.get("/readyz")
+def readyz(services: ServicesDep) -> Health:
+    """The model is at a version, and the edit log that it follows can be looked at.
+
+    Raises:
+        Unavailable: the log cannot be looked at.
+    """
+    card = services.card()
+    if card.behind is None:
+        raise Unavailable("the edit log cannot be looked at")
+    return Health(status="ok", detail=f"version {card.version}")
 
 
 @router.get("/metrics")

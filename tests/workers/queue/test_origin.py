@@ -8,7 +8,7 @@ import pytest
 
 from tests.support.log_lines import log_lines
 from tests.support.worker_bench import Bench
-from workers.host.work import edit
+from workers.host.proposal import propose
 
 logger = logging.getLogger("app.deep_in_the_work")
 
@@ -25,13 +25,11 @@ logger = logging.getLogger("app.deep_in_the_work")
 def test_a_line_deep_in_the_work(
     bench: Bench, monkeypatch: pytest.MonkeyPatch, meta: dict[str, object], said: str
 ) -> None:
-    propose = edit.propose
-
     def talking(*arguments: object) -> object:
         logger.info("here")
         return propose(*arguments)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(edit, "propose", talking)
+    monkeypatch.setattr("workers.host.work.edit.propose", talking)
     bench.enqueue("one", meta=meta)
     with log_lines() as lines:
         bench.work()

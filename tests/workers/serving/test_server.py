@@ -32,6 +32,7 @@ class Held:
 
     def __init__(self) -> None:
         self.version = 3
+        self.behind: int | None = 0
         self._live = tiny("gpt2")
 
     def questions(self, version: int | None = None) -> AbstractContextManager[Live]:
@@ -56,6 +57,7 @@ class Held:
             source="tiny",
             url="http://127.0.0.1:1",
             version=self.version,
+            behind=self.behind,
             device="cpu",
             dtype="float64",
             layers=4,
@@ -94,6 +96,16 @@ def problem(answer: httpx.Response) -> Problem:
 
 def batch(subject: str, prompt: str) -> dict[str, object]:
     return {"facts": [{"subject": subject, "prompt": prompt, "object": "Japan"}]}
+
+
+def test_a_worker_is_ready_while_it_can_look_at_its_log(
+    worker: httpx.Client, held: Held, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    answer = worker.get("/readyz")
+    assert (answer.status_code, answer.json()) == (200, {"status": "ok", "detail": "version 3"})
+    monkeypatch.setattr(held, "behind", None)
+    assert problem(worker.get("/readyz")).code == "unavailable"
+    assert worker.get("/healthz").status_code == 200
 
 
 def test_the_lines_of_a_request_name_the_front_ends_request(
