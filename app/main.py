@@ -28,9 +28,11 @@ from app.jobs.jobs import Jobs
 from app.jobs.journal import AcceptedJournal
 from app.jobs.recovery import Recovery
 from app.metrics import Metrics, RequestMetrics
+from app.roster import Roster
 from app.routes import edits, exports, generate, health, jobs, models, query, taking_back, versions
 from app.service_metrics import ServiceMetrics
 from app.settings import Settings
+from app.signs_of_life import SignsOfLife
 
 SCRAPE_TIMEOUT_S = 1.0
 """Longest wait of a scrape for one answer of Redis."""
@@ -82,7 +84,8 @@ async def _connected(redis_url: str, settings: Settings, metrics: Metrics) -> As
     with (
         _redis(redis_url, settings, settings.redis_timeout_s) as redis,
         _redis(redis_url, settings, min(SCRAPE_TIMEOUT_S, settings.redis_timeout_s)) as scraped,
-        _http(settings) as http,
+        SignsOfLife(Roster(scraped), settings.worker_silence_s) as signs,
+        _http(settings, signs) as http,
         metrics.with_those_of(ServiceMetrics(scraped, AcceptedJournal(settings.accepted_dir).models)),
     ):
         fleet = Fleet(redis, http, logs, settings)
@@ -102,10 +105,10 @@ def _redis(url: str, settings: Settings, timeout_s: float) -> Redis:
     )
 
 
-def _http(settings: Settings) -> httpx.Client:
+def _http(settings: Settings, signs: SignsOfLife) -> httpx.Client:
     timeout = httpx.Timeout(settings.question_timeout_s, connect=settings.connect_timeout_s)
     limits = httpx.Limits(max_connections=settings.max_questions)
-    hooks = {"request": [_tell_origin]}
+    hooks = {"request": [signs.admit, _tell_origin]}
     return httpx.Client(timeout=timeout, limits=limits, event_hooks=hooks, trust_env=False)
 
 

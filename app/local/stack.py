@@ -29,6 +29,8 @@ START_TIMEOUT_S = 1800.0
 """A model that nobody has seen writes its own texts first; a process that ends meanwhile is noticed at once."""
 
 STOP_TIMEOUT_S = 30.0
+GRACE_S = 10
+"""What open requests and event streams get when the front end is told to stop."""
 RESTART_PAUSE_S = 1.0
 
 
@@ -86,6 +88,7 @@ class Stack:
         if not _free(self.settings.host, self.settings.port):
             raise Unavailable(f"port {self.settings.port} is taken", field="port", value=self.settings.port)
         server = ["uvicorn", "--factory", "app.main:create_app", "--no-access-log", "--log-level", "warning"]
+        server += ["--timeout-graceful-shutdown", str(GRACE_S)]
         server += ["--host", self.settings.host, "--port", str(self.settings.port)]
         self._launch("front end", [sys.executable, "-m", *server])
         role = "auto" if self.settings.replicas else "leader"

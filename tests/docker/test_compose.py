@@ -134,9 +134,12 @@ def test_prometheus_and_grafana_are_provisioned_and_only_there_when_they_are_ask
     scraping = yaml.safe_load((ROOT / "deploy/monitoring/prometheus.yml").read_text())
     assert "--config.file=/etc/prometheus/prometheus.yml" in prometheus["command"]
     assert {f"/etc/prometheus/{rules}" for rules in scraping["rule_files"]} <= targets
-    [key] = prometheus["configs"]
     front_end, workers = scraping["scrape_configs"]
-    assert front_end["authorization"]["credentials_file"] == key["target"]
+    shown = {"monitoring_key": front_end, "worker_secret": workers}
+    assert {config["source"]: config["target"] for config in prometheus["configs"]} == {
+        name: scraped["authorization"]["credentials_file"] for name, scraped in shown.items()
+    }
+    assert shown.keys() <= compose["configs"].keys()
     assert front_end["static_configs"] == [{"targets": ["api:8000"]}]
     [found] = workers["dns_sd_configs"]
     assert set(found["names"]) <= set(compose["services"])

@@ -5,6 +5,7 @@ For the contract between front end and worker only; what workers really answer i
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
@@ -27,6 +28,7 @@ class WorkerEnd:
         self.heads: list[dict[str, str]] = []
         self.replies: dict[str, Iterator[tuple[int, str]]] = {}
         self.silent: set[str] = set()
+        self.lingering: dict[str, float] = {}
         self.speak = Event()
         end = self
 
@@ -37,12 +39,17 @@ class WorkerEnd:
                 end.heads.append({name.lower(): value for name, value in self.headers.items()})
                 if self.path in end.silent:
                     end.speak.wait()
+                time.sleep(end.lingering.get(self.path, 0.0))
                 status, text = next(end.replies.get(self.path, repeat((204, ""))))
                 with suppress(ConnectionError):  # the client may have closed the connection
                     self.send_response(status)
                     self.send_header("Content-Length", str(len(text.encode())))
                     self.end_headers()
                     self.wfile.write(text.encode())
+
+            def do_GET(self) -> None:
+                self.send_response(204)
+                self.end_headers()
 
             def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the base class's name
                 """Says nothing."""
@@ -63,6 +70,10 @@ class WorkerEnd:
     def says(self, path: str, text: str, status: int = 200) -> None:
         """From now on, answer the path with this."""
         self.replies[path] = repeat((status, text))
+
+    def linger(self, path: str, seconds: float) -> None:
+        """From now on, take so long to answer the path."""
+        self.lingering[path] = seconds
 
     def gives(self, path: str, reply: Reply) -> None:
         """From now on, answer the path with this."""

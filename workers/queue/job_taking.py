@@ -12,6 +12,7 @@ from redis import Redis
 from app.domain import keyspace
 from app.domain.contract import JobKind, JobOutcome
 from app.domain.errors import PalimpsestError
+from workers.exports.cleaning import ExportCleaning
 from workers.host.model_host import ModelHost
 from workers.lead.following import News
 from workers.lead.leadership import Leadership
@@ -64,7 +65,11 @@ class JobTaking:
                 leadership.confirm,
             )
 
-        with queue_client(settings.redis_url) as redis, Aside() as aside:
+        with (
+            queue_client(settings.redis_url) as redis,
+            ExportCleaning(settings.data_dir, name, settings.export_ttl_s),
+            Aside() as aside,
+        ):
 
             def make_worker() -> ModelWorker:
                 queue, worker = keyspace.queue(name), worker_id(name)

@@ -54,8 +54,8 @@ def state(services: ServicesDep, response: Response) -> WorkerCard:
 
 
 @router.get("/healthz")
-def healthz() -> Health:
-    """The process answers, and its model is loaded."""
+async def healthz() -> Health:
+    """The process answers, and its model is loaded; whatever else goes on, at once: the front end asks all the time."""
     return Health(status="ok")
 
 
