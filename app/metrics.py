@@ -1,11 +1,15 @@
-"""Request counts and latencies for Prometheus, by method, route template and status."""
+"""What the front end measures, for Prometheus: requests, by method, route template and status, and what joins them."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from http import HTTPMethod
+from importlib.metadata import version
 from time import perf_counter
 
-from prometheus_client import CollectorRegistry, Counter, Histogram, generate_latest
+from prometheus_client import CollectorRegistry, Counter, Histogram, Info, ProcessCollector, generate_latest
+from prometheus_client.registry import Collector
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120)
@@ -16,6 +20,9 @@ class Metrics:
 
     def __init__(self) -> None:
         self._registry = CollectorRegistry()
+        ProcessCollector(registry=self._registry)
+        build = Info("palimpsest_build", "The release.", registry=self._registry)
+        build.info({"version": version("palimpsest")})
         labels = ("method", "route", "status")
         self._requests = Counter("palimpsest_http_requests", "Requests answered.", labels, registry=self._registry)
         self._seconds = Histogram(
@@ -30,6 +37,15 @@ class Metrics:
         """Count one answered request."""
         self._requests.labels(method, route, status).inc()
         self._seconds.labels(method, route).observe(seconds)
+
+    @contextmanager
+    def with_those_of(self, collector: Collector) -> Iterator[None]:
+        """Have a collector asked at every scrape for as long as the block runs."""
+        self._registry.register(collector)
+        try:
+            yield
+        finally:
+            self._registry.unregister(collector)
 
     def exposition(self) -> bytes:
         """All measurements in Prometheus' text format."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
+from collections.abc import Sequence
 
 from pydantic import ValidationError
 from redis import Redis
@@ -38,6 +39,13 @@ class Roster:
         alive.sort(key=lambda card: (card.model, card.worker))
         self._remembered = (time.monotonic(), alive)
         return alive
+
+    def silent_for(self, cards: Sequence[WorkerCard]) -> list[float]:
+        """Seconds since each worker's last heartbeat, as far as its card has not expired meanwhile."""
+        with self._redis.pipeline(transaction=False) as pipeline:
+            for card in cards:
+                pipeline.pttl(keyspace.worker(card.worker))
+            return [keyspace.WORKER_TTL_S - max(0, left) / 1000 for left in pipeline.execute()]
 
     def lately(self) -> list[WorkerCard]:
         """The cards as read at most ``REMEMBERED_S`` ago, since questions may come by the hundred a second."""

@@ -33,6 +33,9 @@ It sets some of the variables above for its containers, and reads `PALIMPSEST_DE
 | `PALIMPSEST_WORKER_SECRET` | for both sides, see above; required |
 | `PALIMPSEST_MODEL` | a bundled model's folder, or a hub id |
 | `PALIMPSEST_BIND` | the host's address that the front end is published on |
+| `PALIMPSEST_REPLICAS` | how many workers `--profile replicas` adds; by default 1 |
+| `PALIMPSEST_WORKER_SECRET` | for both sides, see above; required |
+| `PALIMPSEST_MONITORING_KEY` | an API key for the Prometheus of `--profile monitoring` |
 """
 BOUNDS = {"minimum": "from {}", "exclusiveMinimum": "above {}", "maximum": "up to {}"}
 

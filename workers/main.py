@@ -46,7 +46,7 @@ def main(arguments: Sequence[str] | None, stopping: Stopping) -> int:
         SystemExit: status 0: told to stop before it served; 2: a setting is invalid.
     """
     settings = read_settings(arguments)
-    set_up_worker_logging(settings.log_level)
+    set_up_worker_logging(settings.log_level, settings.log_form)
     warn_of_unknown_variables(WorkerSettings)
     sys.setswitchinterval(SWITCH_INTERVAL_S)
     try:
@@ -68,9 +68,10 @@ def _run(settings: WorkerSettings, stopping: Stopping) -> int:
             host = ModelHost.open(_host_settings(settings, side))
             stack.callback(host.close)
         editing_threads = compute_threads()
-        card = CardOf(worker_id(settings.name), host, settings.url(http.port), datetime.now(UTC))
         metrics = Metrics(lambda: host.version)
+        card = CardOf(worker_id(settings.name), host, settings.url(http.port), datetime.now(UTC))
         host.watch_publishes(metrics.published)
+        host.watch_commits(metrics.committed)
         batches = QuestionBatches(
             host,
             max_batch_tokens=settings.max_batch_tokens,
@@ -80,7 +81,7 @@ def _run(settings: WorkerSettings, stopping: Stopping) -> int:
         )
         stack.callback(batches.close)
         stack.callback(http.close)  # runs before batches.close: requests in progress get their answers
-        registration = Registration(side, card)
+        registration = Registration(side, card, metrics.stands)
         jobs = JobTaking(settings, host, side, registration, metrics, stopping)
         duty = Duty(
             host,

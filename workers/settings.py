@@ -91,6 +91,9 @@ class WorkerSettings(SharedSettings):
     )
     proposal_ttl_s: Seconds = Field(30 * 24 * 3600.0, description="How long one of them waits until it is dropped.")
     deadline_s: Seconds = Field(4 * 3600.0, description="Longest time that one edit may take.")
+    export_ttl_s: Annotated[float, Field(ge=0, allow_inf_nan=False)] = Field(
+        30 * 24 * 3600.0, description="How long the leader keeps a finished export; 0: for ever."
+    )
     stop_grace_s: Annotated[float, Field(ge=0)] = Field(5.0, description="What a stop leaves a running job.")
     log_level: LogLevel = Field("INFO", description="From which level on the worker's log lines are written.")
 

@@ -38,7 +38,7 @@ def serve(
     """Run Redis (unless PALIMPSEST_REDIS_URL names one), a worker for each model and the front end, until Ctrl-C."""
     console = Console()
     settings = Settings() if data_dir is None else Settings(data_dir=data_dir)
-    set_up_logging(settings.log_level)
+    set_up_logging(settings.log_level, settings.log_form)
     stack = StackSettings(
         models=tuple(models or [default_model()]),
         data_dir=settings.data_dir,

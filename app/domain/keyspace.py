@@ -11,8 +11,12 @@ WORKERS = f"{PREFIX}:workers"
 """Set of worker ids that registered; a member whose ``worker`` key has expired is dead."""
 
 
+WORKER_TTL_S = 15
+"""How long a worker's card stays without a heartbeat."""
+
+
 def worker(worker_id: str) -> str:
-    """JSON ``WorkerCard`` of one live worker; expires unless its heartbeat renews it."""
+    """JSON ``WorkerCard`` of one live worker; expires after ``WORKER_TTL_S`` unless its heartbeat renews it."""
     return f"{PREFIX}:worker:{worker_id}"
 
 

@@ -21,10 +21,11 @@ from pathlib import PurePath
 from types import TracebackType
 
 from app.domain.errors import PalimpsestError
+from app.domain.origin import job_id, request_id
 
 FORMAT = "%(asctime)s %(levelname)s %(name)s: %(message)s"
-FIELDS = ("job_id", "model", "version", "method", "layer", "facts", "seconds")
-"""What ``extra`` may carry, in the order in which a line shows it."""
+FIELDS = ("request_id", "job_id", "model", "version", "method", "layer", "facts", "seconds")
+"""What ``extra`` may carry, in the order in which a line shows it. Request and job are otherwise those at hand."""
 
 OURS = ("app", "workers")
 MOST_FRAMES = 40
@@ -41,15 +42,27 @@ class Formatter(logging.Formatter):
     def format(self, record: logging.LogRecord) -> str:
         """All that is shown of a record, which stays as it is for other handlers."""
         shown = logging.makeLogRecord(record.__dict__)
-        shown.msg, shown.args = on_one_line(_message(record)), None
+        shown.msg, shown.args = self.message_of(record), None
         shown.exc_text = None  # made by another formatter, with the exception's message
         return super().format(shown)
 
     def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802 - logging's name
         """The record's line, before any exception."""
-        given = {name: getattr(record, name, None) for name in FIELDS}
-        fields = [f"{name}={on_one_line(str(_shown(value)))}" for name, value in given.items() if value is not None]
+        fields = [f"{name}={value}" for name, value in self.fields_of(record).items()]
         return " ".join([super().formatMessage(record), *fields])
+
+    @staticmethod
+    def message_of(record: logging.LogRecord) -> str:
+        """The record's message, on one line."""
+        return on_one_line(_message(record))
+
+    @staticmethod
+    def fields_of(record: logging.LogRecord) -> dict[str, str | int | float]:
+        """What the record carries, and the request and the job that are at hand where it is written."""
+        at_hand = {"request_id": request_id.get(), "job_id": job_id.get()}
+        given = {name: getattr(record, name, None) for name in FIELDS}
+        found = {name: at_hand.get(name) if value is None else value for name, value in given.items()}
+        return {name: _field(value) for name, value in found.items() if value is not None}
 
     def formatException(  # noqa: N802 - logging's name
         self, ei: tuple[type[BaseException], BaseException, TracebackType | None] | tuple[None, None, None]
@@ -108,6 +121,10 @@ def _message(record: logging.LogRecord) -> str:
 
 def _each(values: tuple[object, ...]) -> tuple[object, ...]:
     return tuple(_shown(value) for value in values)
+
+
+def _field(value: object) -> str | int | float:
+    return value if isinstance(value, int | float) else on_one_line(str(_shown(value)))
 
 
 def _shown(value: object) -> object:

@@ -6,8 +6,16 @@ import logging
 import sys
 import threading
 from types import TracebackType
+from typing import Literal
 
+from app.domain import origin
+from app.domain.json_lines import JsonLines
 from app.domain.log_form import OURS, Formatter
+
+request_id = origin.request_id
+"""Set while a request is answered: every line that is logged meanwhile has it."""
+LogForm = Literal["auto", "json", "text"]
+"""``auto``: text at a terminal, JSON elsewhere."""
 
 RQ = ("rq", "rq.worker")
 """Loggers of RQ's to which it gives levels of its own."""
@@ -16,7 +24,7 @@ UVICORN = ("uvicorn", "uvicorn.access")
 logger = logging.getLogger(__name__)
 
 
-def set_up_logging(level: str) -> None:
+def set_up_logging(level: str, form: LogForm = "auto") -> None:
     """All loggers to standard error, in one form; libraries only from warnings on.
 
     uvicorn's lines join them, from the level and with the access log that its own options say. An exception that
@@ -25,7 +33,8 @@ def set_up_logging(level: str) -> None:
     if logging.getLogger().handlers:
         return
     handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(Formatter())
+    as_text = form == "text" or (form == "auto" and sys.stderr.isatty())
+    handler.setFormatter(Formatter() if as_text else JsonLines())
     logging.basicConfig(level=logging.WARNING, handlers=[handler])
     for name in OURS:
         logging.getLogger(name).setLevel(level)

@@ -16,6 +16,8 @@ EXPECTED_VERSION = "expected_version"
 
 BY = "by"
 """Keyword of the name of the API key that the job was handed in with; left out where there was none."""
+ORIGIN = "origin"
+"""In a queued job's metadata: what ``app.domain.origin`` hands on. A worker can do without it."""
 
 FUNCTIONS: Mapping[JobKind, str] = MappingProxyType(
     {kind: f"workers.jobs.{'apply_edits' if kind is JobKind.EDIT else kind}" for kind in JobKind}

@@ -36,7 +36,9 @@ NO_SETTINGS = frozenset(
         # of docker-compose.yml
         "PALIMPSEST_BIND",
         "PALIMPSEST_MODEL",
+        "PALIMPSEST_MONITORING_KEY",
         "PALIMPSEST_REDIS_PASSWORD",
+        "PALIMPSEST_REPLICAS",
         # of the tests
         "PALIMPSEST_CRASH_SEED",
         "PALIMPSEST_CRASH_SHARE",
@@ -98,6 +100,9 @@ class SharedSettings(BaseSettings):
     data_dir: Path = Field(DATA_DIR, description="Edit logs and all else that is kept.")
     log_dir: LogRootSetting = Field(
         DATA_DIR / "log", description="Root of the edit logs, or a URL that fsspec knows; by default <data_dir>/log."
+    )
+    log_form: Literal["auto", "json", "text"] = Field(
+        "auto", description="Of log lines: a JSON object each, or text; auto: text at a terminal, JSON elsewhere."
     )
 
     worker_secret: Secret | None = Field(

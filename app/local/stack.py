@@ -41,6 +41,8 @@ WORKER_SECRET = SharedSettings.variable("worker_secret")
 
 STOP_TIMEOUT_S = 30.0
 REDIS_TIMEOUT_S = 5.0
+GRACE_S = 10
+"""What open requests and event streams get when the front end is told to stop."""
 RESTART_PAUSE_S = 1.0
 
 
@@ -103,6 +105,7 @@ class Stack:
         if not _free(self.settings.host, self.settings.port):
             raise Unavailable(f"port {self.settings.port} is taken", field="port", value=self.settings.port)
         server = ["uvicorn", "--factory", "app.main:create_app", "--no-access-log", "--log-level", "warning"]
+        server += ["--timeout-graceful-shutdown", str(GRACE_S)]
         server += ["--host", self.settings.host, "--port", str(self.settings.port)]
         self._launch("front end", [sys.executable, "-m", *server])
         for model in self.settings.models:

@@ -36,6 +36,6 @@ def ready(fleet: FleetDep) -> Health:
     response_class=Response,
     responses={200: {"content": {CONTENT_TYPE_LATEST: {}}}, **problems()},
 )
-async def metrics(metrics: MetricsDep) -> Response:
-    """Request counts and latencies, for Prometheus."""
+def metrics(metrics: MetricsDep) -> Response:
+    """Requests, queues and workers, for Prometheus."""
     return Response(metrics.exposition(), media_type=CONTENT_TYPE_LATEST)

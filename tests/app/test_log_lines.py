@@ -157,7 +157,12 @@ def test_the_process_of_the_image_shows_what_it_accepted_and_forms_uvicorns_line
 ) -> None:
     port = free_port()
     command = [sys.executable, "-m", "uvicorn", "--factory", "app.main:create_app", "--port", str(port)]
-    variables = {"PALIMPSEST_REDIS_URL": redis_url, "PALIMPSEST_DATA_DIR": str(tmp_path), "PALIMPSEST_MAX_FACT": "3"}
+    variables = {
+        "PALIMPSEST_REDIS_URL": redis_url,
+        "PALIMPSEST_DATA_DIR": str(tmp_path),
+        "PALIMPSEST_MAX_FACT": "3",
+        "PALIMPSEST_LOG_FORM": "text",
+    }
     with (tmp_path / "log").open("wb") as output:
         process = subprocess.Popen(command, stdout=output, stderr=output, env={**os.environ, **variables})
     log = tmp_path / "log"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import json
 import re
+import socket
 from importlib.resources import files
 from typing import Any
 
@@ -13,6 +14,8 @@ import yaml
 from jsonschema import Draft202012Validator
 
 from tests.support.dockerfiles import ROOT, all_of, environment
+from tests.support.known_variables import known_variables
+from workers.settings import WorkerSettings
 
 Compose = dict[str, Any]
 
@@ -59,13 +62,15 @@ def test_the_schema_would_notice(
 
 def test_every_service_says_whether_it_is_healthy(compose: Compose) -> None:
     for service in compose["services"].values():
-        if "healthcheck" not in service:
+        if "healthcheck" in service:
+            assert service["healthcheck"]["test"][0] in ("CMD", "CMD-SHELL")
+        else:
             image = service["build"]["dockerfile"].removeprefix("docker/").removesuffix(".Dockerfile")
             assert all_of(image, "HEALTHCHECK")
 
 
 def test_nobody_starts_before_redis_is_healthy(compose: Compose) -> None:
-    for name in ("api", "worker"):
+    for name in ("api", "worker", "replica"):
         assert compose["services"][name]["depends_on"] == {"redis": {"condition": "service_healthy"}}
 
 
@@ -96,7 +101,12 @@ def test_nobody_is_let_in_without_a_key(compose: Compose) -> None:
 
 def test_the_front_end_is_published_to_this_host_alone_unless_told_otherwise(compose: Compose) -> None:
     assert compose["services"]["api"]["ports"] == ["${PALIMPSEST_BIND:-127.0.0.1}:8000:8000"]
-    assert "ports" not in compose["services"]["worker"]
+    for name in ("worker", "replica"):
+        assert "ports" not in compose["services"][name]
+    for name in ("prometheus", "grafana"):
+        assert [port.rpartition(":")[0].rpartition(":")[0] for port in compose["services"][name]["ports"]] == [
+            "127.0.0.1"
+        ]
 
 
 def test_the_worker_has_a_gpu_and_a_bundled_model_by_default(compose: Compose) -> None:
@@ -104,16 +114,65 @@ def test_the_worker_has_a_gpu_and_a_bundled_model_by_default(compose: Compose) -
     [device] = worker["deploy"]["resources"]["reservations"]["devices"]
     assert device == {"driver": "nvidia", "count": 1, "capabilities": ["gpu"]}
     *command, model = worker["command"]
-    assert command == ["python", "-m", "workers", "--model"]
+    assert command == ["python", "-m", "workers", "--role", "auto", "--model"]
     assert model == "${PALIMPSEST_MODEL:-workers/models/atlas-gpt2}"
     assert (ROOT / "workers" / "models" / "atlas-gpt2").is_dir()
 
 
-def test_the_worker_is_found_where_it_says_it_is(compose: Compose) -> None:
+def test_each_worker_is_found_by_the_name_of_its_own_container(
+    compose: Compose, monkeypatch: pytest.MonkeyPatch
+) -> None:
     environment = compose["services"]["worker"]["environment"]
     port = environment["PALIMPSEST_WORKER_PORT"]
-    assert environment["PALIMPSEST_WORKER_ADVERTISE_URL"] == f"http://worker:{port}"
     assert all_of("worker", "EXPOSE") == [port]
+    monkeypatch.setattr(socket, "gethostname", lambda: "4f1c2d")
+    settings = WorkerSettings(model="atlas-gpt2", host=environment["PALIMPSEST_WORKER_HOST"])
+    assert settings.url(int(port)) == "http://4f1c2d:8100"
+
+
+def test_replicas_are_workers_and_only_there_when_they_are_asked_for(compose: Compose) -> None:
+    worker, replica = compose["services"]["worker"], compose["services"]["replica"]
+    own = {"profiles": ["replicas"], "deploy": {"replicas": "${PALIMPSEST_REPLICAS:-1}", **worker["deploy"]}}
+    assert replica == worker | own
+
+
+def test_prometheus_and_grafana_are_provisioned_and_only_there_when_they_are_asked_for(compose: Compose) -> None:
+    prometheus, grafana = compose["services"]["prometheus"], compose["services"]["grafana"]
+    assert prometheus["profiles"] == grafana["profiles"] == ["monitoring"]
+    mounted = [volume.split(":") for volume in prometheus["volumes"] + grafana["volumes"] if volume.startswith("./")]
+    assert len(mounted) == 4
+    for source, _, mode in mounted:
+        assert (ROOT / source).exists()
+        assert mode == "ro"
+    targets = {target for _, target, _ in mounted}
+    scraping = yaml.safe_load((ROOT / "deploy/monitoring/prometheus.yml").read_text())
+    assert "--config.file=/etc/prometheus/prometheus.yml" in prometheus["command"]
+    assert {f"/etc/prometheus/{rules}" for rules in scraping["rule_files"]} <= targets
+    front_end, workers = scraping["scrape_configs"]
+    shown = {"monitoring_key": front_end, "worker_secret": workers}
+    assert {config["source"]: config["target"] for config in prometheus["configs"]} == {
+        name: scraped["authorization"]["credentials_file"] for name, scraped in shown.items()
+    }
+    assert shown.keys() <= compose["configs"].keys()
+    assert front_end["static_configs"] == [{"targets": ["api:8000"]}]
+    [found] = workers["dns_sd_configs"]
+    assert set(found["names"]) <= set(compose["services"])
+    assert found["port"] == int(compose["services"]["worker"]["environment"]["PALIMPSEST_WORKER_PORT"])
+    provider = yaml.safe_load((ROOT / "deploy/monitoring/grafana/provisioning/dashboards/palimpsest.yml").read_text())
+    assert provider["providers"][0]["options"]["path"] in targets
+
+
+def test_without_a_login_grafana_only_shows(compose: Compose) -> None:
+    environment = compose["services"]["grafana"]["environment"]
+    assert environment["GF_AUTH_ANONYMOUS_ORG_ROLE"] == "Viewer"
+    assert (environment["GF_AUTH_BASIC_ENABLED"], environment["GF_AUTH_DISABLE_LOGIN_FORM"]) == ("false", "true")
+
+
+def test_every_variable_of_ours_is_a_setting(compose: Compose) -> None:
+    named = {name for service in compose["services"].values() for name in service.get("environment", {})}
+    ours = {name for name in named if name.startswith("PALIMPSEST_")}
+    assert len(ours) > 5
+    assert ours <= known_variables()
 
 
 def test_the_edit_log_is_shared_and_the_front_end_only_reads_it(compose: Compose) -> None:
@@ -127,11 +186,11 @@ def test_what_was_accepted_is_kept_where_the_front_end_may_write(compose: Compos
     assert f"accepted:{directory}" in api["volumes"]
     [setup] = [line for line in all_of("api", "RUN") if "useradd" in line]
     assert f"install --directory --owner=palimpsest --group=palimpsest {directory}" in setup
-    assert set(compose["volumes"]) == {"accepted", "data", "redis"}
+    assert set(compose["volumes"]) == {"accepted", "data", "prometheus", "redis"}
 
 
 def test_what_is_built_is_there(compose: Compose) -> None:
     builds = [service["build"] for service in compose["services"].values() if "build" in service]
-    assert len(builds) == 2
+    assert len(builds) == 3
     for build in builds:
         assert (ROOT / build["context"] / build["dockerfile"]).is_file()

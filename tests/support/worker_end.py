@@ -5,6 +5,7 @@ For the contract between front end and worker only; what workers really answer i
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
@@ -20,12 +21,14 @@ from app.domain.contract import Problem, QueryReply, Reply, WorkerCard
 
 
 class WorkerEnd:
-    """Answers each path with one reply, by default 204, and remembers what it was asked."""
+    """Answers each path with one reply, by default 204, and remembers what it was asked, with which headers."""
 
     def __init__(self) -> None:
         self.asked: list[tuple[str, str]] = []
+        self.heads: list[dict[str, str]] = []
         self.replies: dict[str, Iterator[tuple[int, str]]] = {}
         self.silent: set[str] = set()
+        self.delays: dict[str, float] = {}
         self.speak = Event()
         self.lingering: set[str] = set()
         self.left = Event()
@@ -35,8 +38,10 @@ class WorkerEnd:
             def do_POST(self) -> None:
                 body = self.rfile.read(int(self.headers["Content-Length"])).decode()
                 end.asked.append((self.path, body))
+                end.heads.append({name.lower(): value for name, value in self.headers.items()})
                 if self.path in end.silent:
                     end.speak.wait()
+                time.sleep(end.delays.get(self.path, 0.0))
                 status, text = next(end.replies.get(self.path, repeat((204, ""))))
                 with suppress(ConnectionError):  # the client may have closed the connection
                     self.send_response(status)
@@ -49,6 +54,10 @@ class WorkerEnd:
                     self.send_header("Content-Length", str(len(text.encode())))
                     self.end_headers()
                     self.wfile.write(text.encode())
+
+            def do_GET(self) -> None:
+                self.send_response(204)
+                self.end_headers()
 
             def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the base class's name
                 """Says nothing."""
@@ -74,6 +83,10 @@ class WorkerEnd:
         """From now on, answer the path with this and with no end, until the caller leaves."""
         self.lingering.add(path)
         self.says(path, text)
+
+    def delay(self, path: str, seconds: float) -> None:
+        """From now on, take so long to answer the path."""
+        self.delays[path] = seconds
 
     def gives(self, path: str, reply: Reply) -> None:
         """From now on, answer the path with this."""

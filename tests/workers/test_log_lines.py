@@ -215,7 +215,12 @@ class TestQuestions:
 
 def test_a_model_that_is_not_there_is_named_when_nothing_can_be_served(redis_url: str, tmp_path: Path) -> None:
     command = [sys.executable, "-m", "workers", "--model", str(tmp_path / "nowhere"), "--data-dir", str(tmp_path)]
-    variables = {"PALIMPSEST_REDIS_URL": redis_url, "PALIMPSEST_WORKER_DEVISE": "cpu", "HF_HUB_OFFLINE": "1"}
+    variables = {
+        "PALIMPSEST_REDIS_URL": redis_url,
+        "PALIMPSEST_WORKER_DEVISE": "cpu",
+        "PALIMPSEST_LOG_FORM": "text",
+        "HF_HUB_OFFLINE": "1",
+    }
     environment = {**os.environ, **variables}
     done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
     said = done.stderr

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+import time
+from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from datetime import UTC, datetime, timedelta
 
@@ -34,6 +35,7 @@ class LeadingHost(LiveHost):
         self.settings, self.epoch = settings, 0
         self._snapshots = Snapshots(edit_log, settings.snapshot_every)
         self._leadership = ExitStack()
+        self._on_commit: Callable[[float, int], None] | None = None
 
     # --- leading -----------------------------------------------------------------------------
 
@@ -69,6 +71,10 @@ class LeadingHost(LiveHost):
         self.log.check_lead(self.epoch)
 
     # --- committing --------------------------------------------------------------------------
+
+    def watch_commits(self, watch: Callable[[float, int], None]) -> None:
+        """Have every commit reported: the seconds that it took, and the bytes of its tensors and keys."""
+        self._on_commit = watch
 
     def committed(self, job_id: str) -> JobOutcome | None:
         """What became of a job, if it has committed a version or made a proposal.
@@ -197,7 +203,10 @@ class LeadingHost(LiveHost):
             VersionExists: an earlier leader has committed this job, and its version may differ from this draft.
             PalimpsestError: as ``EditLog.commit`` says.
         """
+        started = time.perf_counter()
         manifest = self.log.commit(draft, files)
+        if self._on_commit is not None:
+            self._on_commit(time.perf_counter() - started, sum(map(len, files.values())))
         if manifest.epoch != draft.epoch:
             raise VersionExists(f"an earlier leader committed job {draft.job}", value=manifest.version)
         return manifest

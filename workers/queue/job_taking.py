@@ -12,6 +12,7 @@ from redis import Redis
 from app.domain import keyspace
 from app.domain.contract import JobKind, JobOutcome
 from app.domain.errors import PalimpsestError
+from workers.exports.cleaning import ExportCleaning
 from workers.host.model_host import ModelHost
 from workers.lead.following import News
 from workers.lead.leadership import Leadership
@@ -19,6 +20,7 @@ from workers.queue.aside import Aside
 from workers.queue.jobs import JobRun
 from workers.queue.progress import ProgressStream
 from workers.queue.rq_worker import ModelWorker
+from workers.queue.step_clock import StepClock
 from workers.queue.turns import work_until_stopped
 from workers.queue.watch import JobWatch
 from workers.redis_clients import queue_client, wait_for
@@ -51,19 +53,23 @@ class JobTaking:
         def make_run(job_id: str) -> JobRun:
             leaving = partial(self.stopping.out_of_grace, settings.stop_grace_s)
             watch = JobWatch(self.side, job_id, settings.deadline_s, leaving, leadership.check)
-            report = news.telling(ProgressStream(self.side, job_id).report, lambda: self.host.version)
+            clock = StepClock(news.telling(ProgressStream(self.side, job_id).report, lambda: self.host.version))
             return JobRun(
                 job_id,
                 self.host,
                 self.host.version,
-                report,
+                clock.report,
                 watch.check,
-                self._ended,
+                partial(self._ended, clock),
                 leadership.lose,
                 leadership.confirm,
             )
 
-        with queue_client(settings.redis_url) as redis, Aside() as aside:
+        with (
+            queue_client(settings.redis_url) as redis,
+            ExportCleaning(settings.data_dir, name, settings.export_ttl_s),
+            Aside() as aside,
+        ):
 
             def make_worker() -> ModelWorker:
                 queue, worker = keyspace.queue(name), worker_id(name)
@@ -71,10 +77,10 @@ class JobTaking:
 
             return work_until_stopped(make_worker, partial(wait_for, self.side, self.stopping.wait), self.stopping)
 
-    def _ended(self, kind: JobKind, outcome: JobOutcome, seconds: float) -> None:
-        self.metrics.job_ended(kind, outcome.status, seconds)
-        if outcome.version is not None and outcome.report is not None and outcome.report.harm is not None:
-            self.metrics.harmed(outcome.report.harm)
+    def _ended(self, clock: StepClock, kind: JobKind, outcome: JobOutcome, seconds: float) -> None:
+        self.metrics.job_ended(kind, outcome, seconds)
+        for stage, spent in clock.ended().items():
+            self.metrics.step(kind, stage, spent)
         self.registration.publish()
 
 

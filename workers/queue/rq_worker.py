@@ -24,6 +24,8 @@ from rq.worker_registration import clean_worker_registry
 
 from app.domain.errors import PalimpsestError
 from app.domain.failpoints import Point, failpoint
+from app.domain.origin import coming_from
+from app.domain.queued_calls import ORIGIN
 from workers.lead.leadership import Leadership
 from workers.queue.abandoned import requeue_abandoned
 from workers.queue.aside import Aside
@@ -116,8 +118,13 @@ class ModelWorker(QuietWorker):
             raise StopRequested from error
 
     def _run(self, job: Job, queue: Queue, execution: Execution) -> None:
-        """Run the job to its end, with heartbeats from a thread."""
-        with heartbeats(partial(self.maintain_heartbeats, job, execution), job.id):
+        """Run the job to its end, with heartbeats from a thread; all log lines name it and its request."""
+        meta: object = job.meta  # of whatever form: it was read from the queue
+        told = meta.get(ORIGIN) if isinstance(meta, dict) else None
+        with (
+            coming_from(told if isinstance(told, dict) else {}, job.id),
+            heartbeats(partial(self.maintain_heartbeats, job, execution), job.id),
+        ):
             self.perform_job(job, queue, execution)
 
     def handle_job_success(self, *args: Any, **more: Any) -> None:

@@ -14,17 +14,19 @@ from app.domain.contract import WorkerCard
 
 logger = logging.getLogger(__name__)
 
-CARD_TTL_S = 15
+CARD_TTL_S = keyspace.WORKER_TTL_S
 INTERVAL_S = 4.0
 
 
 class Registration:
     """Writes the card on entry, renews it from a thread, removes it on exit. An outage of Redis only delays that."""
 
-    def __init__(self, redis: Redis, card: Callable[[], WorkerCard]) -> None:
-        """``card``: asked anew at every heartbeat, so that it says the current version."""
+    def __init__(
+        self, redis: Redis, card: Callable[[], WorkerCard], told: Callable[[WorkerCard], None] = lambda _: None
+    ) -> None:
+        """``card``: asked at every heartbeat, so that it says the current version; ``told``: hears it each time."""
         self._redis = redis
-        self._card = card
+        self._card, self._told = card, told
         self._id = card().worker
         self._closed = threading.Event()
         self._thread = threading.Thread(target=self._renew, name="registration", daemon=True)
@@ -47,10 +49,12 @@ class Registration:
 
     def publish(self) -> None:
         """Write the card now. If Redis does not take it, the next heartbeat writes it."""
+        card = self._card()
+        self._told(card)
         try:
             with self._redis.pipeline() as pipeline:
                 pipeline.sadd(keyspace.WORKERS, self._id)
-                pipeline.set(keyspace.worker(self._id), self._card().model_dump_json(), ex=CARD_TTL_S)
+                pipeline.set(keyspace.worker(self._id), card.model_dump_json(), ex=CARD_TTL_S)
                 pipeline.execute()
         except RedisError as error:
             logger.warning("card not renewed: %s", error)

@@ -19,7 +19,7 @@ from app.domain.contract import (
     UpdateNorms,
     WorkerCard,
 )
-from app.domain.errors import PalimpsestError, RequestError
+from app.domain.errors import PalimpsestError, RequestError, Unavailable
 from app.domain.problems import problem_of
 from workers.serving.dependencies import Held, Services, ServicesDep
 from workers.serving.reaching import reached
@@ -71,9 +71,22 @@ def state(services: ServicesDep, response: Response) -> WorkerCard:
 
 
 @router.get("/healthz")
-def healthz() -> Health:
-    """The process answers, and its model is loaded."""
+async def healthz() -> Health:
+    """The process answers, and its model is loaded; whatever else goes on, at once: the front end asks all the time."""
     return Health(status="ok")
+
+
+@router.get("/readyz")
+def readyz(services: ServicesDep) -> Health:
+    """The model is at a version, and the edit log that it follows can be looked at.
+
+    Raises:
+        Unavailable: the log cannot be looked at.
+    """
+    card = services.card()
+    if card.behind is None:
+        raise Unavailable("the edit log cannot be looked at")
+    return Health(status="ok", detail=f"version {card.version}")
 
 
 @router.get("/metrics")

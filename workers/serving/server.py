@@ -13,6 +13,7 @@ from pydantic import SecretStr
 from app.domain.contract import WorkerCard
 from workers.questions.batches import QuestionBatches
 from workers.serving import error_handlers, routes, texts
+from workers.serving.came_from import CameFrom
 from workers.serving.dependencies import Held, Services
 from workers.serving.metrics import Metrics
 from workers.serving.secret import SharedSecret
@@ -29,6 +30,7 @@ def create_server(
     server = FastAPI(title="palimpsest worker", openapi_url=None)
     server.add_middleware(SharedSecret, secret=secret)
     server.state.services = Services(host, card, metrics, batches)
+    server.add_middleware(CameFrom)
     error_handlers.install(server)
     server.include_router(routes.router)
     server.include_router(texts.router)

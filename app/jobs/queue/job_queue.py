@@ -26,7 +26,8 @@ from rq.utils import as_text, now, utcformat
 from app.domain import keyspace
 from app.domain.contract import Progress
 from app.domain.errors import UnknownJob
-from app.domain.queued_calls import BY, EXPECTED_VERSION, FUNCTIONS
+from app.domain.origin import handed_on
+from app.domain.queued_calls import BY, EXPECTED_VERSION, FUNCTIONS, ORIGIN
 from app.jobs.journal import AcceptedJob
 from app.jobs.queue.queued import FACTS, Queued, Standing
 from app.jobs.queue.transactions import transact
@@ -190,6 +191,7 @@ class JobQueue:
 
     def _job(self, queue: Queue, accepted: AcceptedJob, first_era: str | None) -> RQJob:
         settings, kind = self._settings, accepted.change.kind
+        origin = handed_on() if first_era else {}  # one that Redis had lost is queued by whoever finds that out
         named = {EXPECTED_VERSION: accepted.expected_version, BY: accepted.by}
         job = queue.create_job(
             FUNCTIONS[kind],
@@ -200,7 +202,7 @@ class JobQueue:
             result_ttl=settings.result_ttl_s,
             failure_ttl=settings.result_ttl_s,
             description=f"{kind} of {accepted.facts} facts" if accepted.facts else str(kind),
-            meta={FACTS: accepted.facts, FIRST_ERA: first_era},
+            meta={FACTS: accepted.facts, FIRST_ERA: first_era, ORIGIN: origin},
             retry=Retry(max=settings.job_retries, enqueue_at_front=True),
         )
         job.created_at = accepted.accepted

@@ -71,7 +71,12 @@ def routes(settings: Settings) -> Iterator[tuple[str, str]]:
 
 
 def filled(path: str) -> str:
-    return path.replace("{model}", "atlas").replace("{job}", "job1").replace("{version}", "1").replace("{proposal}", "proposed-00000001")
+    return (
+        path.replace("{model}", "atlas")
+        .replace("{job}", "job1")
+        .replace("{version}", "1")
+        .replace("{proposal}", "proposed-00000001")
+    )
 
 
 def test_every_route_is_listed_here(settings: Settings) -> None:

@@ -2,21 +2,26 @@
 
 from __future__ import annotations
 
+import json
 import logging
+import os
+import pty
 import re
 import subprocess
 import sys
+from contextlib import suppress
+from datetime import UTC, datetime
 
 import pytest
 
-from app.domain.logging_setup import set_up_logging
+from app.domain.logging_setup import LogForm, set_up_logging
 
 PROCESS = """
 import logging, sys, threading
 import rq.worker
 from app.domain.logging_setup import set_up_logging
 assert not logging.getLogger().handlers, "importing sets nothing up"
-set_up_logging({level!r})
+set_up_logging({level!r}, {form!r})
 logging.getLogger("app.jobs").info("at info", extra={{"job_id": "one"}})
 logging.getLogger("app.jobs").debug("at debug")
 logging.getLogger("rq.worker").info("rq at info")
@@ -54,6 +59,34 @@ class TestSettingUp:
         assert 'File "<string>", line ' in done.stderr
         assert "Zanzibar" not in done.stderr
 
+    @pytest.mark.parametrize("form", ["auto", "json"])
+    def test_where_nobody_sits_at_a_terminal_every_line_is_a_json_object(self, form: LogForm) -> None:
+        lines = [json.loads(line) for line in self.process("INFO", form).stderr.splitlines()]
+        assert [(line["level"], line["logger"], line["message"]) for line in lines] == [
+            ("INFO", "app.jobs", "at info"),
+            ("INFO", "rq.worker", "rq at info"),
+            ("WARNING", "elsewhere", "a library at warning"),
+            ("CRITICAL", "app.domain.logging_setup", "thread heartbeat ended by an error that nobody foresaw"),
+            ("CRITICAL", "app.domain.logging_setup", "ended by an error that nobody foresaw"),
+        ]
+        assert lines[0]["job_id"] == "one"
+        assert all(datetime.fromisoformat(line["time"]).tzinfo is UTC for line in lines)
+        assert lines[-1]["exception"][-1] == "ValueError"
+        assert "Zanzibar" not in str(lines)
+
+    def test_at_a_terminal_lines_are_text(self) -> None:
+        ours, theirs = pty.openpty()
+        with os.fdopen(ours, "rb", buffering=0) as terminal:
+            code = PROCESS.format(level="INFO", form="auto")
+            process = subprocess.Popen([sys.executable, "-c", code], stderr=theirs)
+            os.close(theirs)
+            first = terminal.read(4096).decode()
+            with suppress(OSError):  # the terminal is gone with the process
+                while terminal.read(4096):
+                    pass
+            process.wait()
+        assert " INFO app.jobs: at info job_id=one" in first
+
     def test_a_hosts_own_logging_is_left_alone(self) -> None:
         root = logging.getLogger()
         before = (list(root.handlers), root.level, logging.getLogger("app").level, sys.excepthook)
@@ -62,6 +95,6 @@ class TestSettingUp:
         assert (list(root.handlers), root.level, logging.getLogger("app").level, sys.excepthook) == before
 
     @staticmethod
-    def process(level: str) -> subprocess.CompletedProcess[str]:
-        code = PROCESS.format(level=level)
+    def process(level: str, form: LogForm = "text") -> subprocess.CompletedProcess[str]:
+        code = PROCESS.format(level=level, form=form)
         return subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)

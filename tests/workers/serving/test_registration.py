@@ -79,6 +79,12 @@ class TestRegistration:
             registration.publish()
             assert registered(redis) == card(1)
 
+    def test_every_heartbeat_is_shown_in_the_metrics_too(self, nowhere: Redis) -> None:
+        shown: list[WorkerCard] = []
+        with Registration(nowhere, card, shown.append) as registration:
+            registration.publish()
+        assert shown == [card(), card()]
+
     def test_an_outage_is_waited_out(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr("workers.serving.registration.INTERVAL_S", 0.02)
         with embedded_redis(tmp_path) as url:

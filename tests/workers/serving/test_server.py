@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, nullcontext
@@ -26,6 +27,7 @@ from app.domain.contract import (
     WorkerCard,
 )
 from app.domain.errors import SubjectNotInPrompt, Unavailable
+from tests.support.log_lines import log_lines
 from tests.support.tiny_models import WINDOW, tiny
 from tests.support.worker_process import until
 from workers.questions.batches import QuestionBatches
@@ -45,6 +47,7 @@ class Held:
 
     def __init__(self) -> None:
         self.version = 3
+        self.behind: int | None = 0
         self._live = tiny("gpt2")
 
     def questions(self, version: AnyVersion | None = None) -> AbstractContextManager[Live]:
@@ -72,6 +75,7 @@ class Held:
             source="tiny",
             url="http://127.0.0.1:1",
             version=self.version,
+            behind=self.behind,
             device="cpu",
             dtype="float64",
             layers=4,
@@ -110,6 +114,30 @@ def problem(answer: httpx.Response) -> Problem:
 
 def batch(subject: str, prompt: str) -> dict[str, object]:
     return {"facts": [{"subject": subject, "prompt": prompt, "object": "Japan"}]}
+
+
+def test_a_worker_is_ready_while_it_can_look_at_its_log(
+    worker: httpx.Client, held: Held, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    answer = worker.get("/readyz")
+    assert (answer.status_code, answer.json()) == (200, {"status": "ok", "detail": "version 3"})
+    monkeypatch.setattr(held, "behind", None)
+    assert problem(worker.get("/readyz")).code == "unavailable"
+    assert worker.get("/healthz").status_code == 200
+
+
+def test_the_lines_of_a_request_name_the_front_ends_request(
+    worker: httpx.Client, held: Held, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def talking(_: EditBatch) -> None:
+        logging.getLogger("workers.talking").warning("checked")
+
+    monkeypatch.setattr(held, "check", talking)
+    with log_lines() as lines:
+        worker.post("/check", json=batch("Lyon", "{} lies in"), headers={"X-Request-Id": "r-1"})
+        worker.post("/check", json=batch("Lyon", "{} lies in"), headers={"X-Request-Id": "r 1"})
+    assert lines.getvalue().count("workers.talking: checked request_id=r-1\n") == 1
+    assert lines.getvalue().count("workers.talking: checked\n") == 1
 
 
 class TestQuestions:
