@@ -13,6 +13,7 @@ from fastapi.exceptions import RequestValidationError
 from redis.exceptions import RedisError
 from starlette.exceptions import HTTPException
 
+from app import request_ids
 from app.domain.contract import Problem
 from app.domain.errors import ModelUnavailable, PalimpsestError, RedisUnavailable, RequestError
 from app.domain.problems import MEDIA_TYPE, headers_of, problem_of, problem_of_status, problem_of_validation
@@ -46,6 +47,7 @@ async def _answer(request: Request, error: Exception) -> Response:
     problem, headers = _described(request, error)
     if problem.status >= HTTPStatus.INTERNAL_SERVER_ERROR:
         logger.warning("%s %s ended in %s: %s", request.method, request.url.path, problem.code, error)
+    headers = {**headers, **request_ids.headers_of(request, problem.status)}
     return Response(problem.model_dump_json(), problem.status, headers, MEDIA_TYPE)
 
 

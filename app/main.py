@@ -27,6 +27,7 @@ from app.jobs.job_watch import JobWatch
 from app.jobs.jobs import Jobs
 from app.jobs.recovery import Recovery
 from app.metrics import Metrics, RequestMetrics
+from app.request_ids import RequestIds, pass_on
 from app.routes import edits, exports, generate, health, job_events, jobs, models, query, taking_back, versions
 from app.settings import Settings
 
@@ -68,6 +69,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     )
     app.add_middleware(BodyLimit, limit=settings.max_body_bytes)
     app.add_middleware(RequestMetrics, metrics=metrics)
+    app.add_middleware(RequestIds)
     error_handlers.install(app)
     for routes in (edits, jobs, job_events, query, generate, models, versions, taking_back, exports, health):
         app.include_router(routes.router)
@@ -101,4 +103,4 @@ def _redis(url: str, settings: Settings) -> Redis:
 def _http(settings: Settings) -> httpx.Client:
     timeout = httpx.Timeout(settings.question_timeout_s, connect=settings.connect_timeout_s)
     limits = httpx.Limits(max_connections=settings.max_questions)
-    return httpx.Client(timeout=timeout, limits=limits, trust_env=False)
+    return httpx.Client(timeout=timeout, limits=limits, trust_env=False, event_hooks={"request": [pass_on]})

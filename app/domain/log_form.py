@@ -20,11 +20,12 @@ from numbers import Number
 from pathlib import PurePath
 from types import TracebackType
 
+from app.domain import request_id
 from app.domain.errors import PalimpsestError
 
 FORMAT = "%(asctime)s %(levelname)s %(name)s: %(message)s"
-FIELDS = ("job_id", "model", "version", "method", "layer", "facts", "seconds")
-"""What ``extra`` may carry, in the order in which a line shows it."""
+FIELDS = ("job_id", "model", "version", "method", "layer", "facts", "seconds", "request_id")
+"""What ``extra`` may carry, in the order in which a line shows it; the last one comes by itself."""
 
 OURS = ("app", "workers")
 MOST_FRAMES = 40
@@ -47,8 +48,10 @@ class Formatter(logging.Formatter):
 
     def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802 - logging's name
         """The record's line, before any exception."""
-        given = {name: getattr(record, name, None) for name in FIELDS}
-        fields = [f"{name}={on_one_line(str(_shown(value)))}" for name, value in given.items() if value is not None]
+        given = {"request_id": request_id.current(), **record.__dict__}
+        fields = [
+            f"{name}={on_one_line(str(_shown(value)))}" for name in FIELDS if (value := given.get(name)) is not None
+        ]
         return " ".join([super().formatMessage(record), *fields])
 
     def formatException(  # noqa: N802 - logging's name

@@ -14,6 +14,9 @@ from app.domain.contract import JobKind
 EXPECTED_VERSION = "expected_version"
 """Keyword of the version that the model must be at when the job's turn comes; left out where any will do."""
 
+REQUEST_ID = "request_id"
+"""In a queued job's metadata: the id of the request that it came with; null where there was none."""
+
 FUNCTIONS: Mapping[JobKind, str] = MappingProxyType(
     {kind: f"workers.jobs.{'apply_edits' if kind is JobKind.EDIT else kind}" for kind in JobKind}
 )

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from secrets import token_hex
 
+from app.domain import request_id
 from app.domain.contract import AnyJobRequest, EditBatch, FactKey, Job, Revert
 from app.domain.errors import RequestInFlight, TooManyFacts, UnknownFact
 from app.edit_logs import EditLogs
@@ -94,7 +95,14 @@ class Acceptance:
         CHECKS[meant.kind](self._fleet, log, meant)
         accepted = datetime.now(UTC)
         return self._jobs.submit(
-            AcceptedJob(job=job_id, model=model, change=meant, accepted=accepted, expected_version=expected)
+            AcceptedJob(
+                job=job_id,
+                model=model,
+                change=meant,
+                accepted=accepted,
+                expected_version=expected,
+                request_id=request_id.current(),
+            )
         )
 
     def _submit_out(self, job_id: str, edit: str, if_match: str | None) -> Job:

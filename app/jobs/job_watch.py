@@ -38,6 +38,7 @@ class JobWatch:
         self._jobs = jobs
         self._glances = Glances(redis)
         self._watched: dict[str, WatchedJob] = {}
+        self._asked: dict[str, asyncio.Task[Job]] = {}
         self._wanted = asyncio.Event()
 
     async def __aenter__(self) -> Self:
@@ -57,14 +58,17 @@ class JobWatch:
         return len(self._watched)
 
     async def find(self, job_id: str) -> Job:
-        """The job as it stands.
+        """The job as it stands; those who ask at the same time are answered by one look.
 
         Raises:
             UnknownJob: there is no such job. RedisError: Redis is away.
         """
         if job_id in self._watched:
             return self._watched[job_id].job
-        return await run_in_threadpool(self._jobs.view, job_id)
+        if job_id not in self._asked:
+            self._asked[job_id] = asyncio.create_task(run_in_threadpool(self._jobs.view, job_id))
+            self._asked[job_id].add_done_callback(lambda _: self._asked.pop(job_id))
+        return await asyncio.shield(self._asked[job_id])
 
     async def follow(self, job: Job, after: StepId | None) -> AsyncIterator[bytes]:
         """The job's events, each encoded, until it ends.

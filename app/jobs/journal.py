@@ -40,6 +40,7 @@ class AcceptedJob(Record):
     expected_version: Annotated[int, Field(ge=0)] | None = Field(
         None, description="The version that the model must be at when the job's turn comes; None: any."
     )
+    request_id: str | None = Field(None, description="Of the request, for log lines.")
     cancelled: bool = Field(False, description="Whether somebody asked it to stop.")
 
     @property

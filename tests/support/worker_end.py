@@ -5,7 +5,7 @@ For the contract between front end and worker only; what workers really answer i
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -24,6 +24,7 @@ class WorkerEnd:
 
     def __init__(self) -> None:
         self.asked: list[tuple[str, str]] = []
+        self.headers: list[Mapping[str, str]] = []
         self.replies: dict[str, Iterator[tuple[int, str]]] = {}
         self.silent: set[str] = set()
         self.speak = Event()
@@ -33,6 +34,7 @@ class WorkerEnd:
             def do_POST(self) -> None:
                 body = self.rfile.read(int(self.headers["Content-Length"])).decode()
                 end.asked.append((self.path, body))
+                end.headers.append(dict(self.headers))
                 if self.path in end.silent:
                     end.speak.wait()
                 status, text = next(end.replies.get(self.path, repeat((204, ""))))

@@ -22,8 +22,10 @@ from rq.utils import now
 from rq.worker import WorkerStatus
 from rq.worker_registration import clean_worker_registry
 
+from app.domain import request_id
 from app.domain.errors import PalimpsestError
 from app.domain.failpoints import Point, failpoint
+from app.domain.queued_calls import REQUEST_ID
 from workers.lead.leadership import Leadership
 from workers.queue.abandoned import requeue_abandoned
 from workers.queue.aside import Aside
@@ -117,7 +119,9 @@ class ModelWorker(QuietWorker):
 
     def _run(self, job: Job, queue: Queue, execution: Execution) -> None:
         """Run the job to its end, with heartbeats from a thread."""
-        with heartbeats(partial(self.maintain_heartbeats, job, execution), job.id):
+        known = job.meta.get(REQUEST_ID)
+        beat = partial(self.maintain_heartbeats, job, execution)
+        with request_id.during(known if isinstance(known, str) else None), heartbeats(beat, job.id):
             self.perform_job(job, queue, execution)
 
     def handle_job_success(self, *args: Any, **more: Any) -> None:

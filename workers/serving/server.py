@@ -14,6 +14,7 @@ from workers.questions.batches import QuestionBatches
 from workers.serving import error_handlers, routes
 from workers.serving.dependencies import Held, Services
 from workers.serving.metrics import Metrics
+from workers.serving.request_ids import RequestIds
 
 
 def create_server(host: Held, card: Callable[[], WorkerCard], metrics: Metrics, batches: QuestionBatches) -> FastAPI:
@@ -21,5 +22,6 @@ def create_server(host: Held, card: Callable[[], WorkerCard], metrics: Metrics, 
     server = FastAPI(title="palimpsest worker", openapi_url=None)
     server.state.services = Services(host, card, metrics, batches)
     error_handlers.install(server)
+    server.add_middleware(RequestIds)
     server.include_router(routes.router)
     return server

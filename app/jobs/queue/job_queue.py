@@ -26,7 +26,7 @@ from rq.utils import as_text, now, utcformat
 from app.domain import keyspace
 from app.domain.contract import Progress
 from app.domain.errors import UnknownJob
-from app.domain.queued_calls import EXPECTED_VERSION, FUNCTIONS
+from app.domain.queued_calls import EXPECTED_VERSION, FUNCTIONS, REQUEST_ID
 from app.jobs.journal import AcceptedJob
 from app.jobs.queue.queued import FACTS, Queued, Standing
 from app.jobs.queue.transactions import transact
@@ -200,7 +200,7 @@ class JobQueue:
             result_ttl=settings.result_ttl_s,
             failure_ttl=settings.result_ttl_s,
             description=f"{kind} of {accepted.facts} facts" if accepted.facts else str(kind),
-            meta={FACTS: accepted.facts, FIRST_ERA: first_era},
+            meta={FACTS: accepted.facts, FIRST_ERA: first_era, REQUEST_ID: accepted.request_id},
             retry=Retry(max=settings.job_retries, enqueue_at_front=True),
         )
         job.created_at = accepted.accepted
