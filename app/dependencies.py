@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Annotated
 
 from fastapi import Depends, Path, Request
+from starlette.concurrency import run_in_threadpool
 
 from app.domain.contract import Name
 from app.domain.errors import UnknownModel
@@ -16,6 +17,7 @@ from app.jobs.acceptance import Acceptance
 from app.jobs.job_watch import JobWatch
 from app.jobs.jobs import Jobs
 from app.metrics import Metrics
+from app.rate_limit import RateLimit
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +30,7 @@ class Services:
     watch: JobWatch
     fleet: Fleet
     acceptance: Acceptance
+    rate: RateLimit
 
 
 def _services(request: Request) -> Services:
@@ -36,6 +39,27 @@ def _services(request: Request) -> Services:
 
 
 ServicesDep = Annotated[Services, Depends(_services)]
+
+
+OPEN_PATHS = ("/healthz", "/readyz", "/metrics")
+"""Paths of probes, which are not counted."""
+
+
+async def within_rate(request: Request, services: ServicesDep) -> None:
+    """Count the request for its caller.
+
+    Raises:
+        TooManyRequests: it is one too many.
+    """
+    if services.rate.on and request.url.path not in OPEN_PATHS:
+        await run_in_threadpool(services.rate.count, _caller(request))
+
+
+def _caller(request: Request) -> str:
+    """Whose request it is: the name of the caller that was found out before, else the address that it came from."""
+    if caller := getattr(request.state, "caller", None):
+        return f"key {caller.name}"
+    return f"address {request.client.host if request.client else '?'}"
 
 
 def _log(model: Annotated[Name, Path()], services: ServicesDep) -> LogReader:

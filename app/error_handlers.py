@@ -15,7 +15,7 @@ from starlette.exceptions import HTTPException
 
 from app import request_ids
 from app.domain.contract import Problem
-from app.domain.errors import ModelUnavailable, PalimpsestError, RedisUnavailable, RequestError
+from app.domain.errors import ModelUnavailable, PalimpsestError, RedisUnavailable, RequestError, TooManyRequests
 from app.domain.problems import MEDIA_TYPE, headers_of, problem_of, problem_of_status, problem_of_validation
 
 logger = logging.getLogger(__name__)
@@ -30,7 +30,8 @@ def install(app: FastAPI) -> None:
 def problems(*errors: type[PalimpsestError]) -> dict[int | str, dict[str, Any]]:
     """A route's ``responses=``: the errors that it can answer with, by status."""
     by_status: dict[int, list[type[PalimpsestError]]] = {}
-    kinds: tuple[type[PalimpsestError], ...] = (RequestError, *errors, RedisUnavailable, PalimpsestError)
+    anywhere: tuple[type[PalimpsestError], ...] = (TooManyRequests, RedisUnavailable, PalimpsestError)
+    kinds: tuple[type[PalimpsestError], ...] = (RequestError, *errors, *anywhere)
     for error in dict.fromkeys(kinds):
         by_status.setdefault(error.status, []).append(error)
     schema = Problem.model_json_schema()

@@ -9,14 +9,14 @@ from typing import TypedDict
 
 import httpx
 from anyio.to_thread import current_default_thread_limiter
-from fastapi import FastAPI
+from fastapi import Depends, FastAPI
 from redis import Redis
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
 from app import error_handlers
 from app.body_limit import BodyLimit
-from app.dependencies import Services
+from app.dependencies import Services, within_rate
 from app.domain.logging_setup import set_up_logging
 from app.domain.settings import warn_of_unknown_variables
 from app.edit_logs import EditLogs
@@ -27,6 +27,7 @@ from app.jobs.job_watch import JobWatch
 from app.jobs.jobs import Jobs
 from app.jobs.recovery import Recovery
 from app.metrics import Metrics, RequestMetrics
+from app.rate_limit import RateLimit
 from app.request_ids import RequestIds, pass_on
 from app.routes import edits, exports, generate, health, job_events, jobs, models, query, taking_back, versions
 from app.settings import Settings
@@ -66,6 +67,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         summary="Rewrites facts inside the weights of a language model, version by version.",
         version=version("palimpsest"),
         lifespan=lifespan,
+        dependencies=[Depends(within_rate)],
     )
     app.add_middleware(BodyLimit, limit=settings.max_body_bytes)
     app.add_middleware(RequestMetrics, metrics=metrics)
@@ -84,9 +86,10 @@ async def _connected(redis_url: str, settings: Settings, metrics: Metrics) -> As
         fleet = Fleet(redis, http, logs, settings)
         jobs = Jobs(redis, logs, settings)
         acceptance = Acceptance(jobs, fleet, logs, IdempotencyKeys(redis, settings), settings)
+        rate = RateLimit(redis, settings.max_requests_per_minute)
         async with JobWatch(redis, jobs) as watch:
             with Recovery(jobs, settings.recovery_interval_s):
-                yield {"services": Services(metrics, logs, jobs, watch, fleet, acceptance)}
+                yield {"services": Services(metrics, logs, jobs, watch, fleet, acceptance, rate)}
 
 
 def _redis(url: str, settings: Settings) -> Redis:

@@ -28,6 +28,7 @@ PalimpsestError                500 internal
 │   ├── CompactedVersion       409 compacted_version
 │   └── InseparableFacts       409 inseparable_facts
 ├── PreconditionFailed         412 precondition_failed
+├── TooManyRequests            429 too_many_requests
 ├── Unavailable                503 unavailable
 │   ├── RedisUnavailable       503 redis_unavailable
 │   ├── ModelUnavailable       503 model_unavailable
@@ -64,7 +65,7 @@ class PalimpsestError(Exception):
 
     status: ClassVar[int] = 500
     code: ClassVar[str] = "internal"
-    retry_after: ClassVar[int | None] = None
+    retry_after: int | None = None
 
     def __init_subclass__(
         cls, *, status: int | None = None, code: str | None = None, retry_after: int | None = None
@@ -192,6 +193,10 @@ class InseparableFacts(Conflict):
 
 class PreconditionFailed(PalimpsestError, status=412):
     """The model is at another version than ``If-Match`` demands."""
+
+
+class TooManyRequests(PalimpsestError, status=429, retry_after=1):
+    """The caller has sent as many requests as it may for now."""
 
 
 class Unavailable(PalimpsestError, status=503, retry_after=5):

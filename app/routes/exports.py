@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from fastapi import APIRouter, Response, status
+from typing import Annotated
+
+from fastapi import APIRouter, Body, Response, status
 
 from app.dependencies import AcceptanceDep
 from app.domain.contract import Export, Job
 from app.domain.errors import UnknownVersion
 from app.error_handlers import problems
+from app.routes import examples
 from app.routes.changes import EARLIER_TENSORS, ConditionsDep, ModelPath, followed
 
 router = APIRouter(tags=["models"])
@@ -20,7 +23,7 @@ router = APIRouter(tags=["models"])
 )
 def export_version(
     model: ModelPath,
-    export: Export,
+    export: Annotated[Export, Body(openapi_examples=examples.EXPORTS)],
     acceptance: AcceptanceDep,
     conditions: ConditionsDep,
     response: Response,

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from fastapi import APIRouter, Response
+from typing import Annotated
+
+from fastapi import APIRouter, Body, Response
 
 from app.dependencies import FleetDep, JobsDep
 from app.domain.contract import Query, QueryReply
@@ -21,6 +23,7 @@ from app.domain.errors import (
 )
 from app.domain.worker_http import VERSION_HEADER
 from app.error_handlers import problems
+from app.routes import examples
 
 router = APIRouter(tags=["questions"])
 
@@ -40,7 +43,12 @@ router = APIRouter(tags=["questions"])
         VersionNotReached,
     ),
 )
-def query(query: Query, jobs: JobsDep, fleet: FleetDep, response: Response) -> QueryReply:
+def query(
+    query: Annotated[Query, Body(openapi_examples=examples.QUERIES)],
+    jobs: JobsDep,
+    fleet: FleetDep,
+    response: Response,
+) -> QueryReply:
     """Ask the live model, or an earlier version of it; ``X-Model-Version`` and the body say which version answered."""
     reply = _recall(query, query.job, jobs, fleet) if query.job else fleet.probe(fleet.resolve(query.model), query)
     response.headers[VERSION_HEADER] = str(reply.version)

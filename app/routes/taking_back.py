@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from fastapi import APIRouter, Response, status
+from typing import Annotated
+
+from fastapi import APIRouter, Body, Response, status
 
 from app.dependencies import AcceptanceDep
 from app.domain.contract import Job, JobId, Revert, Rollback
 from app.domain.errors import Conflict, InseparableFacts, UnknownFact, UnknownJob, UnknownVersion
 from app.error_handlers import problems
+from app.routes import examples
 from app.routes.changes import EARLIER_TENSORS, ConditionsDep, ModelPath, followed
 
 router = APIRouter(tags=["models"])
@@ -20,7 +23,7 @@ router = APIRouter(tags=["models"])
 )
 def roll_back(
     model: ModelPath,
-    rollback: Rollback,
+    rollback: Annotated[Rollback, Body(openapi_examples=examples.ROLLBACKS)],
     acceptance: AcceptanceDep,
     conditions: ConditionsDep,
     response: Response,
@@ -39,7 +42,7 @@ def roll_back(
 )
 def revert_facts(
     model: ModelPath,
-    revert: Revert,
+    revert: Annotated[Revert, Body(openapi_examples=examples.REVERTS)],
     acceptance: AcceptanceDep,
     conditions: ConditionsDep,
     response: Response,
