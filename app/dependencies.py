@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Annotated
 
 from fastapi import Depends, Path, Request
+from starlette.concurrency import run_in_threadpool
 
 from app.access.caller import Caller
 from app.access.gate import CALLER
@@ -24,6 +25,7 @@ from app.jobs.importing import Importing
 from app.jobs.job_watch import JobWatch
 from app.jobs.jobs import Jobs
 from app.metrics import Metrics
+from app.rate_limit import RateLimit
 from app.text_streams import TextStreams
 
 
@@ -40,6 +42,7 @@ class Services:
     texts: TextStreams
     additions: Additions
     importing: Importing
+    rate: RateLimit
 
     def seen_by(self, caller: Caller) -> Services:
         """All of it for a caller, for whom only the models of their key exist, and in whose name jobs are accepted.
@@ -56,6 +59,7 @@ class Services:
             self.texts,
             self.additions,
             self.importing.seen_by(caller),
+            self.rate,
         )
 
 
@@ -72,6 +76,28 @@ async def _services(request: Request) -> Services:
 CallerDep = Annotated[Caller, Depends(_caller)]
 """Who sends the request."""
 ServicesDep = Annotated[Services, Depends(_services)]
+
+
+OPEN_PATHS = ("/healthz", "/readyz", "/metrics")
+"""Paths of probes, which are not counted."""
+
+
+async def within_rate(request: Request) -> None:
+    """Count the request for its caller.
+
+    Raises:
+        TooManyRequests: it is one too many.
+    """
+    services: Services = request.state.services
+    if services.rate.on and request.url.path not in OPEN_PATHS:
+        await run_in_threadpool(services.rate.count, counted_as(request))
+
+
+def counted_as(request: Request) -> str:
+    """Whose request it is: the name of the caller's key, else the address that it came from."""
+    if (caller := getattr(request.state, CALLER, None)) is not None and caller.by is not None:
+        return f"key {caller.by}"
+    return f"address {request.client.host if request.client else '?'}"
 
 
 def _log(model: Annotated[Name, Path()], services: ServicesDep) -> LogReader:

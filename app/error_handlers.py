@@ -13,6 +13,7 @@ from fastapi.exceptions import RequestValidationError
 from redis.exceptions import RedisError
 from starlette.exceptions import HTTPException
 
+from app import request_ids
 from app.domain.contract import Problem
 from app.domain.errors import (
     Forbidden,
@@ -20,6 +21,7 @@ from app.domain.errors import (
     PalimpsestError,
     RedisUnavailable,
     RequestError,
+    TooManyRequests,
     Unauthenticated,
 )
 from app.domain.problems import MEDIA_TYPE, headers_of, problem_of, problem_of_status, problem_of_validation
@@ -40,7 +42,7 @@ def install(app: FastAPI) -> None:
 def problems(*errors: type[PalimpsestError]) -> dict[int | str, dict[str, Any]]:
     """A route's ``responses=``: the errors that it can answer with, by status."""
     by_status: dict[int, list[type[PalimpsestError]]] = {}
-    common = (Unauthenticated, Forbidden, RedisUnavailable, PalimpsestError)
+    common = (Unauthenticated, Forbidden, TooManyRequests, RedisUnavailable, PalimpsestError)
     kinds: tuple[type[PalimpsestError], ...] = (RequestError, *errors, *common)
     for error in dict.fromkeys(kinds):
         by_status.setdefault(error.status, []).append(error)
@@ -56,6 +58,7 @@ def problems(*errors: type[PalimpsestError]) -> dict[int | str, dict[str, Any]]:
 
 async def _answer(request: Request, error: Exception) -> Response:
     problem, headers = described(request, error)
+    headers = {**headers, **request_ids.headers_of(request, problem.status)}
     return Response(problem.model_dump_json(), problem.status, headers, MEDIA_TYPE)
 
 

@@ -9,7 +9,7 @@ from importlib.metadata import version
 from typing import TypedDict
 
 from anyio.to_thread import current_default_thread_limiter
-from fastapi import FastAPI
+from fastapi import Depends, FastAPI
 
 from app import error_handlers
 from app.access.gate import Gate
@@ -18,7 +18,7 @@ from app.access.requires import refuse_undeclared
 from app.additions.additions import Additions
 from app.body_limit import BodyLimit
 from app.clients import SPARE_THREADS, redis_client, text_client, worker_client
-from app.dependencies import Services
+from app.dependencies import Services, within_rate
 from app.domain.logging_setup import set_up_logging
 from app.domain.settings import warn_of_unknown_variables
 from app.edit_logs import EditLogs
@@ -31,6 +31,8 @@ from app.jobs.jobs import Jobs
 from app.jobs.journal import AcceptedJournal
 from app.jobs.recovery import Recovery
 from app.metrics import Metrics, RequestMetrics
+from app.rate_limit import RateLimit
+from app.request_ids import RequestIds
 from app.roster import Roster
 from app.routes import (
     edits,
@@ -88,10 +90,12 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         summary="Rewrites facts inside the weights of a language model, version by version.",
         version=version("palimpsest"),
         lifespan=lifespan,
+        dependencies=[Depends(within_rate)],
     )
     app.add_middleware(BodyLimit, limit=settings.max_body_bytes)
     app.add_middleware(Gate, keys=keys, allow_open=settings.allow_open)  # before anything reads the request
     app.add_middleware(RequestMetrics, metrics=metrics)
+    app.add_middleware(RequestIds)
     error_handlers.install(app)
     for routes in (
         edits,
@@ -132,10 +136,12 @@ async def _connected(redis_url: str, settings: Settings, metrics: Metrics, keys:
         acceptance = Acceptance(jobs, fleet, logs, repeats, settings)
         importing = Importing(acceptance, fleet, repeats, settings)
         additions = Additions(fleet, settings)
+        rate = RateLimit(redis, settings.max_requests_per_minute)
         async with text_client(settings, signs) as text_http, JobWatch(redis, jobs) as watch:
             texts = TextStreams(fleet, text_http, settings.max_texts)
             with Recovery(jobs, settings.recovery_interval_s):
-                yield {"services": Services(metrics, logs, jobs, watch, fleet, acceptance, texts, additions, importing)}
+                shared = (metrics, logs, jobs, watch, fleet, acceptance, texts, additions, importing, rate)
+                yield {"services": Services(*shared)}
 
 
 async def _tell_if_open(keys: LiveKeys, settings: Settings) -> None:

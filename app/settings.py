@@ -41,6 +41,9 @@ class Settings(SharedSettings):
     max_facts: Count = Field(1000, description="Most facts in one batch.")
     max_body_bytes: Count = Field(4 * 1024 * 1024, description="Largest body of a request.")
     max_queued: Count = Field(1000, description="Jobs that may wait for one model.")
+    max_requests_per_minute: Count | None = Field(
+        None, description="Requests a minute of one caller: of a key, or of an address where there are no keys."
+    )
     max_questions: Count = Field(64, description="Requests that may wait for workers at the same time.")
     max_texts: Count = Field(256, description="Requests below /v1 whose texts may be written at the same time.")
 

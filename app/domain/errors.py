@@ -35,6 +35,7 @@ PalimpsestError                500 internal
 │   └── ModelExists            409 model_exists
 ├── OwnProposal                403 own_proposal
 ├── PreconditionFailed         412 precondition_failed
+├── TooManyRequests            429 too_many_requests
 ├── Unavailable                503 unavailable
 │   ├── RedisUnavailable       503 redis_unavailable
 │   ├── ModelUnavailable       503 model_unavailable
@@ -73,7 +74,7 @@ class PalimpsestError(Exception):
 
     status: ClassVar[int] = 500
     code: ClassVar[str] = "internal"
-    retry_after: ClassVar[int | None] = None
+    retry_after: int | None = None
 
     def __init_subclass__(
         cls, *, status: int | None = None, code: str | None = None, retry_after: int | None = None
@@ -229,6 +230,10 @@ class OwnProposal(PalimpsestError, status=403):
 
 class PreconditionFailed(PalimpsestError, status=412):
     """The model is at another version than ``If-Match`` demands."""
+
+
+class TooManyRequests(PalimpsestError, status=429, retry_after=1):
+    """The caller has sent as many requests as it may for now."""
 
 
 class Unavailable(PalimpsestError, status=503, retry_after=5):

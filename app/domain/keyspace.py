@@ -40,6 +40,10 @@ def idempotency(digest: str) -> str:
     return f"{PREFIX}:idempotency:{digest}"
 
 
+RATES = f"{PREFIX}:rates"
+"""Prefix of the counters of each caller's requests, which the package ``limits`` names."""
+
+
 def progress(job_id: str) -> str:
     """Stream of one job's ``Progress`` entries."""
     return f"{PREFIX}:progress:{job_id}"

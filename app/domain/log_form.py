@@ -24,7 +24,7 @@ from app.domain.errors import PalimpsestError
 from app.domain.origin import job_id, request_id
 
 FORMAT = "%(asctime)s %(levelname)s %(name)s: %(message)s"
-FIELDS = ("request_id", "job_id", "model", "version", "method", "layer", "facts", "seconds")
+FIELDS = ("job_id", "model", "version", "method", "layer", "facts", "seconds", "request_id")
 """What ``extra`` may carry, in the order in which a line shows it. Request and job are otherwise those at hand."""
 
 OURS = ("app", "workers")

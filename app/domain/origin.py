@@ -9,13 +9,14 @@ import re
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from contextvars import ContextVar
+from secrets import token_hex
 
 REQUEST_ID = "x-request-id"
 TRACE_PARENT = "traceparent"
 """Of W3C Trace Context."""
 
 FORMS: Mapping[str, re.Pattern[str]] = {
-    REQUEST_ID: re.compile(r"[A-Za-z0-9._:-]{1,128}"),
+    REQUEST_ID: re.compile(r"[A-Za-z0-9][A-Za-z0-9._:-]{0,63}"),
     TRACE_PARENT: re.compile(r"[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}"),
 }
 """What a value may look like; another is not taken over, since it would stand in our log and in our headers."""
@@ -26,6 +27,13 @@ job_id: ContextVar[str | None] = ContextVar("job_id", default=None)
 """The job that is being done."""
 trace_parent: ContextVar[str | None] = ContextVar("trace_parent", default=None)
 """The span of the request that is being answered; None where nothing is traced."""
+
+
+def begin(given: str | None) -> str:
+    """Give the rest of this context a request's id: a caller's own, or a new one if that has not the form."""
+    known = given if given is not None and FORMS[REQUEST_ID].fullmatch(given) else token_hex(8)
+    request_id.set(known)
+    return known
 
 
 def handed_on() -> dict[str, str]:

@@ -8,12 +8,16 @@ from http import HTTPStatus
 from itertools import islice
 from typing import Any
 
+from pydantic import Field
+
 from app.domain.contract import Problem, Reply
 from app.domain.errors import Conflict, NotFound, PalimpsestError, RequestError, Unauthenticated, Unavailable
 
 MEDIA_TYPE = "application/problem+json"
 LONGEST_TEXT = 200
 MOST_ITEMS = 8
+MOST_ERRORS = 20
+"""Of one request that are told; of the others, only how many they are."""
 DEEPEST = 3
 LARGEST_INTEGER = 2**53
 """From here on a reader of JSON that uses doubles would get another number; such numbers are sent as text."""
@@ -31,9 +35,10 @@ class FieldError(Reply):
 
 
 class ValidationProblem(Problem):
-    """A request that does not have the right form: the first error, and the list of all."""
+    """A request that does not have the right form: the first error, and a list of those found first."""
 
-    errors: tuple[FieldError, ...]
+    errors: tuple[FieldError, ...] = Field(description=f"At most {MOST_ERRORS}.")
+    errors_total: int = Field(description="How many there are, those that are left out among them.")
 
 
 def problem_of(error: PalimpsestError) -> Problem:
@@ -78,15 +83,16 @@ def problem_of_validation(found: Sequence[Mapping[str, Any]], body: object) -> V
         found: what pydantic finds wrong, each with a place that begins with the request's part (``body``, ``query``).
         body: as it came, if it could not be read as JSON.
     """
-    errors = tuple(_field_error(each, body) for each in found if not _repeated(each, found))
+    causes = _causes(found)
+    errors = tuple(_field_error(each, body) for each in causes[:MOST_ERRORS])
     first = problem_of(RequestError(errors[0].detail, field=errors[0].field, value=errors[0].value))
-    return ValidationProblem(**first.model_dump(), errors=errors)
+    return ValidationProblem(**first.model_dump(), errors=errors, errors_total=len(causes))
 
 
-def _repeated(error: Mapping[str, Any], found: Sequence[Mapping[str, Any]]) -> bool:
-    """Whether an error only follows from another one inside the same container, such as that it is too short."""
-    place = error["loc"]
-    return any(len(each["loc"]) > len(place) and each["loc"][: len(place)] == place for each in found)
+def _causes(found: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+    """The errors less those that only follow from another one inside the same container, such as that it is short."""
+    within = {each["loc"][:depth] for each in found for depth in range(len(each["loc"]))}
+    return [each for each in found if each["loc"] not in within]
 
 
 def _field_error(error: Mapping[str, Any], body: object) -> FieldError:

@@ -12,6 +12,7 @@ from app.access.caller import ANYONE, Caller, Scope
 from app.domain.contract import AnyJobRequest, Drop, EditBatch, FactKey, Job, Publish, Revert
 from app.domain.errors import OwnProposal, RequestInFlight, TooManyFacts, UnknownFact
 from app.domain.log.reader import LogReader
+from app.domain.origin import request_id
 from app.edit_logs import EditLogs
 from app.fleet import Fleet
 from app.jobs.checks import CHECKS
@@ -120,6 +121,7 @@ class Acceptance:
                 accepted=accepted,
                 expected_version=expected,
                 by=self._caller.by,
+                request_id=request_id.get(),
             )
         )
 

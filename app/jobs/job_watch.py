@@ -17,7 +17,7 @@ from starlette.concurrency import run_in_threadpool
 from app.access.caller import Caller
 from app.domain.contract import Job, JobStatus
 from app.domain.errors import PalimpsestError, UnknownJob
-from app.jobs.jobs import Jobs
+from app.jobs.jobs import Jobs, unknown
 from app.jobs.queue.glances import START, Glance, Glances, LookAt, StepId
 from app.jobs.queue.queued import Standing
 from app.jobs.watched_job import WatchedJob
@@ -39,6 +39,7 @@ class JobWatch:
         self._jobs = jobs
         self._glances = Glances(redis)
         self._watched: dict[str, WatchedJob] = {}
+        self._asked: dict[str, asyncio.Task[Job]] = {}
         self._wanted = asyncio.Event()
 
     async def __aenter__(self) -> Self:
@@ -58,14 +59,21 @@ class JobWatch:
         return len(self._watched)
 
     async def find(self, job_id: str, caller: Caller) -> Job:
-        """The job as it stands.
+        """The job as it stands; those who ask at the same time are answered by one look.
 
         Raises:
             UnknownJob: there is no such job, or the caller may not know of it. RedisError: Redis is away.
         """
-        if job_id in self._watched and caller.may_touch(self._watched[job_id].job.model):
-            return self._watched[job_id].job
-        return await run_in_threadpool(self._jobs.seen_by(caller).view, job_id)
+        job = self._watched[job_id].job if job_id in self._watched else await self._seen(job_id)
+        if not caller.may_touch(job.model):
+            raise unknown(job_id)
+        return job
+
+    async def _seen(self, job_id: str) -> Job:
+        if job_id not in self._asked:
+            self._asked[job_id] = asyncio.create_task(run_in_threadpool(self._jobs.view, job_id))
+            self._asked[job_id].add_done_callback(lambda _: self._asked.pop(job_id))
+        return await asyncio.shield(self._asked[job_id])
 
     async def follow(self, job: Job, after: StepId | None) -> AsyncIterator[bytes]:
         """The job's events, each encoded, until it ends.

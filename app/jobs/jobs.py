@@ -78,7 +78,7 @@ class Jobs:
         """
         job = self._view(job_id)
         if not self._caller.may_touch(job.model):
-            raise _unknown(job_id)
+            raise unknown(job_id)
         return job
 
     def _view(self, job_id: str) -> Job:
@@ -87,7 +87,7 @@ class Jobs:
         if ended := self._views.committed(job_id) or self._journal.ended(job_id) or self._wishes.view(job_id):
             return ended
         if (accepted := self._journal.find(job_id)) is None:
-            raise _unknown(job_id)
+            raise unknown(job_id)
         self.recover(accepted.model)
         queued = self._queue.fetch(job_id)
         return self._views.accepted(accepted) if queued is None else self._views.queued(queued)
@@ -240,5 +240,6 @@ class Jobs:
         return position
 
 
-def _unknown(job_id: str) -> UnknownJob:
+def unknown(job_id: str) -> UnknownJob:
+    """The error for a job that nobody knows, or of which the caller may not know."""
     return UnknownJob(f"No job {job_id} is known here.", field="job", value=job_id)

@@ -42,6 +42,7 @@ class AcceptedJob(Record):
         None, description="The version that the model must be at when the job's turn comes; None: any."
     )
     by: Name | None = Field(None, description="Name of the API key that it was handed in with; None: there was none.")
+    request_id: str | None = Field(None, description="Of the request, for log lines.")
     cancelled: bool = Field(False, description="Whether somebody asked it to stop.")
 
     @property

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from fastapi import APIRouter, Response, status
+from typing import Annotated
+
+from fastapi import APIRouter, Body, Response, status
 
 from app.access.caller import Scope
 from app.access.requires import requires
@@ -24,6 +26,7 @@ from app.domain.errors import (
     UnknownPlan,
 )
 from app.error_handlers import problems
+from app.routes import examples
 from app.routes.changes import ANY_CHANGE, ConditionsDep, followed
 
 router = APIRouter(tags=["edits"], dependencies=[requires(Scope.EDIT)])
@@ -48,7 +51,7 @@ REFUSALS = problems(
 
 @router.post("/edits", status_code=status.HTTP_202_ACCEPTED, responses=REFUSALS)
 def submit_edits(
-    batch: EditBatch,
+    batch: Annotated[EditBatch, Body(openapi_examples=examples.EDITS)],
     acceptance: AcceptanceDep,
     conditions: ConditionsDep,
     response: Response,

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from fastapi import APIRouter, Response, status
+from typing import Annotated
+
+from fastapi import APIRouter, Body, Response, status
 
 from app.access.caller import Scope
 from app.access.requires import requires
@@ -10,6 +12,7 @@ from app.dependencies import AcceptanceDep
 from app.domain.contract import Export, Job
 from app.domain.errors import UnknownVersion
 from app.error_handlers import problems
+from app.routes import examples
 from app.routes.changes import EARLIER_TENSORS, ConditionsDep, ModelPath, followed
 
 router = APIRouter(tags=["models"], dependencies=[requires(Scope.ADMIN)])
@@ -22,7 +25,7 @@ router = APIRouter(tags=["models"], dependencies=[requires(Scope.ADMIN)])
 )
 def export_version(
     model: ModelPath,
-    export: Export,
+    export: Annotated[Export, Body(openapi_examples=examples.EXPORTS)],
     acceptance: AcceptanceDep,
     conditions: ConditionsDep,
     response: Response,

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from fastapi import APIRouter, Response
+from typing import Annotated
+
+from fastapi import APIRouter, Body, Response
 
 from app.access.caller import Scope
 from app.access.requires import requires
@@ -24,6 +26,7 @@ from app.domain.errors import (
 )
 from app.domain.worker_http import VERSION_HEADER
 from app.error_handlers import problems
+from app.routes import examples
 
 router = APIRouter(tags=["questions"], dependencies=[requires(Scope.QUERY)])
 
@@ -44,7 +47,12 @@ router = APIRouter(tags=["questions"], dependencies=[requires(Scope.QUERY)])
         VersionNotReached,
     ),
 )
-def query(query: Query, jobs: JobsDep, fleet: FleetDep, response: Response) -> QueryReply:
+def query(
+    query: Annotated[Query, Body(openapi_examples=examples.QUERIES)],
+    jobs: JobsDep,
+    fleet: FleetDep,
+    response: Response,
+) -> QueryReply:
     """Ask the live model, an earlier version, or a proposal; ``X-Model-Version`` and the body say which answered."""
     reply = _recall(query, query.job, jobs, fleet) if query.job else fleet.probe(fleet.resolve(query.model), query)
     response.headers[VERSION_HEADER] = str(reply.version)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from fastapi import APIRouter, Response, status
+from typing import Annotated
+
+from fastapi import APIRouter, Body, Response, status
 
 from app.access.caller import Scope
 from app.access.requires import requires
@@ -10,6 +12,7 @@ from app.dependencies import AcceptanceDep
 from app.domain.contract import Job, JobId, Revert, Rollback
 from app.domain.errors import Conflict, InseparableFacts, UnknownFact, UnknownJob, UnknownVersion
 from app.error_handlers import problems
+from app.routes import examples
 from app.routes.changes import EARLIER_TENSORS, ConditionsDep, ModelPath, followed
 
 router = APIRouter(tags=["models"], dependencies=[requires(Scope.PUBLISH)])
@@ -22,7 +25,7 @@ router = APIRouter(tags=["models"], dependencies=[requires(Scope.PUBLISH)])
 )
 def roll_back(
     model: ModelPath,
-    rollback: Rollback,
+    rollback: Annotated[Rollback, Body(openapi_examples=examples.ROLLBACKS)],
     acceptance: AcceptanceDep,
     conditions: ConditionsDep,
     response: Response,
@@ -41,7 +44,7 @@ def roll_back(
 )
 def revert_facts(
     model: ModelPath,
-    revert: Revert,
+    revert: Annotated[Revert, Body(openapi_examples=examples.REVERTS)],
     acceptance: AcceptanceDep,
     conditions: ConditionsDep,
     response: Response,

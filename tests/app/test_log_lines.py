@@ -65,8 +65,12 @@ class TestRequests:
         monkeypatch.setattr(Jobs, "submit", careless)
         assert front_end.post("/edits", json=BATCH).status_code == 500
         said = said_in(lines, "\nValueError\n")
-        assert re.search(r"POST /edits ended in internal: ValueError at app\.jobs\.acceptance:\d+$", said, re.MULTILINE)
-        assert "ERROR uvicorn.error: Exception in ASGI application\n" in said
+        assert re.search(
+            r"POST /edits ended in internal: ValueError at app\.jobs\.acceptance:\d+ request_id=\w+$",
+            said,
+            re.MULTILINE,
+        )
+        assert "ERROR uvicorn.error: Exception in ASGI application request_id=" in said
         assert re.search(r'File ".*app/jobs/acceptance\.py", line \d+, in Acceptance\.', said)
 
     @pytest.mark.parametrize(
@@ -107,7 +111,7 @@ class TestRequests:
     def test_one_at_which_a_worker_fails(self, front_end: httpx.Client, worker: WorkerEnd, lines: io.StringIO) -> None:
         worker.refuses("/probe", Problem(title="x", status=500, code="internal", detail="it failed", value=SECRET))
         assert front_end.post("/query", json=QUERY).status_code == 500
-        assert "POST /query ended in internal: it failed\n" in lines.getvalue()
+        assert "POST /query ended in internal: it failed request_id=" in lines.getvalue()
 
     def test_one_whose_command_redis_quotes(
         self, front_end: httpx.Client, lines: io.StringIO, monkeypatch: pytest.MonkeyPatch
@@ -173,8 +177,8 @@ def test_the_process_of_the_image_shows_what_it_accepted_and_forms_uvicorns_line
         process.send_signal(signal.SIGTERM)
         process.wait()
     said = log.read_text()
-    assert re.search(r" INFO app\.jobs\.jobs: accepted job_id=\S+ model=atlas facts=1\n", said)
-    assert re.search(r' INFO uvicorn\.access: 127\.0\.0\.1:\d+ - "POST /edits HTTP/1\.1" 202\n', said)
+    assert re.search(r" INFO app\.jobs\.jobs: accepted job_id=\S+ model=atlas facts=1 request_id=\w+\n", said)
+    assert re.search(r' INFO uvicorn\.access: 127\.0\.0\.1:\d+ - "POST /edits HTTP/1\.1" 202 request_id=\w+\n', said)
     assert "PALIMPSEST_MAX_FACT is set, but there is no such setting; is PALIMPSEST_MAX_FACTS meant?\n" in said
     assert all(re.match(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d,\d{3} [A-Z]+ [a-z_.]+: ", line) for line in said.splitlines())
     assert SECRET not in said

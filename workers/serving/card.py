@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime
+from pathlib import Path
 
 from app.domain.contract import WorkerCard
 from app.domain.errors import PalimpsestError
@@ -30,7 +31,7 @@ class CardOf:
         return WorkerCard(
             worker=self.worker,
             model=host.name,
-            source=host.settings.source,
+            source=_told(host.settings.source),
             source_note=None if note is None else note.told,
             revision=host.settings.revision,
             url=self.url,
@@ -48,6 +49,12 @@ class CardOf:
             default_layers=preset.layers,
             started=self.started,
         )
+
+
+def _told(source: str) -> str:
+    """Where the model came from, without where that lies on this machine: a folder's or file's name, or a hub id."""
+    place = Path(source).expanduser()
+    return place.resolve().name if place.exists() or place.is_absolute() else source
 
 
 def _behind(host: ModelHost) -> int | None:

@@ -15,7 +15,9 @@ class WorkerCard(Reply):
 
     worker: str
     model: str
-    source: str = Field(description="Path or hub id that the model was loaded from.")
+    source: str = Field(
+        description="What the model was loaded from: a hub id, or the name of a folder, without its path."
+    )
     source_note: str | None = Field(
         None, description="Of a model that was converted from a GGUF file: which file, and what was lost."
     )

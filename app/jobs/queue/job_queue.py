@@ -26,7 +26,7 @@ from rq.utils import as_text, now, utcformat
 from app.domain import keyspace
 from app.domain.contract import Progress
 from app.domain.errors import UnknownJob
-from app.domain.origin import handed_on
+from app.domain.origin import REQUEST_ID, handed_on
 from app.domain.queued_calls import BY, EXPECTED_VERSION, FUNCTIONS, ORIGIN
 from app.jobs.journal import AcceptedJob
 from app.jobs.queue.queued import FACTS, Queued, Standing
@@ -192,6 +192,8 @@ class JobQueue:
     def _job(self, queue: Queue, accepted: AcceptedJob, first_era: str | None) -> RQJob:
         settings, kind = self._settings, accepted.change.kind
         origin = handed_on() if first_era else {}  # one that Redis had lost is queued by whoever finds that out
+        if accepted.request_id is not None:
+            origin[REQUEST_ID] = accepted.request_id
         named = {EXPECTED_VERSION: accepted.expected_version, BY: accepted.by}
         job = queue.create_job(
             FUNCTIONS[kind],
