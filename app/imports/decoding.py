@@ -29,9 +29,10 @@ def text_of(data: bytes) -> str:
     try:
         return body.decode(encoding)
     except UnicodeDecodeError as error:
-        at, wrong = error.start, data[len(mark) + error.start]
+        at, place = error.start, len(mark) + error.start
+        wrong = data[place]
         detail = (
-            f"The file is not {encoding.upper()}: byte {len(mark) + error.start} (0x{wrong:02x}) cannot be read. "
+            f"The file is not {encoding.upper()}: byte {place} (0x{wrong:02x}) cannot be read. "
             "Convert it to UTF-8, from Windows-1252 for instance: iconv -f CP1252 -t UTF-8."
         )
         raise UnreadableFile(detail, value=body[max(0, at - EXCERPT) : at + EXCERPT]) from None

@@ -82,6 +82,7 @@ def _record(index: int, line: int | None, found: object) -> Record | Unusable:
 
 def _not_json(text: str, error: ValueError) -> UnreadableFile:
     if isinstance(error, json.JSONDecodeError):
-        detail = f"The file is no JSON: {error.msg} at line {error.lineno}, column {error.colno}."
+        fault, line, column = error.msg, error.lineno, error.colno  # one of the parser's own phrases
+        detail = f"The file is no JSON: {fault} at line {line}, column {column}."
         return UnreadableFile(detail, value=text[max(0, error.pos - EXCERPT) : error.pos + EXCERPT])
     return UnreadableFile("The file is no JSON: a number in it is too long.")

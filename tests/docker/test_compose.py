@@ -126,7 +126,7 @@ def test_each_worker_is_found_by_the_name_of_its_own_container(
     port = environment["PALIMPSEST_WORKER_PORT"]
     assert all_of("worker", "EXPOSE") == [port]
     monkeypatch.setattr(socket, "gethostname", lambda: "4f1c2d")
-    settings = WorkerSettings(model="atlas-gpt2", host=environment["PALIMPSEST_WORKER_HOST"])
+    settings = WorkerSettings(model="atlas-gpt2", host=environment["PALIMPSEST_WORKER_HOST"], worker_secret="s" * 16)
     assert settings.url(int(port)) == "http://4f1c2d:8100"
 
 
