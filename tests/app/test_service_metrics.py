@@ -104,7 +104,7 @@ class TestWithoutRedis:
 
     @pytest.fixture
     def client(self, server: RedisServer, tmp_path: Path) -> Iterator[TestClient]:
-        settings = Settings(redis_url=server.url, data_dir=tmp_path, recovery_interval_s=3600)
+        settings = Settings(redis_url=server.url, data_dir=tmp_path, recovery_interval_s=3600, allow_open=True)
         with TestClient(create_app(settings), raise_server_exceptions=False) as client:
             yield client
 

@@ -55,7 +55,9 @@ def promtool(*arguments: str) -> None:
 @pytest.fixture(scope="module")
 def measured(redis_url: str, tmp_path_factory: pytest.TempPathFactory) -> set[str]:
     """What both servers measure, with Redis and a worker there."""
-    settings = Settings(redis_url=redis_url, data_dir=tmp_path_factory.mktemp("data"), recovery_interval_s=3600)
+    settings = Settings(
+        redis_url=redis_url, data_dir=tmp_path_factory.mktemp("data"), recovery_interval_s=3600, allow_open=True
+    )
     with Redis.from_url(redis_url) as redis:
         join(redis, card("atlas"))
         with TestClient(create_app(settings)) as client:

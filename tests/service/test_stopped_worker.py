@@ -33,7 +33,7 @@ class Fleet:
         stack.callback(self.redis.kill)
         stack.callback(self.redis.client.close)
         self._stack, self._model, self._data = stack, model, data
-        settings = Settings(redis_url=self.redis.url, data_dir=data, recovery_interval_s=3600)
+        settings = Settings(redis_url=self.redis.url, data_dir=data, recovery_interval_s=3600, allow_open=True)
         self.http = stack.enter_context(TestClient(create_app(settings), raise_server_exceptions=False))
 
     def join(self) -> tuple[WorkerProcess, WorkerCard]:

@@ -8,6 +8,7 @@ from typing import TypeVar
 
 from app.domain.errors import ContradictoryFacts, PalimpsestError
 from app.domain.places import Place
+from app.domain.prompts import SLOT
 from workers.editing.lookup import TokenisedFact, tokenise
 from workers.editing.model.editable_model import EditableModel
 from workers.editing.text.model_text import ModelText
@@ -55,6 +56,17 @@ def tokenise_batch(editable: EditableModel, facts: Sequence[Fact], contexts: Seq
     """Tokenise every fact; an error names the fact's index (``facts.3.prompt``)."""
     words = ModelText.of(editable.tokenizer)
     return _of_each(facts, lambda fact: tokenise(words, fact, contexts, editable.window))
+
+
+def refuse_untokenised(words: ModelText, facts: Sequence[Fact], window: int) -> None:
+    """Refuse what ``tokenise_batch`` refuses, at a part of its cost: no context is looked at.
+
+    What is refused of a fact is refused of its prompts alone; a context that does not suit it is left out.
+
+    Raises:
+        RequestError: as ``tokenise`` says; the field names the fact's index.
+    """
+    _of_each(facts, lambda fact: tokenise(words, fact, (SLOT,), window))
 
 
 def _of_each(facts: Sequence[Fact], make: Callable[[Fact], MadeT]) -> list[MadeT]:

@@ -6,18 +6,19 @@ from collections.abc import Sequence
 
 from app.domain.manifest import LoggedFact
 from app.domain.prompts import filled
-from workers.editing.model.editable_model import EditableModel
 from workers.editing.text.model_text import ModelText
 from workers.questions.scoring import object_row
 
 
-def refuse_unaskable(editable: EditableModel, facts: Sequence[LoggedFact]) -> None:
+def refuse_unaskable(words: ModelText, facts: Sequence[LoggedFact], limit: int) -> None:
     """Tokenise every paraphrase, with the object, and every neighbour, with all that it will be compared with.
+
+    Args:
+        limit: the longest row in tokens.
 
     Raises:
         EmptyText, PromptTooLong, RequestError: with the field ``facts.{i}.paraphrases.{j}`` or ``neighbours``.
     """
-    words, limit = ModelText.of(editable.tokenizer), editable.window
     for index, fact in enumerate(facts):
         for place, text in enumerate(fact.paraphrases):
             field = f"facts.{index}.paraphrases.{place}"

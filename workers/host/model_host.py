@@ -6,8 +6,9 @@ An edit is proposed on a shadow, verified there, committed to the log, and only 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import lru_cache
 
-from app.domain.contract import EditBatch, Verify
+from app.domain.contract import EditBatch, Hyperparameters, Verify
 from app.domain.errors import (
     InvalidHyperparameter,
     LayerOutOfRange,
@@ -17,7 +18,7 @@ from app.domain.errors import (
 )
 from app.domain.log.edit_log import EditLog
 from app.domain.manifest import Base
-from workers.editing.batch import tokenise_batch
+from workers.editing.batch import refuse_untokenised
 from workers.editing.loading import load
 from workers.editing.model.editable_model import EditableModel
 from workers.editing.presets.preset import Preset
@@ -31,6 +32,9 @@ from workers.host.leading_host import LeadingHost
 from workers.host.log_base import base_of, log_contexts
 from workers.host.statistics_store import find_statistics, kept_texts, texts_beside
 from workers.versions.logged_facts import as_facts, as_sent, logged_facts
+
+PRESETS = 64
+"""So many of the presets that batches asked for last are remembered."""
 
 
 class ModelHost(LeadingHost):
@@ -52,6 +56,8 @@ class ModelHost(LeadingHost):
         super().__init__(settings, live, edit_log)
         self.base = base
         self.harm = HarmMeter(live, texts)
+        self._words = ModelText.of(live.tokenizer)
+        self._preset = lru_cache(PRESETS)(self._preset_with)  # callers change few of them, and every check needs one
         self._priors = PriorSource(live, statistics, base.contexts)
 
     @classmethod
@@ -91,9 +97,9 @@ class ModelHost(LeadingHost):
         self.preset_for(batch)
         self._check_bounds(batch.verify)
         try:
-            facts = logged_facts(batch, ModelText.of(self.live.tokenizer))
-            tokenise_batch(self.live, as_facts(facts), self.base.contexts_for(strict=batch.strict))
-            refuse_unaskable(self.live, facts)
+            facts = logged_facts(batch, self._words)
+            refuse_untokenised(self._words, as_facts(facts), self.live.window)
+            refuse_unaskable(self._words, facts, self.live.window)
         except PalimpsestError as error:
             raise as_sent(error, batch.facts) from None
 
@@ -103,14 +109,17 @@ class ModelHost(LeadingHost):
         Raises:
             UnknownMethod, UnknownPlan, InvalidHyperparameter, LayerOutOfRange.
         """
-        if batch.strict and batch.hyperparameters.share is not None:
+        return self._preset(batch.method, batch.plan, batch.hyperparameters, batch.strict)
+
+    def _preset_with(self, method: str | None, plan: str | None, overrides: Hyperparameters, strict: bool) -> Preset:
+        if strict and overrides.share is not None:
             detail = "the published methods know no share; give mom2_update_weight or L2"
-            raise InvalidHyperparameter(detail, field="hyperparameters.share", value=batch.hyperparameters.share)
-        preset = preset_of(self.settings, self.live, batch.method, batch.plan)
+            raise InvalidHyperparameter(detail, field="hyperparameters.share", value=overrides.share)
+        preset = preset_of(self.settings, self.live, method, plan)
         self._priors.check(preset)
         try:
-            preset = preset.with_overrides(batch.hyperparameters.model_dump(exclude_none=True))
-            preset = preset.by_numbers() if batch.strict else preset
+            preset = preset.with_overrides(overrides.model_dump(exclude_none=True))
+            preset = preset.by_numbers() if strict else preset
             self._priors.check(preset)
             self._priors.refuse_unsolvable(preset)
         except StatisticsMismatch as error:

@@ -29,7 +29,9 @@ LONGEST_ANSWER, LONGEST_WAIT_S = 20_000, 20
 @pytest.fixture(scope="module")
 def service(redis_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[TestClient]:
     """With the limits that it comes with."""
-    chosen = Settings(redis_url=redis_url, data_dir=tmp_path_factory.mktemp("data"), recovery_interval_s=3600)
+    chosen = Settings(
+        redis_url=redis_url, data_dir=tmp_path_factory.mktemp("data"), recovery_interval_s=3600, allow_open=True
+    )
     with Redis.from_url(redis_url) as redis:
         redis.flushall()
     with TestClient(create_app(chosen), raise_server_exceptions=False) as client:
@@ -131,6 +133,6 @@ class TestRandomBytes:
 
 def test_the_settings_still_decide(redis_url: str, tmp_path: Path) -> None:
     few: dict[str, Any] = {"facts": [FACT] * 3}
-    chosen = Settings(redis_url=redis_url, data_dir=tmp_path, max_body_bytes=100)
+    chosen = Settings(redis_url=redis_url, data_dir=tmp_path, max_body_bytes=100, allow_open=True)
     with TestClient(create_app(chosen)) as client:
         assert client.post("/edits", json=few).status_code == 413

@@ -84,5 +84,6 @@ def test_where_the_new_object_is_the_right_answer_nothing_is_lost(editable: Edit
 
 
 def test_one_that_does_not_fit_is_refused_before_anything_is_edited(editable: EditableModel) -> None:
+    unsuited = fact("Japan", LoggedNeighbour(prompt=PROMPT, expected=("Ghana " * 60,)))
     with pytest.raises(PromptTooLong):
-        refuse_unaskable(editable, [fact("Japan", LoggedNeighbour(prompt=PROMPT, expected=("Ghana " * 60,)))])
+        refuse_unaskable(ModelText.of(editable.tokenizer), [unsuited], editable.window)

@@ -80,7 +80,7 @@ def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningService
     data = tmp_path_factory.mktemp("service")
     redis = RedisServer(data)
     redis.start()
-    settings = Settings(redis_url=redis.url, data_dir=data, recovery_interval_s=0.2)
+    settings = Settings(redis_url=redis.url, data_dir=data, recovery_interval_s=0.2, allow_open=True)
     with worker_process(redis, save_tiny(data / "tiny"), data), TestClient(create_app(settings)) as http:
         service = RunningService(redis, http, data)
         service.until_ready()
@@ -161,7 +161,7 @@ def test_a_torn_append_only_file_loses_no_job(tmp_path: Path, service: RunningSe
     """The last edit's record is torn off by a power cut; the worker is away."""
     redis = RedisServer(tmp_path)
     redis.start()
-    settings = Settings(redis_url=redis.url, data_dir=tmp_path, recovery_interval_s=3600)
+    settings = Settings(redis_url=redis.url, data_dir=tmp_path, recovery_interval_s=3600, allow_open=True)
     card = service.redis.client.get(keyspace.worker(*_names(service.redis)))
     assert isinstance(card, bytes)
     with TestClient(create_app(settings)) as http:

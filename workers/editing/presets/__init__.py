@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
+from functools import cache
 from importlib import resources
 from pathlib import Path, PurePath
 from typing import Any
@@ -65,7 +67,7 @@ def choose_preset(
     return chosen.with_overrides(named)
 
 
-def _of(data: dict[str, Any], method: str | None = None, plan: str | None = None) -> Preset:
+def _of(data: Mapping[str, Any], method: str | None = None, plan: str | None = None) -> Preset:
     method = method or data["default"]["method"]
     plan = plan or data["default"]["plan"]
     values = dict(data["common"])
@@ -76,17 +78,20 @@ def _of(data: dict[str, Any], method: str | None = None, plan: str | None = None
     return Preset(layers, method=method, plan=plan).with_overrides(values)
 
 
-def _known(source: str, fingerprint: str | None) -> dict[str, Any] | None:
+def _known(source: str, fingerprint: str | None) -> Mapping[str, Any] | None:
     name = PurePath(source).name.lower()
-    for file in sorted(resources.files(__name__).iterdir(), key=lambda item: item.name):
-        if file.name.endswith(".json"):
-            data: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
-            if name in data["models"] or fingerprint in data.get("fingerprints", ()):
-                return data
-    return None
+    found = (data for data in _shipped() if name in data["models"] or fingerprint in data.get("fingerprints", ()))
+    return next(found, None)
 
 
-def _generic(depth: int) -> dict[str, Any]:
+@cache
+def _shipped() -> tuple[Mapping[str, Any], ...]:
+    """What ships, read once: every batch that is checked looks into it, and no file is read fast beside an edit."""
+    files = sorted(resources.files(__name__).iterdir(), key=lambda item: item.name)
+    return tuple(json.loads(file.read_text(encoding="utf-8")) for file in files if file.name.endswith(".json"))
+
+
+def _generic(depth: int) -> Mapping[str, Any]:
     first, last = (
         round(depth * GENERIC_FIRST),
         max(round(depth * GENERIC_LAST), round(depth * GENERIC_FIRST) + 1),
