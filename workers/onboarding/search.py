@@ -28,7 +28,7 @@ AXES: Mapping[str, tuple[Any, ...]] = {
 """Values that are tried, besides the layers; the first is where the search begins."""
 
 WORTH = 0.03
-"""A score has to be better by more than this, about its standard error over twenty facts; else the quicker one wins."""
+"""A score has to be better by more than this, its standard error over twenty facts, unless it is quicker too."""
 
 QUICKER = 0.85
 """What counts as quicker: at most this share of the seconds. Clocks differ by less from run to run."""
@@ -42,11 +42,15 @@ class Tried:
     outcome: Outcome | None
 
     def beats(self, other: Tried) -> bool:
-        """Whether this one is to be preferred."""
+        """Whether this one is to be preferred: it is better, or quicker and no worse.
+
+        A quicker one that is a little worse does not win: many such steps, each within the error, would add up to a
+        preset that is much worse than where the search began.
+        """
         if self.outcome is None or other.outcome is None:
             return self.outcome is not None
         gain = self.outcome.score - other.outcome.score
-        return gain > WORTH or (gain >= -WORTH and self.outcome.seconds < QUICKER * other.outcome.seconds)
+        return gain > WORTH or (gain >= 0 and self.outcome.seconds < QUICKER * other.outcome.seconds)
 
 
 @dataclass(slots=True)
