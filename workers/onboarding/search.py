@@ -58,6 +58,7 @@ class Search:
     """Trials of one model, kept in a file after each, so that a search which was stopped goes on where it was.
 
     of: says what else outcomes depend on (facts, contexts, statistics); trials of another search are not taken up.
+    longest: seconds that the longest trial of this run took.
     """
 
     bench: Bench
@@ -66,6 +67,7 @@ class Search:
     file: Path
     of: str
     tried: dict[str, Tried] = field(default_factory=dict)
+    longest: float = field(default=0.0, init=False)
 
     def __post_init__(self) -> None:
         """Read what an earlier run has tried."""
@@ -78,7 +80,8 @@ class Search:
     def run(self, seconds: float, tell: Callable[[Tried], None]) -> Tried:
         """The best of what was tried when the time is up, or when no single change is better.
 
-        ``tell`` hears of every trial. At least the start is tried.
+        ``tell`` hears of every trial. At least the start is tried; none begins that would, if it took as long as the
+        longest of this run, end after the time is up.
         """
         deadline = time.monotonic() + seconds
         first = {name: values[0] for name, values in AXES.items()}
@@ -87,7 +90,7 @@ class Search:
             moved = False
             for name, choice in self._choices():
                 values = {**best.values, name: choice}
-                if time.monotonic() > deadline and _name(values) not in self.tried:
+                if time.monotonic() + self.longest > deadline and _name(values) not in self.tried:
                     return best
                 if (found := self._try(values, tell)).beats(best):
                     best, moved = found, True
@@ -101,11 +104,13 @@ class Search:
     def _try(self, values: dict[str, Any], tell: Callable[[Tried], None]) -> Tried:
         if (known := self.tried.get(_name(values))) is not None:
             return known
+        start = time.monotonic()
         try:
             outcome = self.bench.run(self.start.with_overrides(values))
         except PalimpsestError:  # these values do not fit: another result of a trial
             outcome = None
         found = self.tried[_name(values)] = Tried(values, outcome)
+        self.longest = max(self.longest, time.monotonic() - start)
         self._keep()
         tell(found)
         return found

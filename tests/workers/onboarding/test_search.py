@@ -53,6 +53,20 @@ def test_without_time_the_start_alone_is_tried(tmp_path: Path) -> None:
     assert found.values == {"layers": [0, 1], **{name: values[0] for name, values in AXES.items()}}
 
 
+def test_no_trial_begins_that_would_end_after_the_time_is_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    now = [0.0]
+    monkeypatch.setattr("workers.onboarding.search.time.monotonic", lambda: now[0])
+
+    class Slow(Scripted):
+        def run(self, preset: Preset) -> Outcome:
+            now[0] += 10.0
+            return super().run(preset)
+
+    bench = Slow({})
+    search(bench, tmp_path).run(35, silent)
+    assert (len(bench.runs), now[0]) == (3, 30.0)
+
+
 def test_a_search_that_was_stopped_goes_on_where_it_was(tmp_path: Path) -> None:
     bench = Scripted({"share": 0.6})
     first = search(bench, tmp_path).run(60, silent)
