@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 def onboard(
     model: ModelArgument,
     corpus: Corpus = None,
-    minutes: Annotated[float, typer.Option(help="For the search, beside the statistics.", min=0.0)] = 6.0,
+    minutes: Annotated[float, typer.Option(help="For the search, beside the statistics.", min=0.0)] = 5.0,
     facts: Annotated[
         Path | None, typer.Option(help="Your own facts to calibrate on: JSON as CounterFact or EasyEdit have it.")
     ] = None,

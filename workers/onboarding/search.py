@@ -19,7 +19,7 @@ SPANS = ((0.14, 0.27), (0.05, 0.34), (0.2, 0.34), (0.07, 0.2), (0.27, 0.45))
 
 AXES: Mapping[str, tuple[Any, ...]] = {
     "plan": ("boundary", "replay"),
-    "share": (0.4, 0.75, 0.9),
+    "share": (0.5, 0.75, 0.9),
     "kl_factor": (0.0, 0.0625),
     "v_lr": (1.0, 0.5, 0.2),
     "clamp_norm_factor": (1.5, 0.75, 3.0),
@@ -28,7 +28,7 @@ AXES: Mapping[str, tuple[Any, ...]] = {
 """Values that are tried, besides the layers; the first is where the search begins."""
 
 WORTH = 0.03
-"""A score has to be better by more than this, about its standard error over twenty facts; else the quicker one wins."""
+"""A score has to be better by more than this, its standard error over twenty facts, unless it is quicker too."""
 
 QUICKER = 0.85
 """What counts as quicker: at most this share of the seconds. Clocks differ by less from run to run."""
@@ -42,11 +42,15 @@ class Tried:
     outcome: Outcome | None
 
     def beats(self, other: Tried) -> bool:
-        """Whether this one is to be preferred."""
+        """Whether this one is to be preferred: it is better, or quicker and no worse.
+
+        A quicker one that is a little worse does not win: many such steps, each within the error, would add up to a
+        preset that is much worse than where the search began.
+        """
         if self.outcome is None or other.outcome is None:
             return self.outcome is not None
         gain = self.outcome.score - other.outcome.score
-        return gain > WORTH or (gain >= -WORTH and self.outcome.seconds < QUICKER * other.outcome.seconds)
+        return gain > WORTH or (gain >= 0 and self.outcome.seconds < QUICKER * other.outcome.seconds)
 
 
 @dataclass(slots=True)
@@ -54,6 +58,7 @@ class Search:
     """Trials of one model, kept in a file after each, so that a search which was stopped goes on where it was.
 
     of: says what else outcomes depend on (facts, contexts, statistics); trials of another search are not taken up.
+    longest: seconds that the longest trial of this run took.
     """
 
     bench: Bench
@@ -62,6 +67,7 @@ class Search:
     file: Path
     of: str
     tried: dict[str, Tried] = field(default_factory=dict)
+    longest: float = field(default=0.0, init=False)
 
     def __post_init__(self) -> None:
         """Read what an earlier run has tried."""
@@ -74,7 +80,8 @@ class Search:
     def run(self, seconds: float, tell: Callable[[Tried], None]) -> Tried:
         """The best of what was tried when the time is up, or when no single change is better.
 
-        ``tell`` hears of every trial. At least the start is tried.
+        ``tell`` hears of every trial. At least the start is tried; none begins that would, if it took as long as the
+        longest of this run, end after the time is up.
         """
         deadline = time.monotonic() + seconds
         first = {name: values[0] for name, values in AXES.items()}
@@ -83,7 +90,7 @@ class Search:
             moved = False
             for name, choice in self._choices():
                 values = {**best.values, name: choice}
-                if time.monotonic() > deadline and _name(values) not in self.tried:
+                if time.monotonic() + self.longest > deadline and _name(values) not in self.tried:
                     return best
                 if (found := self._try(values, tell)).beats(best):
                     best, moved = found, True
@@ -97,11 +104,13 @@ class Search:
     def _try(self, values: dict[str, Any], tell: Callable[[Tried], None]) -> Tried:
         if (known := self.tried.get(_name(values))) is not None:
             return known
+        start = time.monotonic()
         try:
             outcome = self.bench.run(self.start.with_overrides(values))
         except PalimpsestError:  # these values do not fit: another result of a trial
             outcome = None
         found = self.tried[_name(values)] = Tried(values, outcome)
+        self.longest = max(self.longest, time.monotonic() - start)
         self._keep()
         tell(found)
         return found

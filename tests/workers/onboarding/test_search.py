@@ -53,6 +53,20 @@ def test_without_time_the_start_alone_is_tried(tmp_path: Path) -> None:
     assert found.values == {"layers": [0, 1], **{name: values[0] for name, values in AXES.items()}}
 
 
+def test_no_trial_begins_that_would_end_after_the_time_is_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    now = [0.0]
+    monkeypatch.setattr("workers.onboarding.search.time.monotonic", lambda: now[0])
+
+    class Slow(Scripted):
+        def run(self, preset: Preset) -> Outcome:
+            now[0] += 10.0
+            return super().run(preset)
+
+    bench = Slow({})
+    search(bench, tmp_path).run(35, silent)
+    assert (len(bench.runs), now[0]) == (3, 30.0)
+
+
 def test_a_search_that_was_stopped_goes_on_where_it_was(tmp_path: Path) -> None:
     bench = Scripted({"share": 0.6})
     first = search(bench, tmp_path).run(60, silent)
@@ -77,9 +91,9 @@ def test_values_that_cannot_be_edited_with_are_passed_over(tmp_path: Path) -> No
 
 @pytest.mark.parametrize(
     ("score", "seconds", "better"),
-    [(0.9, 5.0, True), (0.82, 1.0, False), (0.8, 0.5, True), (0.8, 0.95, False), (0.79, 0.5, True), (0.7, 0.1, False)],
+    [(0.9, 5.0, True), (0.82, 1.0, False), (0.8, 0.5, True), (0.8, 0.95, False), (0.79, 0.5, False), (0.82, 0.5, True)],
 )
-def test_a_better_score_wins_and_among_equals_the_quicker_one(score: float, seconds: float, better: bool) -> None:
+def test_a_better_score_wins_or_a_quicker_one_that_is_no_worse(score: float, seconds: float, better: bool) -> None:
     standing = Tried({}, Outcome(0.8, 0.8, 0.8, 0.8, 1.0))
     assert Tried({}, Outcome(score, score, score, score, seconds)).beats(standing) is better
 
