@@ -92,8 +92,9 @@ def bounds(found: Found) -> list[Bound]:
 
 async def edit_part(http: httpx.AsyncClient, facts: Sequence[Fact], clients: int, seconds: float) -> tuple[Row, int]:
     """Clients post edits, which the worker carries out meanwhile; the row, and how many accepted jobs were lost."""
-    warm = await submit(http, facts, clients, WARM_UP_S)
-    found = await submit(http, facts, clients, seconds)
+    url = str(http.base_url)
+    warm = await asyncio.to_thread(submit, url, facts, clients, WARM_UP_S)
+    found = await asyncio.to_thread(submit, url, facts, clients, seconds)
     gone = await lost(http, warm.jobs + found.jobs, clients)
     return edits_row(found, clients, seconds), len(gone)
 

@@ -19,7 +19,7 @@ from app.domain.errors import Conflict, PalimpsestError, Unavailable, UnknownJob
 from app.domain.manifest import Manifest
 from app.edit_logs import EditLogs
 from app.jobs.journal import AcceptedJob, AcceptedJournal, jobs_of
-from app.jobs.queue.job_queue import EraOver, JobQueue
+from app.jobs.queue.job_queue import EraOver, JobQueue, QueueFull
 from app.jobs.queue.queued import Standing
 from app.jobs.queue.transactions import CONNECTION_LOST
 from app.jobs.standing_jobs import StandingJobs
@@ -180,9 +180,10 @@ class Jobs:
         try:
             with self._journal.accepting(accepted) as place:
                 self._queue_again(accepted.model, era, place.before)  # what was accepted earlier goes before
-                if self._queue.waiting(accepted.model) >= self._settings.max_queued:
-                    raise Unavailable(f"The queue of {accepted.model} is full.", field="model", value=accepted.model)
                 position = self._put(accepted, era, place.entry)
+        except QueueFull:
+            detail = f"The queue of {accepted.model} is full."
+            raise Unavailable(detail, field="model", value=accepted.model) from None
         except OSError as error:
             fields = {"job_id": accepted.job, "model": accepted.model}
             logger.error("not accepted: %s", error, extra=fields)  # noqa: TRY400
