@@ -148,7 +148,7 @@ def open_files(least: int) -> None:
 def run(
     model: Annotated[str, typer.Option(help="Bundled model.")] = "atlas-gpt2",
     clients: Annotated[int, typer.Option(help="Clients that post edits.")] = 16,
-    seconds: Annotated[float, typer.Option(help="For how long they do.")] = 20.0,
+    seconds: Annotated[float, typer.Option(help="For how long they do.")] = 10.0,
     streams: Annotated[int, typer.Option(help="Event streams at once.")] = 1000,
     completions: Annotated[int, typer.Option(help="Streamed completions at once.")] = 200,
     seed: Annotated[int, typer.Option()] = 0,

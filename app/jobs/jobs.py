@@ -21,7 +21,7 @@ from app.edit_logs import EditLogs
 from app.jobs.journal import AcceptedJob, AcceptedJournal, jobs_of
 from app.jobs.queue.job_queue import EraOver, JobQueue, QueueFull
 from app.jobs.queue.queued import Standing
-from app.jobs.queue.transactions import CONNECTION_LOST
+from app.jobs.queue.transactions import Unanswered
 from app.jobs.standing_jobs import StandingJobs
 from app.jobs.views import JobViews
 from app.settings import Settings
@@ -196,7 +196,7 @@ class Jobs:
     def _put(self, accepted: AcceptedJob, era: str, entry: str) -> int | None:
         try:
             position = self._queue.put(accepted, era)
-        except CONNECTION_LOST as error:
+        except Unanswered as error:
             # Nobody knows whether it is queued. If not, it will be: the journal has it from here on.
             logger.warning("not known to be queued: %s", error, extra={"job_id": accepted.job, "model": accepted.model})
             return None

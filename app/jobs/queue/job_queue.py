@@ -73,7 +73,7 @@ class JobQueue:
         queue, key, known = self._queue(accepted.model), RQJob.key_for(accepted.job), keyspace.jobs(accepted.model)
 
         def enqueue(transaction: Pipeline) -> None:
-            seen = looks.look(transaction, accepted.model, queue, accepted.job)
+            seen = looks.look(self._redis, accepted.model, queue, accepted.job)  # on a connection of its own
             if seen.era != era:
                 raise EraOver
             if seen.stands:

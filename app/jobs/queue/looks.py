@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, cast
+from typing import cast
 
 from redis import Redis
 from redis.client import Pipeline
@@ -15,20 +15,6 @@ from rq.utils import as_text
 
 from app.domain import keyspace
 from app.jobs.queue.queued import Standing
-
-_LOOK = """
-local era, queue, taken, job = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
-local status = redis.call('HGET', job, 'status')
-return {
-  redis.call('GET', era),
-  string.match(redis.call('INFO', 'server'), 'run_id:(%x+)'),
-  redis.call('LLEN', queue),
-  status,
-  redis.call('HEXISTS', job, 'data'),
-  status and redis.call('LPOS', queue, ARGV[1]),
-  status and redis.call('LPOS', taken, ARGV[1]),
-}
-"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,12 +31,21 @@ class Seen:
     waiting: int
 
 
-def look(connection: Pipeline, model: str, queue: Queue, job_id: str) -> Seen:
-    """Look at a queue, and at one job."""
-    keys = (keyspace.era(model), queue.key, queue.intermediate_queue_key, RQJob.key_for(job_id))
-    era, told, waiting, status, whole, *places = cast("list[Any]", connection.eval(_LOOK, len(keys), *keys, job_id))
+def look(redis: Redis, model: str, queue: Queue, job_id: str) -> Seen:
+    """Look at a queue, and at one job. No script, which servers take for a write: they may hold writes back."""
+    key = RQJob.key_for(job_id)
+    with redis.pipeline(transaction=True) as asked:
+        asked.get(keyspace.era(model))
+        asked.info("server")
+        asked.llen(queue.key)
+        asked.hget(key, "status")
+        asked.hexists(key, "data")
+        asked.lpos(queue.key, job_id)
+        asked.lpos(queue.intermediate_queue_key, job_id)
+        noted, server, waiting, status, whole, *places = asked.execute()
     in_line = any(place is not None for place in places)
-    return Seen(_lasting(era, run_id(told)), _standing(status, whole=whole, in_line=in_line) is not None, waiting)
+    stands = _standing(status, whole=whole, in_line=in_line) is not None
+    return Seen(_lasting(noted, run_id(server["run_id"])), stands, waiting)
 
 
 def standings(redis: Redis, queue: Queue, job_ids: Sequence[str]) -> list[Standing | None]:
