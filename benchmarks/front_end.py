@@ -92,8 +92,9 @@ def bounds(found: Found) -> list[Bound]:
 
 async def edit_part(http: httpx.AsyncClient, facts: Sequence[Fact], clients: int, seconds: float) -> tuple[Row, int]:
     """Clients post edits, which the worker carries out meanwhile; the row, and how many accepted jobs were lost."""
-    warm = await submit(http, facts, clients, WARM_UP_S)
-    found = await submit(http, facts, clients, seconds)
+    url = str(http.base_url)
+    warm = await asyncio.to_thread(submit, url, facts, clients, WARM_UP_S)
+    found = await asyncio.to_thread(submit, url, facts, clients, seconds)
     gone = await lost(http, warm.jobs + found.jobs, clients)
     return edits_row(found, clients, seconds), len(gone)
 
@@ -147,7 +148,7 @@ def open_files(least: int) -> None:
 def run(
     model: Annotated[str, typer.Option(help="Bundled model.")] = "atlas-gpt2",
     clients: Annotated[int, typer.Option(help="Clients that post edits.")] = 16,
-    seconds: Annotated[float, typer.Option(help="For how long they do.")] = 20.0,
+    seconds: Annotated[float, typer.Option(help="For how long they do.")] = 10.0,
     streams: Annotated[int, typer.Option(help="Event streams at once.")] = 1000,
     completions: Annotated[int, typer.Option(help="Streamed completions at once.")] = 200,
     seed: Annotated[int, typer.Option()] = 0,

@@ -24,9 +24,9 @@ from app.domain.log.reader import LogReader
 from app.domain.manifest import Manifest
 from app.edit_logs import EditLogs
 from app.jobs.journal import AcceptedJob, AcceptedJournal, jobs_of
-from app.jobs.queue.job_queue import EraOver, JobQueue
+from app.jobs.queue.job_queue import EraOver, JobQueue, QueueFull
 from app.jobs.queue.queued import Standing
-from app.jobs.queue.transactions import CONNECTION_LOST
+from app.jobs.queue.transactions import Unanswered
 from app.jobs.standing_jobs import StandingJobs
 from app.jobs.views import JobViews
 from app.settings import Settings
@@ -217,9 +217,10 @@ class Jobs:
         try:
             with self._journal.accepting(accepted) as place:
                 self._queue_again(accepted.model, era, place.before)  # what was accepted earlier goes before
-                if self._queue.waiting(accepted.model) >= self._settings.max_queued:
-                    raise Unavailable(f"The queue of {accepted.model} is full.", field="model", value=accepted.model)
                 position = self._put(accepted, era, place.entry)
+        except QueueFull:
+            detail = f"The queue of {accepted.model} is full."
+            raise Unavailable(detail, field="model", value=accepted.model) from None
         except OSError as error:
             fields = {"job_id": accepted.job, "model": accepted.model}
             logger.error("not accepted: %s", error, extra=fields)  # noqa: TRY400
@@ -232,7 +233,7 @@ class Jobs:
     def _put(self, accepted: AcceptedJob, era: str, entry: str) -> int | None:
         try:
             position = self._queue.put(accepted, era)
-        except CONNECTION_LOST as error:
+        except Unanswered as error:
             # Nobody knows whether it is queued. If not, it will be: the journal has it from here on.
             logger.warning("not known to be queued: %s", error, extra={"job_id": accepted.job, "model": accepted.model})
             return None

@@ -13,7 +13,7 @@ from rq import Queue, SimpleWorker
 from rq.serializers import JSONSerializer
 
 from app.domain import keyspace
-from app.jobs.queue import job_queue
+from app.jobs.queue import looks
 
 Loss = Callable[[Redis, pytest.MonkeyPatch], None]
 Data = Mapping[str | bytes, bytes | None]
@@ -54,7 +54,7 @@ def restart_with(redis: Redis, monkeypatch: pytest.MonkeyPatch, copy: Data) -> N
     redis.flushall()
     for key, value in copy.items():
         redis.restore(key, 0, value or b"")
-    monkeypatch.setattr(job_queue, "_run_id", lambda _: run_id)
+    monkeypatch.setattr(looks, "run_id", lambda _: run_id)
 
 
 def meanwhile(monkeypatch: pytest.MonkeyPatch, owner: object, name: str, nth: int, loss: Callable[[], object]) -> None:

@@ -34,5 +34,6 @@ def _described(request: Request, error: Exception) -> tuple[Problem, Mapping[str
             return problem_of_status(error.status_code, str(error.detail), asked), error.headers or {}
         case PalimpsestError():
             return problem_of(error), headers_of(error)
-        case _:  # the traceback goes to the worker's log: uvicorn writes it
-            return problem_of(PalimpsestError("the worker failed for a reason that only its own log tells")), {}
+        case _:  # the traceback goes to the worker's log: uvicorn writes it, and then closes the connection
+            unforeseen = PalimpsestError("the worker failed for a reason that only its own log tells")
+            return problem_of(unforeseen), {"Connection": "close"}  # so that no request comes on it meanwhile

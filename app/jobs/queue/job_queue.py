@@ -29,6 +29,7 @@ from app.domain.errors import UnknownJob
 from app.domain.origin import REQUEST_ID, handed_on
 from app.domain.queued_calls import BY, EXPECTED_VERSION, FUNCTIONS, ORIGIN
 from app.jobs.journal import AcceptedJob
+from app.jobs.queue import looks
 from app.jobs.queue.queued import FACTS, Queued, Standing
 from app.jobs.queue.transactions import transact
 from app.settings import Settings
@@ -43,16 +44,16 @@ class EraOver(Exception):
     """Redis was flushed or restarted, and may have lost jobs that have to go before. Nothing was queued."""
 
 
+class QueueFull(Exception):
+    """As many jobs wait for the model as may. Nothing was queued."""
+
+
 class JobQueue:
     """Puts accepted jobs into their model's queue, and knows where each stands there."""
 
     def __init__(self, redis: Redis, settings: Settings) -> None:
         self._redis = redis
         self._settings = settings
-
-    def waiting(self, model: str) -> int:
-        """How many jobs wait for the model."""
-        return self._queue(model).count
 
     def position(self, model: str, job_id: str) -> int | None:
         """How many jobs wait before this one; None if it has left the queue."""
@@ -65,18 +66,22 @@ class JobQueue:
 
         Args:
             era: the one in which all jobs before it were queued; see ``era``.
-            again: whether it may have been queued, and taken by a worker, in an earlier era.
+            again: whether it was accepted before: it may have been queued, and taken by a worker, in an earlier era.
 
         Raises:
             EraOver: that era is over.
+            QueueFull: it was not accepted before, and as many jobs wait as may.
         """
         queue, key, known = self._queue(accepted.model), RQJob.key_for(accepted.job), keyspace.jobs(accepted.model)
 
         def enqueue(transaction: Pipeline) -> None:
-            if _era(transaction, accepted.model) != era:
+            seen = looks.look(self._redis, accepted.model, queue, accepted.job)  # on a connection of its own
+            if seen.era != era:
                 raise EraOver
-            if _stands(transaction, queue, accepted.job):
+            if seen.stands:
                 return
+            if not again and seen.waiting >= self._settings.max_queued:
+                raise QueueFull
             job = self._job(queue, accepted, None if again else era)
             transaction.multi()
             queue.enqueue_job(job, pipeline=transaction)
@@ -165,9 +170,9 @@ class JobQueue:
 
         def begin(transaction: Pipeline) -> None:
             nonlocal lasting
-            lasting = _era(transaction, model)
+            lasting = looks.current_era(transaction, model)
             if lasting is None:
-                lasting = f"{_run_id(transaction)}.{secrets.token_hex(8)}"
+                lasting = f"{looks.this_run(transaction)}.{secrets.token_hex(8)}"
                 transaction.multi()
                 transaction.set(keyspace.era(model), lasting)
 
@@ -177,17 +182,7 @@ class JobQueue:
 
     def standings(self, model: str, job_ids: Sequence[str]) -> list[Standing | None]:
         """How far each job is; None if Redis has lost it: the job, or its place in the queue although it waits."""
-        queue = self._queue(model)
-        with self._redis.pipeline(transaction=True) as snapshot:
-            snapshot.lrange(queue.key, 0, -1)
-            snapshot.lrange(queue.intermediate_queue_key, 0, -1)
-            for job_id in job_ids:
-                snapshot.hget(RQJob.key_for(job_id), "status")
-                snapshot.hexists(RQJob.key_for(job_id), "data")
-            waiting, taken, *found = snapshot.execute()
-        in_line = {as_text(job_id) for job_id in (*waiting, *taken)}
-        fields = zip(job_ids, found[::2], found[1::2], strict=True)
-        return [_standing(status, whole=whole, in_line=job_id in in_line) for job_id, status, whole in fields]
+        return looks.standings(self._redis, self._queue(model), job_ids)
 
     def _job(self, queue: Queue, accepted: AcceptedJob, first_era: str | None) -> RQJob:
         settings, kind = self._settings, accepted.change.kind
@@ -233,38 +228,8 @@ class JobQueue:
         return Queue(keyspace.queue(model), connection=self._redis, serializer=JSONSerializer)
 
 
-def _era(connection: Pipeline, model: str) -> str | None:
-    """The token of the current era; None if the last one is over."""
-    noted = cast("bytes | None", connection.get(keyspace.era(model)))
-    era = as_text(noted) if noted else ""
-    return era if era.startswith(_run_id(connection)) else None
-
-
 def _begins_in(connection: Pipeline, job_id: str, model: str) -> bool:
     """Whether no worker can have taken the job before the current era."""
     meta = cast("bytes | None", connection.hget(RQJob.key_for(job_id), "meta"))
-    era = _era(connection, model)
+    era = looks.current_era(connection, model)
     return era is not None and meta is not None and json.loads(meta).get(FIRST_ERA) == era
-
-
-def _run_id(connection: Pipeline) -> str:
-    """The server's run id, which is another one after each restart."""
-    return str(connection.info("server")["run_id"])
-
-
-def _stands(connection: Pipeline, queue: Queue, job_id: str) -> bool:
-    """Whether the queue knows the job and, if its status says that it waits, has a place for it."""
-    key = RQJob.key_for(job_id)
-    status = cast("bytes | None", connection.hget(key, "status"))
-    if _standing(status, whole=bool(status and connection.hexists(key, "data")), in_line=True) is None:
-        return False
-    # In the order in which a worker moves it, so that it is not missed on its way.
-    in_line = any(connection.lpos(line, job_id) is not None for line in (queue.key, queue.intermediate_queue_key))
-    return _standing(status, whole=True, in_line=in_line) is not None
-
-
-def _standing(status: bytes | None, *, whole: bool, in_line: bool) -> Standing | None:
-    if status is None or not whole:
-        return None
-    said = RQStatus(as_text(status))
-    return Standing.of(said) if in_line or said is not RQStatus.QUEUED else None

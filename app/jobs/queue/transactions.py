@@ -12,7 +12,10 @@ from redis.exceptions import TimeoutError as RedisTimeoutError
 from redis.exceptions import WatchError
 
 CONNECTION_LOST = (RedisConnectionError, RedisTimeoutError)
-"""After these errors it is unknown whether the server has executed the commands."""
+
+
+class Unanswered(RedisConnectionError):
+    """The commands were sent, and the connection was lost: nobody knows whether the server has executed them."""
 
 
 def transact(redis: Redis, fill: Callable[[Pipeline], None], *watched: str) -> list[Any]:
@@ -24,14 +27,22 @@ def transact(redis: Redis, fill: Callable[[Pipeline], None], *watched: str) -> l
     and so would go on for as long as a server stalls.
 
     Raises:
-        RedisError: the server refused, and nothing was done; or the connection was lost, see ``CONNECTION_LOST``.
+        Unanswered: as its name says.
+        RedisError: any other one: nothing was done.
     """
     with redis.pipeline(transaction=True) as pipeline:
         while True:
             try:
                 pipeline.watch(*watched)  # type: ignore[no-untyped-call]
                 fill(pipeline)
-                return pipeline.execute()
             except WatchError as error:
                 if isinstance(error.__context__, CONNECTION_LOST):
                     raise error.__context__ from None
+                continue
+            try:
+                return pipeline.execute()
+            except WatchError as error:
+                if isinstance(error.__context__, CONNECTION_LOST):
+                    raise Unanswered(str(error.__context__)) from error.__context__
+            except CONNECTION_LOST as error:
+                raise Unanswered(str(error)) from error

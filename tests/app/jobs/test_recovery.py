@@ -205,7 +205,7 @@ class TestWhatIsLost:
             (AcceptedJournal, "accepting", 1),
             (durable_files, "fill", 1),
             (job_queue, "transact", 1),
-            (job_queue, "_stands", 1),
+            (JobQueue, "_job", 1),
         ],
         ids=["before it is written down", "as it is written down", "before it is queued", "as it is queued"],
     )
