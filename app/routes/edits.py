@@ -10,7 +10,6 @@ from app.dependencies import AcceptanceDep
 from app.domain.contract import EditBatch, Job
 from app.domain.errors import (
     AmbiguousSubject,
-    BodyTooLarge,
     ContradictoryFacts,
     EmptyText,
     InvalidHyperparameter,
@@ -30,7 +29,6 @@ router = APIRouter(tags=["edits"])
 
 REFUSALS = problems(
     AmbiguousSubject,
-    BodyTooLarge,
     ContradictoryFacts,
     EmptyText,
     InvalidHyperparameter,

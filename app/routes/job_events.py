@@ -20,6 +20,16 @@ EVENTS = """\
 `status`: the job without its reports, at once and whenever its status or its place in the queue changes.
 `progress`: a step that its worker has reported. `end`: the whole job; then the stream ends.
 """
+EVENT = {
+    "type": "object",
+    "description": "One event.",
+    "required": ["event", "data"],
+    "properties": {
+        "event": {"enum": ["status", "progress", "end"]},
+        "data": {"type": "string", "description": "A `Job` as JSON, or a `Progress`."},
+        "id": {"type": "string", "description": "What `Last-Event-ID` goes on from; a status has none."},
+    },
+}
 PING_S = 15
 
 
@@ -27,7 +37,7 @@ PING_S = 15
     "/jobs/{job}/events",
     response_class=Response,
     responses={
-        status.HTTP_200_OK: {"description": EVENTS, "content": {"text/event-stream": {"schema": {"type": "string"}}}},
+        status.HTTP_200_OK: {"description": EVENTS, "content": {"text/event-stream": {"schema": EVENT}}},
         status.HTTP_204_NO_CONTENT: {"description": "The last event was `end`: there is no more to come."},
         **problems(UnknownJob),
     },

@@ -9,6 +9,7 @@ from fastapi import APIRouter, Body, Response
 from app.dependencies import FleetDep, JobsDep
 from app.domain.contract import Query, QueryReply
 from app.domain.errors import (
+    BodyTooLarge,
     CompactedVersion,
     Conflict,
     DamagedVersion,
@@ -31,6 +32,7 @@ router = APIRouter(tags=["questions"])
 @router.post(
     "/query",
     responses=problems(
+        BodyTooLarge,
         CompactedVersion,
         Conflict,
         DamagedVersion,
