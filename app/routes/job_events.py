@@ -31,6 +31,8 @@ EVENT = {
     },
 }
 PING_S = 15
+GRACE_S = 2
+"""For which a front end that is told to stop waits until its streams have come to an end."""
 
 
 @router.get(
@@ -62,4 +64,5 @@ async def follow_job(
     if last == LAST and found.status.final:
         return Response(status_code=status.HTTP_204_NO_CONTENT)
     after = None if last in (None, LAST) else StepId.of(last)
-    return EventSourceResponse(watch.follow(found, after), ping=PING_S)
+    events = watch.follow(found, after)
+    return EventSourceResponse(events, ping=PING_S, shutdown_event=watch.stopping, shutdown_grace_period=GRACE_S)
