@@ -74,6 +74,8 @@ def _described(request: Request, error: Exception) -> tuple[Problem, Mapping[str
     match error:
         case RequestValidationError():
             return problem_of_validation(error.errors(), error.body), {}
+        case HTTPException(status_code=HTTPStatus.BAD_REQUEST):
+            return problem_of(RequestError("The body cannot be read: JSON in UTF-8 is wanted.")), {}
         case HTTPException() if not isinstance(error.__cause__, PalimpsestError):
             asked = f"{request.method} {request.url.path}"
             return problem_of_status(error.status_code, str(error.detail), asked), error.headers or {}

@@ -48,12 +48,21 @@ def taken_over(told: Mapping[str, object]) -> dict[str, str]:
     return {name: text for name, text in found.items() if isinstance(text, str) and FORMS[name].fullmatch(text)}
 
 
+def adopt(told: Mapping[str, object]) -> None:
+    """Let the rest of this context be work that was handed over, also what a server logs after the answer."""
+    for variable, value in _values(told).items():
+        variable.set(value)
+
+
 @contextmanager
 def coming_from(told: Mapping[str, object], job: str | None = None) -> Iterator[None]:
     """Work that was handed over: until the block ends, its log lines name the request and the job."""
-    known = taken_over(told)
-    values = {request_id: known.get(REQUEST_ID), trace_parent: known.get(TRACE_PARENT), job_id: job}
     with ExitStack() as stack:
-        for variable, value in values.items():
+        for variable, value in {**_values(told), job_id: job}.items():
             stack.callback(variable.reset, variable.set(value))
         yield
+
+
+def _values(told: Mapping[str, object]) -> dict[ContextVar[str | None], str | None]:
+    known = taken_over(told)
+    return {request_id: known.get(REQUEST_ID), trace_parent: known.get(TRACE_PARENT)}

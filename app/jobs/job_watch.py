@@ -6,10 +6,11 @@ import asyncio
 import logging
 import time
 from collections.abc import AsyncIterator, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from types import MappingProxyType
 from typing import Self
 
+import anyio
 from redis import Redis
 from redis.exceptions import RedisError
 from starlette.concurrency import run_in_threadpool
@@ -33,7 +34,10 @@ STANDINGS = MappingProxyType({JobStatus.QUEUED: Standing.WAITS, JobStatus.RUNNIN
 
 
 class JobWatch:
-    """Looks after the followed jobs, from one task of the event loop, as long as the context lasts."""
+    """Looks after the followed jobs, from one task of the event loop, as long as the context lasts.
+
+    stopping: whoever hears that this process is to stop sets it, and all listeners are let go.
+    """
 
     def __init__(self, redis: Redis, jobs: Jobs) -> None:
         self._jobs = jobs
@@ -41,17 +45,16 @@ class JobWatch:
         self._watched: dict[str, WatchedJob] = {}
         self._asked: dict[str, asyncio.Task[Job]] = {}
         self._wanted = asyncio.Event()
+        self.stopping = anyio.Event()
 
     async def __aenter__(self) -> Self:
-        self._task = asyncio.create_task(self._look_on(), name="job-watch")
+        self._tasks = [asyncio.create_task(work) for work in (self._look_on(), self._let_go())]
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        self._task.cancel()
-        with suppress(asyncio.CancelledError):
-            await self._task
-        for watched in self._watched.values():
-            watched.forget()
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
 
     @property
     def watched(self) -> int:
@@ -108,6 +111,11 @@ class JobWatch:
     def _drop(self, watched: WatchedJob) -> None:
         if self._watched.get(watched.job.id) is watched:
             del self._watched[watched.job.id]
+
+    async def _let_go(self) -> None:
+        await self.stopping.wait()
+        for watched in self._watched.values():
+            watched.forget()
 
     # --- looking -----------------------------------------------------------------------------
 

@@ -8,6 +8,7 @@ from fastapi import Depends, Header, Path, Response
 
 from app.domain.contract import Job, Name
 from app.domain.errors import (
+    BodyTooLarge,
     CompactedVersion,
     IdempotencyKeyReused,
     ModelUnavailable,
@@ -23,6 +24,7 @@ from app.jobs.idempotency import HEADER
 POLL_AFTER_S = 1
 
 ANY_CHANGE = (
+    BodyTooLarge,
     IdempotencyKeyReused,
     ModelUnavailable,
     PreconditionFailed,

@@ -12,7 +12,6 @@ from app.dependencies import AcceptanceDep
 from app.domain.contract import EditBatch, Job
 from app.domain.errors import (
     AmbiguousSubject,
-    BodyTooLarge,
     ContradictoryFacts,
     EmptyText,
     InvalidHyperparameter,
@@ -33,7 +32,6 @@ router = APIRouter(tags=["edits"], dependencies=[requires(Scope.EDIT)])
 
 REFUSALS = problems(
     AmbiguousSubject,
-    BodyTooLarge,
     ContradictoryFacts,
     EmptyText,
     InvalidHyperparameter,

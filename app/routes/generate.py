@@ -10,7 +10,14 @@ from app.access.caller import Scope
 from app.access.requires import requires
 from app.dependencies import FleetDep
 from app.domain.contract import Generate, GenerateReply
-from app.domain.errors import ModelUnavailable, PromptTooLong, Unavailable, UnknownModel, VersionNotReached
+from app.domain.errors import (
+    BodyTooLarge,
+    ModelUnavailable,
+    PromptTooLong,
+    Unavailable,
+    UnknownModel,
+    VersionNotReached,
+)
 from app.domain.worker_http import VERSION_HEADER
 from app.error_handlers import problems
 from app.routes import examples
@@ -20,7 +27,7 @@ router = APIRouter(tags=["questions"], dependencies=[requires(Scope.QUERY)])
 
 @router.post(
     "/generate",
-    responses=problems(ModelUnavailable, PromptTooLong, Unavailable, UnknownModel, VersionNotReached),
+    responses=problems(BodyTooLarge, ModelUnavailable, PromptTooLong, Unavailable, UnknownModel, VersionNotReached),
 )
 def generate(
     request: Annotated[Generate, Body(openapi_examples=examples.GENERATIONS)], fleet: FleetDep, response: Response

@@ -22,14 +22,26 @@ EVENTS = """\
 `status`: the job without its reports, at once and whenever its status or its place in the queue changes.
 `progress`: a step that its worker has reported. `end`: the whole job; then the stream ends.
 """
+EVENT = {
+    "type": "object",
+    "description": "One event.",
+    "required": ["event", "data"],
+    "properties": {
+        "event": {"enum": ["status", "progress", "end"]},
+        "data": {"type": "string", "description": "A `Job` as JSON, or a `Progress`."},
+        "id": {"type": "string", "description": "What `Last-Event-ID` goes on from; a status has none."},
+    },
+}
 PING_S = 15
+GRACE_S = 2
+"""For which a front end that is told to stop waits until its streams have come to an end."""
 
 
 @router.get(
     "/jobs/{job}/events",
     response_class=Response,
     responses={
-        status.HTTP_200_OK: {"description": EVENTS, "content": {"text/event-stream": {"schema": {"type": "string"}}}},
+        status.HTTP_200_OK: {"description": EVENTS, "content": {"text/event-stream": {"schema": EVENT}}},
         status.HTTP_204_NO_CONTENT: {"description": "The last event was `end`: there is no more to come."},
         **problems(UnknownJob),
     },
@@ -55,4 +67,5 @@ async def follow_job(
     if last == LAST and found.status.final:
         return Response(status_code=status.HTTP_204_NO_CONTENT)
     after = None if last in (None, LAST) else StepId.of(last)
-    return EventSourceResponse(watch.follow(found, after), ping=PING_S)
+    events = watch.follow(found, after)
+    return EventSourceResponse(events, ping=PING_S, shutdown_event=watch.stopping, shutdown_grace_period=GRACE_S)

@@ -11,6 +11,7 @@ from app.access.requires import requires
 from app.dependencies import FleetDep, JobsDep
 from app.domain.contract import Query, QueryReply
 from app.domain.errors import (
+    BodyTooLarge,
     CompactedVersion,
     Conflict,
     DamagedVersion,
@@ -34,6 +35,7 @@ router = APIRouter(tags=["questions"], dependencies=[requires(Scope.QUERY)])
 @router.post(
     "/query",
     responses=problems(
+        BodyTooLarge,
         CompactedVersion,
         Conflict,
         DamagedVersion,

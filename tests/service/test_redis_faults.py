@@ -27,8 +27,8 @@ from tests.support.worker_process import RedisServer, until
 from workers.host.host_settings import HostSettings
 from workers.host.model_host import ModelHost
 
-SLOW = 100
-"""Gradient steps of a job that is still running when something happens to Redis."""
+SLOW, LONG = 100, 1000
+"""Gradient steps of a job that is still running when something happens to Redis, and for long after."""
 OUTAGE_S = float(os.environ.get("PALIMPSEST_OUTAGE_S", "2"))
 
 
@@ -229,3 +229,32 @@ def _on_a_store(model: Path, data: Path, epoch: int) -> HostSettings:
         epoch_hint=lambda: epoch,
         preset=model / "preset.json",
     )
+
+
+def test_restarted_under_a_running_job_which_is_then_cancelled_and_followed_by_another(
+    service: RunningService, server: RedisServer
+) -> None:
+    """Case T25 of the field: the cancel is obeyed, the job ends, and the worker takes the next one."""
+    long = accepted(service, "Lyon", LONG)
+    until_running(service, long)
+    with away(server):
+        pass
+    until(lambda: service.sent("POST", f"/jobs/{long}/cancel").status_code in (200, 202), "it is not cancelled")
+    following = accepted(service, "Kyoto")
+    assert service.ended(long).status is JobStatus.CANCELLED
+    assert service.ended(following).version == 1
+    assert jobs_of_versions(service) == [following]
+
+
+@pytest.mark.parametrize("most", [6, 9, 12])
+def test_at_its_limit_of_connections(service: RunningService, server: RedisServer, most: int) -> None:
+    """Case T25 of the field: elsewhere a job that is popped then is in no registry."""
+    jobs = [accepted(service, "Lyon", SLOW), accepted(service, "Kyoto")]
+    until_running(service, jobs[0])
+    before = server.client.config_get("maxclients")["maxclients"]
+    assert before is not None
+    server.client.config_set("maxclients", most)
+    server.client.client_kill_filter(_type="normal", skipme=True)  # so that all of them have to connect again
+    time.sleep(OUTAGE_S)
+    server.client.config_set("maxclients", before)
+    all_applied(service, jobs)

@@ -21,6 +21,8 @@ from rq.job import JobStatus as QueueStatus
 from app.domain import keyspace
 from app.domain.contract import AnyVersion, EditBatch, JobStatus, WorkerCard
 from app.domain.errors import JobFailed, StaleEpoch
+from app.domain.origin import REQUEST_ID
+from app.domain.queued_calls import ORIGIN
 from tests.support.log_lines import SECRET, log_lines, said_in
 from tests.support.worker_bench import APPLY, Bench, batch
 from workers.host.model_host import ModelHost
@@ -50,6 +52,13 @@ class TestJobs:
         bench.enqueue("one", args=[JOB])
         bench.work()
         assert "INFO workers.queue.jobs: edit succeeded job_id=one model=tiny version=1 method=" in lines.getvalue()
+
+    def test_all_of_its_lines_name_the_request_that_it_came_with(self, bench: Bench, lines: io.StringIO) -> None:
+        bench.enqueue("one", args=[JOB], meta={ORIGIN: {REQUEST_ID: "mine"}})
+        bench.enqueue("two", args=[JOB])
+        bench.work()
+        of_ours = [line for line in lines.getvalue().splitlines() if " INFO workers.queue.jobs: " in line]
+        assert [" request_id=mine" in line for line in of_ours] == [True, False]
 
     def test_one_that_fails_for_a_reason_nobody_foresaw(
         self, bench: Bench, lines: io.StringIO, monkeypatch: pytest.MonkeyPatch
@@ -196,11 +205,15 @@ class TestQuestions:
     def test_one_at_which_the_worker_fails(
         self, worker: httpx.Client, lines: io.StringIO, path: str, body: object, place: str
     ) -> None:
-        assert worker.post(path, json=body).status_code == 500
+        assert worker.post(path, json=body, headers={REQUEST_ID: "mine"}).status_code == 500
         said = said_in(lines, "\nValueError\n")
-        assert "ERROR uvicorn.error: Exception in ASGI application\n" in said
+        assert "ERROR uvicorn.error: Exception in ASGI application request_id=mine\n" in said
         assert re.search(rf'File ".*test_log_lines\.py", line \d+, {re.escape(place)}\n', said)
         assert "\nValueError\n" in said
+
+    def test_one_that_names_itself(self, worker: httpx.Client, lines: io.StringIO) -> None:
+        worker.get("/state", headers={REQUEST_ID: "mine"})
+        assert " request_id=mine\n" in said_in(lines, "request_id=")
 
     def test_the_workers_own_state(self, worker: httpx.Client, lines: io.StringIO) -> None:
         assert worker.get("/state").status_code == 500

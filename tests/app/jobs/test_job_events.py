@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import resource
+import signal
+import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from itertools import islice
@@ -22,6 +26,7 @@ from app.jobs import job_watch
 from app.jobs.job_watch import JobWatch
 from app.jobs.jobs import Jobs
 from app.jobs.queue.glances import Glances
+from app.local.stack import free_port
 from app.main import create_app
 from app.routes import job_events
 from app.settings import Settings
@@ -251,6 +256,23 @@ def test_a_stream_goes_on_when_redis_is_back(settings: Settings, tmp_path: Path)
     finally:
         server.client.close()
         server.stop()
+
+
+def test_a_front_end_that_is_told_to_stop_lets_its_listeners_go(
+    redis_url: str, settings: Settings, jobs: Jobs, redis: Redis
+) -> None:
+    job, port = jobs.submit(accepted()).id, free_port()
+    command = [sys.executable, "-m", "uvicorn", "--factory", "app.main:create_app", "--port", str(port)]
+    variables = {"PALIMPSEST_REDIS_URL": redis_url, "PALIMPSEST_DATA_DIR": str(settings.data_dir)}
+    with subprocess.Popen(command, stderr=subprocess.PIPE, env={**os.environ, **variables}) as process:
+        assert process.stderr is not None
+        assert any(b"Uvicorn running" in line for line in process.stderr)
+        http = httpx.Client(base_url=f"http://127.0.0.1:{port}", trust_env=False, timeout=20)
+        with http, listening(http, f"/jobs/{job}/events") as events:
+            next(events)
+            process.send_signal(signal.SIGTERM)
+            assert list(events) == []  # and the stream has an end, as HTTP has it
+        assert b"ERROR" not in process.stderr.read()
 
 
 async def _all_hear(url: httpx.URL, job: str, work: object) -> list[bytes]:

@@ -208,3 +208,53 @@ class TestListOfJobs:
         new = jobs.submit(accepted()).id
         redis.delete(QueuedJob.key_for(old))
         assert [job["id"] for job in client.get("/jobs").json()["jobs"]] == [new]
+
+    def test_goes_on_after_the_last_one_of_an_earlier_list(self, client: TestClient, jobs: Jobs) -> None:
+        submitted = [jobs.submit(accepted(model)).id for model in ("atlas", "globe", "atlas", "globe", "atlas")]
+        listed: list[str] = []
+        more = True
+        while more:
+            page = client.get("/jobs", params={"limit": 2, **({"after": listed[-1]} if listed else {})}).json()
+            listed += [job["id"] for job in page["data"]]
+            more = page["has_more"]
+        assert listed == submitted[::-1]
+
+    def test_goes_on_among_jobs_of_the_same_moment(self, client: TestClient, jobs: Jobs) -> None:
+        now = datetime.now(UTC)
+        for model in ("atlas", "globe", "atlas", "globe", "atlas", "globe"):
+            jobs.submit(accepted(model, accepted=now))
+        every = [job["id"] for job in client.get("/jobs").json()["data"]]
+        assert len(every) == 6
+        for at, job in enumerate(every):
+            rest = client.get("/jobs", params={"after": job}).json()["data"]
+            assert [each["id"] for each in rest] == every[at + 1 :]
+
+    def test_after_a_job_that_is_not_listed_is_not_found(self, client: TestClient) -> None:
+        response = client.get("/jobs", params={"after": "nobody"})
+        assert (response.status_code, response.json()["code"]) == (404, "unknown_job")
+        assert response.json()["field"] == "after"
+
+
+class TestWhatClientsOfOpenAIRead:
+    def test_a_list_says_what_it_is(self, client: TestClient, jobs: Jobs) -> None:
+        job = jobs.submit(accepted()).id
+        listed = client.get("/jobs").json()
+        assert (listed["object"], listed["has_more"]) == ("list", False)
+        assert listed["data"] == listed["jobs"]
+        assert [each["id"] for each in listed["data"]] == [job]
+
+    def test_a_job_tells_its_times_in_seconds(self, client: TestClient, jobs: Jobs) -> None:
+        submitted = datetime(2026, 1, 2, 3, 4, 5, 600_000, tzinfo=UTC)
+        job = jobs.submit(accepted(accepted=submitted)).id
+        waits = client.get(f"/jobs/{job}").json()
+        assert (waits["object"], waits["created_at"], waits["finished_at"]) == ("edit.job", 1767323045, None)
+        client.post(f"/jobs/{job}/cancel")
+        ended = client.get(f"/jobs/{job}").json()
+        assert ended["finished_at"] == int(datetime.fromisoformat(ended["ended"]).timestamp())
+
+    def test_an_error_is_an_object_with_code_message_and_param(self, client: TestClient, jobs: Jobs) -> None:
+        job = jobs.submit(accepted()).id
+        client.post(f"/jobs/{job}/cancel")
+        for error in (client.get(f"/jobs/{job}").json()["error"], client.get("/jobs?limit=0").json()):
+            assert (error["message"], error["param"]) == (error["detail"], error["field"])
+            assert error["code"]

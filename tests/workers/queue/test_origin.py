@@ -16,7 +16,7 @@ logger = logging.getLogger("app.deep_in_the_work")
 @pytest.mark.parametrize(
     ("meta", "said"),
     [
-        ({"origin": {"x-request-id": "r-1"}}, "here request_id=r-1 job_id=one\n"),
+        ({"origin": {"x-request-id": "r-1"}}, "here job_id=one request_id=r-1\n"),
         ({"origin": {"x-request-id": "r\n1", "authorization": "secret"}}, "here job_id=one\n"),
         ({"origin": ["r-1"]}, "here job_id=one\n"),
         ({}, "here job_id=one\n"),
