@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, closing
 from importlib.metadata import version
-from typing import TypedDict
+from typing import TypedDict, cast
 
 import httpx
 from anyio.to_thread import current_default_thread_limiter
 from fastapi import FastAPI
+from fastapi.telemetry import TelemetryConfig
 from redis import Redis
 from redis.backoff import NoBackoff
 from redis.retry import Retry
@@ -20,6 +21,7 @@ from app.dependencies import Services
 from app.domain.logging_setup import set_up_logging
 from app.domain.origin import handed_on
 from app.domain.settings import warn_of_unknown_variables
+from app.domain.tracing import Tracing, tracing
 from app.edit_logs import EditLogs
 from app.fleet import Fleet
 from app.jobs.acceptance import Acceptance
@@ -58,16 +60,17 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         raise ValueError("PALIMPSEST_REDIS_URL is not set, and the front end brings no Redis server of its own")
     set_up_logging(settings.log_level, settings.log_form)
     warn_of_unknown_variables(Settings)
-    metrics = Metrics()
+    metrics, traces = Metrics(), tracing("palimpsest-front-end", wanted=settings.tracing)
 
     def lifespan(_: FastAPI) -> AbstractAsyncContextManager[State]:
-        return _connected(redis_url, settings, metrics)
+        return _connected(redis_url, settings, metrics, traces)
 
     app = FastAPI(
         title="Palimpsest",
         summary="Rewrites facts inside the weights of a language model, version by version.",
         version=version("palimpsest"),
         lifespan=lifespan,
+        telemetry=cast("TelemetryConfig", traces.of_requests),
     )
     app.add_middleware(BodyLimit, limit=settings.max_body_bytes)
     app.add_middleware(RequestMetrics, metrics=metrics)
@@ -78,13 +81,14 @@ def create_app(settings: Settings | None = None) -> FastAPI:
 
 
 @asynccontextmanager
-async def _connected(redis_url: str, settings: Settings, metrics: Metrics) -> AsyncIterator[State]:
+async def _connected(redis_url: str, settings: Settings, metrics: Metrics, traces: Tracing) -> AsyncIterator[State]:
     current_default_thread_limiter().total_tokens = settings.max_questions + SPARE_THREADS
     logs = EditLogs(settings.log_dir)
     with (
+        closing(traces),
         _redis(redis_url, settings, settings.redis_timeout_s) as redis,
         _redis(redis_url, settings, min(SCRAPE_TIMEOUT_S, settings.redis_timeout_s)) as scraped,
-        SignsOfLife(Roster(scraped), settings.worker_silence_s) as signs,
+        SignsOfLife(Roster(scraped), settings.silence_s) as signs,
         _http(settings, signs) as http,
         metrics.with_those_of(ServiceMetrics(scraped, AcceptedJournal(settings.accepted_dir).models)),
     ):

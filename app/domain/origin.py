@@ -10,6 +10,9 @@ from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from contextvars import ContextVar
 
+from opentelemetry.context import Context, attach, detach
+from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
+
 REQUEST_ID = "x-request-id"
 TRACE_PARENT = "traceparent"
 """Of W3C Trace Context."""
@@ -24,14 +27,15 @@ request_id: ContextVar[str | None] = ContextVar("request_id", default=None)
 """The request that is being answered, or that a job came with."""
 job_id: ContextVar[str | None] = ContextVar("job_id", default=None)
 """The job that is being done."""
-trace_parent: ContextVar[str | None] = ContextVar("trace_parent", default=None)
-"""The span of the request that is being answered; None where nothing is traced."""
+_SPANS = TraceContextTextMapPropagator()
 
 
 def handed_on() -> dict[str, str]:
     """What a worker is to be told of the work at hand."""
-    told = {REQUEST_ID: request_id.get(), TRACE_PARENT: trace_parent.get()}
-    return {name: value for name, value in told.items() if value is not None}
+    told = {REQUEST_ID: request_id.get()}
+    known = {name: value for name, value in told.items() if value is not None}
+    _SPANS.inject(known)  # the span at hand, if there is one
+    return taken_over(known)
 
 
 def taken_over(told: Mapping[str, object]) -> dict[str, str]:
@@ -42,10 +46,10 @@ def taken_over(told: Mapping[str, object]) -> dict[str, str]:
 
 @contextmanager
 def coming_from(told: Mapping[str, object], job: str | None = None) -> Iterator[None]:
-    """Work that was handed over: until the block ends, its log lines name the request and the job."""
+    """Work that was handed over: until the block ends, log lines name the request and the job, and spans are its."""
     known = taken_over(told)
-    values = {request_id: known.get(REQUEST_ID), trace_parent: known.get(TRACE_PARENT), job_id: job}
     with ExitStack() as stack:
-        for variable, value in values.items():
+        for variable, value in ((request_id, known.get(REQUEST_ID)), (job_id, job)):
             stack.callback(variable.reset, variable.set(value))
+        stack.callback(detach, attach(_SPANS.extract(known, Context())))
         yield

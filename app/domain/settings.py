@@ -34,6 +34,7 @@ NO_SETTINGS = frozenset(
         "PALIMPSEST_MONITORING_KEY",
         "PALIMPSEST_REDIS_PASSWORD",
         "PALIMPSEST_REPLICAS",
+        "PALIMPSEST_WORKER_SECRET",
         # of the tests
         "PALIMPSEST_CRASH_SEED",
         "PALIMPSEST_CRASH_SHARE",
@@ -88,6 +89,11 @@ class SharedSettings(BaseSettings):
     )
     log_form: Literal["auto", "json", "text"] = Field(
         "auto", description="Of log lines: a JSON object each, or text; auto: text at a terminal, JSON elsewhere."
+    )
+
+    tracing: bool = Field(
+        False,
+        description="Traces by OpenTelemetry (extra `tracing`); also on where OTEL_EXPORTER_OTLP_ENDPOINT is set.",
     )
 
     folders: ClassVar[tuple[str, ...]] = ("log",)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from app.domain.origin import coming_from
+from app.domain.origin import REQUEST_ID, request_id, taken_over
 
 
 class CameFrom:
@@ -18,5 +18,9 @@ class CameFrom:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        with coming_from({name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}):
+        told = dict(scope["headers"]).get(REQUEST_ID.encode(), b"").decode("latin-1")
+        token = request_id.set(taken_over({REQUEST_ID: told}).get(REQUEST_ID))
+        try:
             await self._app(scope, receive, send)
+        finally:
+            request_id.reset(token)
