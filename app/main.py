@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import logging
 from collections.abc import AsyncIterator
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, closing
 from importlib.metadata import version
-from typing import TypedDict
+from typing import TypedDict, cast
 
 from anyio.to_thread import current_default_thread_limiter
 from fastapi import Depends, FastAPI
+from fastapi.telemetry import TelemetryConfig
 
 from app import error_handlers
 from app.access.gate import Gate
@@ -21,6 +22,7 @@ from app.clients import SPARE_THREADS, redis_client, text_client, worker_client
 from app.dependencies import Services, within_rate
 from app.domain.logging_setup import set_up_logging
 from app.domain.settings import warn_of_unknown_variables
+from app.domain.tracing import Tracing, tracing
 from app.edit_logs import EditLogs
 from app.fleet import Fleet
 from app.jobs.acceptance import Acceptance
@@ -81,9 +83,10 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     set_up_logging(settings.log_level, settings.log_form)
     warn_of_unknown_variables(Settings)
     metrics, keys = Metrics(), LiveKeys(settings.keys_dir)
+    traces = tracing("palimpsest-front-end", wanted=settings.tracing)
 
     def lifespan(_: FastAPI) -> AbstractAsyncContextManager[State]:
-        return _connected(redis_url, settings, metrics, keys)
+        return _connected(redis_url, settings, metrics, keys, traces)
 
     app = FastAPI(
         title="Palimpsest",
@@ -91,6 +94,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         version=version("palimpsest"),
         lifespan=lifespan,
         dependencies=[Depends(within_rate)],
+        telemetry=cast("TelemetryConfig", traces.of_requests),
     )
     app.add_middleware(BodyLimit, limit=settings.max_body_bytes)
     app.add_middleware(Gate, keys=keys, allow_open=settings.allow_open)  # before anything reads the request
@@ -119,14 +123,17 @@ def create_app(settings: Settings | None = None) -> FastAPI:
 
 
 @asynccontextmanager
-async def _connected(redis_url: str, settings: Settings, metrics: Metrics, keys: LiveKeys) -> AsyncIterator[State]:
+async def _connected(
+    redis_url: str, settings: Settings, metrics: Metrics, keys: LiveKeys, traces: Tracing
+) -> AsyncIterator[State]:
     await _tell_if_open(keys, settings)
     current_default_thread_limiter().total_tokens = settings.max_questions + SPARE_THREADS
     logs = EditLogs(settings.log_dir)
     with (
+        closing(traces),
         redis_client(redis_url, settings, settings.redis_timeout_s) as redis,
         redis_client(redis_url, settings, min(SCRAPE_TIMEOUT_S, settings.redis_timeout_s)) as scraped,
-        SignsOfLife(Roster(scraped), settings.worker_silence_s) as signs,
+        SignsOfLife(Roster(scraped), settings.silence_s) as signs,
         worker_client(settings, signs) as http,
         metrics.with_those_of(ServiceMetrics(scraped, AcceptedJournal(settings.accepted_dir).models)),
     ):

@@ -57,7 +57,7 @@ class Settings(SharedSettings):
     )
     recovery_interval_s: Seconds = Field(5.0, description="How often to look for accepted jobs that Redis has lost.")
     connect_timeout_s: Seconds = Field(2.0, description="Longest wait for a connection to Redis or a worker.")
-    worker_silence_s: Seconds = Field(
+    silence_s: Seconds = Field(
         2.0, description="Longest wait for a worker's sign of life; a silent one gets no questions, and loses its own."
     )
     question_timeout_s: Seconds = Field(120.0, description="Longest wait for a worker's answer.")

@@ -18,6 +18,7 @@ from redis import Redis
 from app.domain import keyspace
 from app.domain.errors import PalimpsestError
 from app.domain.settings import warn_of_unknown_variables
+from app.domain.tracing import tracing
 from workers.host.host_settings import HostSettings
 from workers.host.model_host import ModelHost
 from workers.lead.duty import Duty
@@ -68,7 +69,8 @@ def _run(settings: WorkerSettings, stopping: Stopping) -> int:
             host = ModelHost.open(_host_settings(settings, side))
             stack.callback(host.close)
         editing_threads = compute_threads()
-        metrics = Metrics(lambda: host.version)
+        metrics, traces = Metrics(lambda: host.version), tracing("palimpsest-worker", wanted=settings.tracing)
+        stack.callback(traces.close)
         card = CardOf(worker_id(settings.name), host, settings.url(http.port), datetime.now(UTC))
         host.watch_publishes(metrics.published)
         host.watch_commits(metrics.committed)
@@ -82,7 +84,7 @@ def _run(settings: WorkerSettings, stopping: Stopping) -> int:
         stack.callback(batches.close)
         stack.callback(http.close)  # runs before batches.close: requests in progress get their answers
         registration = Registration(side, card, metrics.stands)
-        jobs = JobTaking(settings, host, side, registration, metrics, stopping)
+        jobs = JobTaking(settings, host, side, registration, metrics, stopping, traces)
         duty = Duty(
             host,
             Lease(side, host.name, card.worker, settings.lease_s),
@@ -94,7 +96,7 @@ def _run(settings: WorkerSettings, stopping: Stopping) -> int:
         )
 
         def open_house() -> None:
-            http.serve(create_server(host, card, metrics, batches, settings.worker_secret))
+            http.serve(create_server(host, card, metrics, batches, settings.worker_secret, traces))
             stack.enter_context(registration)
             stand_back(editing_threads, settings.edit_nice)
             logger.info("serving at %s", card.url, extra={"model": host.name, "version": host.version})

@@ -11,6 +11,9 @@ from contextlib import ExitStack, contextmanager
 from contextvars import ContextVar
 from secrets import token_hex
 
+from opentelemetry.context import Context, attach, detach
+from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
+
 REQUEST_ID = "x-request-id"
 TRACE_PARENT = "traceparent"
 """Of W3C Trace Context."""
@@ -25,8 +28,7 @@ request_id: ContextVar[str | None] = ContextVar("request_id", default=None)
 """The request that is being answered, or that a job came with."""
 job_id: ContextVar[str | None] = ContextVar("job_id", default=None)
 """The job that is being done."""
-trace_parent: ContextVar[str | None] = ContextVar("trace_parent", default=None)
-"""The span of the request that is being answered; None where nothing is traced."""
+_SPANS = TraceContextTextMapPropagator()
 
 
 def begin(given: str | None) -> str:
@@ -38,8 +40,10 @@ def begin(given: str | None) -> str:
 
 def handed_on() -> dict[str, str]:
     """What a worker is to be told of the work at hand."""
-    told = {REQUEST_ID: request_id.get(), TRACE_PARENT: trace_parent.get()}
-    return {name: value for name, value in told.items() if value is not None}
+    told = {REQUEST_ID: request_id.get()}
+    known = {name: value for name, value in told.items() if value is not None}
+    _SPANS.inject(known)  # the span at hand, if there is one
+    return taken_over(known)
 
 
 def taken_over(told: Mapping[str, object]) -> dict[str, str]:
@@ -49,20 +53,16 @@ def taken_over(told: Mapping[str, object]) -> dict[str, str]:
 
 
 def adopt(told: Mapping[str, object]) -> None:
-    """Let the rest of this context be work that was handed over, also what a server logs after the answer."""
-    for variable, value in _values(told).items():
-        variable.set(value)
+    """Let the rest of this context belong to the request that was handed over, also after its answer."""
+    request_id.set(taken_over(told).get(REQUEST_ID))
 
 
 @contextmanager
 def coming_from(told: Mapping[str, object], job: str | None = None) -> Iterator[None]:
-    """Work that was handed over: until the block ends, its log lines name the request and the job."""
-    with ExitStack() as stack:
-        for variable, value in {**_values(told), job_id: job}.items():
-            stack.callback(variable.reset, variable.set(value))
-        yield
-
-
-def _values(told: Mapping[str, object]) -> dict[ContextVar[str | None], str | None]:
+    """Work that was handed over: until the block ends, log lines name the request and the job, and spans are its."""
     known = taken_over(told)
-    return {request_id: known.get(REQUEST_ID), trace_parent: known.get(TRACE_PARENT)}
+    with ExitStack() as stack:
+        for variable, value in ((request_id, known.get(REQUEST_ID)), (job_id, job)):
+            stack.callback(variable.reset, variable.set(value))
+        stack.callback(detach, attach(_SPANS.extract(known, Context())))
+        yield

@@ -39,6 +39,7 @@ NO_SETTINGS = frozenset(
         "PALIMPSEST_MONITORING_KEY",
         "PALIMPSEST_REDIS_PASSWORD",
         "PALIMPSEST_REPLICAS",
+        "PALIMPSEST_WORKER_SECRET",
         # of the tests
         "PALIMPSEST_CRASH_SEED",
         "PALIMPSEST_CRASH_SHARE",
@@ -109,6 +110,10 @@ class SharedSettings(BaseSettings):
         None,
         description="What front end and workers know each other by, the same for all; needed where a worker's HTTP can "
         "be reached from other machines. Better not given as an option, which everybody on the machine can read.",
+    )
+    tracing: bool = Field(
+        False,
+        description="Traces by OpenTelemetry (extra `tracing`); also on where OTEL_EXPORTER_OTLP_ENDPOINT is set.",
     )
 
     folders: ClassVar[tuple[str, ...]] = ("log",)

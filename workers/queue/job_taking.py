@@ -12,6 +12,7 @@ from redis import Redis
 from app.domain import keyspace
 from app.domain.contract import JobKind, JobOutcome
 from app.domain.errors import PalimpsestError
+from app.domain.tracing import Tracing
 from workers.exports.cleaning import ExportCleaning
 from workers.host.model_host import ModelHost
 from workers.lead.following import News
@@ -40,6 +41,7 @@ class JobTaking:
     registration: Registration
     metrics: Metrics
     stopping: Stopping
+    traces: Tracing
 
     @property
     def news(self) -> News:
@@ -63,6 +65,7 @@ class JobTaking:
                 partial(self._ended, clock),
                 leadership.lose,
                 leadership.confirm,
+                self.traces,
             )
 
         with (

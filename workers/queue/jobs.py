@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from types import MappingProxyType
 from typing import Protocol
@@ -23,6 +23,7 @@ from app.domain.contract import REQUESTS, AnyJobRequest, JobKind, JobOutcome, Jo
 from app.domain.errors import JobCancelled, JobFailed, PalimpsestError, RequestError, StaleEpoch, VersionExists
 from app.domain.failpoints import Point, failpoint
 from app.domain.problems import problem_of
+from app.domain.tracing import Tracing
 from workers.host.model_host import ModelHost
 from workers.host.turn import Turn
 from workers.host.work import carry_out
@@ -43,6 +44,7 @@ class JobRun:
     on_end: hears what became of it, and after how many seconds.
     lead_lost: hears that another leader has taken over this worker's log.
     confirm_lead: raises StaleEpoch if one has; asked before a job's end is made known.
+    traces: have a span of the job.
     """
 
     job_id: str
@@ -53,6 +55,7 @@ class JobRun:
     on_end: Callable[[JobKind, JobOutcome, float], None]
     lead_lost: Callable[[PalimpsestError], None]
     confirm_lead: Callable[[], None]
+    traces: Tracing = field(default_factory=Tracing)
 
     def tell(self, progress: Progress) -> None:
         """Make a step known."""
@@ -87,7 +90,8 @@ def run_job(
         return carry_out(run.host, Turn(run.job_id, request, run.version, expected_version, by), run)
 
     try:
-        outcome = _outcome(kind, run.job_id, work)
+        with run.traces.job(kind, run.job_id, run.host.name):
+            outcome = _outcome(kind, run.job_id, work)
         run.confirm_lead()
     except LeaveJob:
         logger.info("job left to the next worker", extra={"job_id": run.job_id})

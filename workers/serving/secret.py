@@ -12,12 +12,13 @@ from app.domain.bearer import bearer_token
 from app.domain.errors import Unauthenticated
 from app.domain.problems import MEDIA_TYPE, headers_of, problem_of
 
-OPEN = "/healthz"
+OPEN = ("/healthz", "/readyz")
+"""Paths that probes ask, which know no secret."""
 POLICY_VIOLATION = 1008
 
 
 class SharedSecret:
-    """ASGI middleware: a request without the secret is answered with 401, whatever it asks for but whether all is well.
+    """ASGI middleware: a request without the secret is answered with 401, but for those of ``OPEN``.
 
     Without a secret everybody is answered; such a worker listens on the loopback interface alone, see its settings.
     """
@@ -30,7 +31,7 @@ class SharedSecret:
         """Pass the request on, or answer it here, its body unread."""
         if scope["type"] == "websocket":  # there are none
             await send({"type": "websocket.close", "code": POLICY_VIOLATION})
-        elif scope["type"] == "http" and scope["path"] != OPEN and not self._known(scope):
+        elif scope["type"] == "http" and scope["path"] not in OPEN and not self._known(scope):
             error = Unauthenticated("Send the secret of the workers in one header, Authorization: Bearer <secret>.")
             problem = problem_of(error)
             answer = Response(problem.model_dump_json(), problem.status, headers_of(error), MEDIA_TYPE)

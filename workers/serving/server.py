@@ -6,11 +6,14 @@ It is for the front end, which brings the secret that both share; without one it
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import cast
 
 from fastapi import FastAPI
+from fastapi.telemetry import TelemetryConfig
 from pydantic import SecretStr
 
 from app.domain.contract import WorkerCard
+from app.domain.tracing import Tracing
 from workers.questions.batches import QuestionBatches
 from workers.serving import error_handlers, routes, texts
 from workers.serving.came_from import CameFrom
@@ -25,9 +28,11 @@ def create_server(
     metrics: Metrics,
     batches: QuestionBatches,
     secret: SecretStr | None = None,
+    traces: Tracing = Tracing(),  # noqa: B008 - frozen
 ) -> FastAPI:
     """The worker's application; it answers whoever brings the secret, or everybody if there is none."""
-    server = FastAPI(title="palimpsest worker", openapi_url=None)
+    telemetry = cast("TelemetryConfig", traces.of_requests)
+    server = FastAPI(title="palimpsest worker", openapi_url=None, telemetry=telemetry)
     server.add_middleware(SharedSecret, secret=secret)
     server.state.services = Services(host, card, metrics, batches)
     server.add_middleware(CameFrom)

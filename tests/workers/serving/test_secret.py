@@ -21,7 +21,7 @@ from workers.serving.server import create_server
 from workers.serving.server_thread import ServerThread
 
 SECRET = "kept-from-strangers"
-OPEN = {("GET", "/healthz")}
+OPEN = {("GET", "/healthz"), ("GET", "/readyz")}
 
 
 @pytest.fixture(scope="module")
