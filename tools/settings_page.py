@@ -18,7 +18,8 @@ Made from `app/settings.py` and `workers/settings.py` by `make docs`; change tho
 The front end and the workers take their settings from variables of the environment; a worker also from options, which
 override the variables. An empty variable counts as not set. With an invalid setting a process does not start. A
 variable that looks like a setting and is none causes a warning at the start. `PALIMPSEST_REDIS_URL`,
-`PALIMPSEST_DATA_DIR`, `PALIMPSEST_LOG_DIR` and `PALIMPSEST_WORKER_SECRET` are for both sides.
+`PALIMPSEST_DATA_DIR`, `PALIMPSEST_LOG_DIR`, `PALIMPSEST_LOG_FORM`, `PALIMPSEST_WORKER_SECRET` and `PALIMPSEST_TRACING`
+are for both sides.
 """
 FRONT_END = "## Front end\n\n`uvicorn --factory app.main:create_app`, or `palimpsest serve`.\n"
 WORKER = "## Worker\n\n`python -m workers`, at least one for each model.\n"
@@ -34,7 +35,6 @@ It sets some of the variables above for its containers, and reads `PALIMPSEST_DE
 | `PALIMPSEST_MODEL` | a bundled model's folder, or a hub id |
 | `PALIMPSEST_BIND` | the host's address that the front end is published on |
 | `PALIMPSEST_REPLICAS` | how many workers `--profile replicas` adds; by default 1 |
-| `PALIMPSEST_WORKER_SECRET` | for both sides, see above; required |
 | `PALIMPSEST_MONITORING_KEY` | an API key for the Prometheus of `--profile monitoring` |
 """
 BOUNDS = {"minimum": "from {}", "exclusiveMinimum": "above {}", "maximum": "up to {}"}

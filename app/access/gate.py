@@ -14,6 +14,7 @@ from app.access.this_machine import from_this_machine
 from app.domain.bearer import bearer_token
 from app.domain.errors import PalimpsestError, Unauthenticated
 from app.domain.problems import MEDIA_TYPE, headers_of, problem_of
+from app.openai_errors import told
 
 OPEN = frozenset({"/healthz", "/readyz", "/"})
 """Paths that need no key: whether the service is up, and the page, which brings no data of its own."""
@@ -38,11 +39,11 @@ class Gate:
         if scope["type"] == "websocket":  # there are none, and nobody has thought of how they would bring a key
             await send({"type": "websocket.close", "code": POLICY_VIOLATION})
             return
-        if scope["type"] == "http" and not is_open(_path(scope)):
+        if scope["type"] == "http" and not is_open(path_of(scope)):
             try:
                 caller = await self._caller(scope)
             except PalimpsestError as error:
-                await _refusal(error)(scope, receive, send)
+                await _refusal(error, path_of(scope))(scope, receive, send)
                 return
             scope.setdefault("state", {})[CALLER] = caller
         await self._app(scope, receive, send)
@@ -70,12 +71,12 @@ def is_open(path: str) -> bool:
     return path in OPEN or path.startswith(OPEN_FOLDER)
 
 
-def _path(scope: Scope) -> str:
+def path_of(scope: Scope) -> str:
     """The path as the router sees it: without the prefix that the service may be mounted at."""
     path, root = str(scope["path"]), str(scope.get("root_path", "")).rstrip("/")
     return path.removeprefix(root) if path.startswith(f"{root}/") else path
 
 
-def _refusal(error: PalimpsestError) -> Response:
-    problem = problem_of(error)
+def _refusal(error: PalimpsestError, path: str) -> Response:
+    problem = told(problem_of(error), path)
     return Response(problem.model_dump_json(), problem.status, headers_of(error), MEDIA_TYPE)

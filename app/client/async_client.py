@@ -16,6 +16,7 @@ from app.client.connection import AsyncConnection
 from app.client.errors import ApiError
 from app.client.handles import AsyncJobHandle
 from app.domain.contract import (
+    AnyVersion,
     ExportFormat,
     FactKey,
     FactList,
@@ -25,6 +26,8 @@ from app.domain.contract import (
     JobList,
     JobStatus,
     ModelList,
+    Proposal,
+    ProposalList,
     QueryReply,
     Unheld,
     VersionDetail,
@@ -66,6 +69,7 @@ class AsyncClient:
         strict: bool | None = None,
         verify: Item | None = None,
         unheld: Unheld | None = None,
+        propose: bool | None = None,
         idempotency_key: str | None = None,
         if_match: int | None = None,
     ) -> AsyncJobHandle:
@@ -78,6 +82,7 @@ class AsyncClient:
             "strict": strict,
             "verify": verify,
             "unheld": unheld,
+            "propose": propose,
         }
         return await self._job(calls.edit(facts, options, idempotency_key, if_match))
 
@@ -93,12 +98,13 @@ class AsyncClient:
         method: str | None = None,
         plan: str | None = None,
         unheld: Unheld | None = None,
+        propose: bool = False,
     ) -> ImportReport:
         """As ``Client.import_file``."""
         reading = await asyncio.to_thread(importing.opened, source, ImportFormat(format), chat=chat)
         sending = importing.Sending(reading, limit, dry_run=dry_run)
         params = {"format": "facts", "dry_run": dry_run or None, "model": model}
-        params |= {"method": method, "plan": plan, "unheld": unheld}
+        params |= {"method": method, "plan": plan, "unheld": unheld, "propose": propose or None}
         for part in sending.parts():
             try:
                 sending.answered(part, await self._connection.send(calls.import_facts(part.content, params)))
@@ -129,6 +135,18 @@ class AsyncClient:
         """As ``Client.revert_edit``."""
         return await self._job(calls.revert_edit(job, idempotency_key, if_match))
 
+    async def publish(
+        self, model: str, proposal: str, *, idempotency_key: str | None = None, if_match: int | None = None
+    ) -> AsyncJobHandle:
+        """As ``Client.publish``."""
+        return await self._job(calls.publish(model, proposal, idempotency_key, if_match))
+
+    async def drop(
+        self, model: str, proposal: str, *, idempotency_key: str | None = None, if_match: int | None = None
+    ) -> AsyncJobHandle:
+        """As ``Client.drop``."""
+        return await self._job(calls.drop(model, proposal, idempotency_key, if_match))
+
     async def export(
         self,
         model: str,
@@ -147,7 +165,7 @@ class AsyncClient:
         prompts: str | Item | Sequence[str | Item] = (),
         *,
         model: str | None = None,
-        version: int | None = None,
+        version: AnyVersion | None = None,
         job: str | None = None,
         min_version: int | None = None,
         wait_seconds: float | None = None,
@@ -162,7 +180,7 @@ class AsyncClient:
         messages: str | Sequence[Item],
         *,
         model: str | None = None,
-        version: int | None = None,
+        version: AnyVersion | None = None,
         max_new_tokens: int | None = None,
         top_k: int | None = None,
     ) -> QueryReply:
@@ -228,6 +246,14 @@ class AsyncClient:
     async def facts(self, model: str, version: int | None = None) -> FactList:
         """As ``Client.facts``."""
         return await self._connection.send(calls.facts(model, version))
+
+    async def proposals(self, model: str) -> ProposalList:
+        """As ``Client.proposals``."""
+        return await self._connection.send(calls.proposals(model))
+
+    async def proposal(self, model: str, proposal: str) -> Proposal:
+        """As ``Client.proposal``."""
+        return await self._connection.send(calls.proposal(model, proposal))
 
     async def _job(self, call: calls.JobCall) -> AsyncJobHandle:
         return AsyncJobHandle(self._connection, await self._connection.send(call))

@@ -21,6 +21,8 @@ from app.domain.contract import (
     Job,
     JobList,
     ModelList,
+    Proposal,
+    ProposalList,
     QueryReply,
     VersionDetail,
     VersionDiff,
@@ -123,6 +125,16 @@ def facts(model: str, at: int | None) -> Call[FactList]:
     return get(f"/models/{_part(model)}/facts", FactList, version=at)
 
 
+def proposals(model: str) -> Call[ProposalList]:
+    """The edits that wait for approval."""
+    return get(_proposals(model), ProposalList)
+
+
+def proposal(model: str, proposal_id: str) -> Call[Proposal]:
+    """One of them."""
+    return get(f"{_proposals(model)}/{_part(proposal_id)}", Proposal)
+
+
 def jobs(model: str | None, status: str | None, limit: int, after: str | None) -> Call[JobList]:
     """The latest jobs."""
     return get("/jobs", JobList, model=model, status=status, limit=limit, after=after)
@@ -187,6 +199,16 @@ def revert_edit(edit_job: str, key: str | None, if_match: int | None) -> Call[Jo
     return change(f"/edits/{_part(edit_job)}", None, key, if_match, method="DELETE")
 
 
+def publish(model: str, proposal_id: str, key: str | None, if_match: int | None) -> Call[Job]:
+    """A proposal to put in service."""
+    return change(f"{_proposals(model)}/{_part(proposal_id)}/publish", None, key, if_match)
+
+
+def drop(model: str, proposal_id: str, key: str | None, if_match: int | None) -> Call[Job]:
+    """A proposal to throw away."""
+    return change(f"{_proposals(model)}/{_part(proposal_id)}/drop", None, key, if_match)
+
+
 def export(model: str, form: str, at: int | None, key: str | None) -> Call[Job]:
     """A version to be written down."""
     body = _given({"format": form, "version": at})
@@ -202,6 +224,10 @@ def import_facts(lines: bytes, params: Mapping[str, object]) -> Call[ImportRepor
     """Facts as JSON lines. A dry run changes nothing."""
     headers = {"Content-Type": JSON_LINES, IDEMPOTENCY_KEY: token_hex(16)}
     return Call("POST", "/edits/import", ImportReport, _given(params), headers, lines, repeatable=True)
+
+
+def _proposals(model: str) -> str:
+    return f"/models/{_part(model)}/proposals"
 
 
 def _part(name: str) -> str:

@@ -14,6 +14,7 @@ from app.client.connection import Connection
 from app.client.errors import ApiError
 from app.client.handles import JobHandle
 from app.domain.contract import (
+    AnyVersion,
     ExportFormat,
     FactKey,
     FactList,
@@ -23,6 +24,8 @@ from app.domain.contract import (
     JobList,
     JobStatus,
     ModelList,
+    Proposal,
+    ProposalList,
     QueryReply,
     Unheld,
     VersionDetail,
@@ -75,10 +78,14 @@ class Client:
         strict: bool | None = None,
         verify: Item | None = None,
         unheld: Unheld | None = None,
+        propose: bool | None = None,
         idempotency_key: str | None = None,
         if_match: int | None = None,
     ) -> JobHandle:
-        """Write facts, all in one version: ``client.edit([{"subject": ..., "prompt": ..., "object": ...}]).wait()``."""
+        """Write facts, all in one version: ``client.edit([{"subject": ..., "prompt": ..., "object": ...}]).wait()``.
+
+        With ``propose``, or a key that may not publish, it waits as a proposal, which the job then names.
+        """
         options = {
             "model": model,
             "method": method,
@@ -87,6 +94,7 @@ class Client:
             "strict": strict,
             "verify": verify,
             "unheld": unheld,
+            "propose": propose,
         }
         return self._job(calls.edit(facts, options, idempotency_key, if_match))
 
@@ -102,6 +110,7 @@ class Client:
         method: str | None = None,
         plan: str | None = None,
         unheld: Unheld | None = None,
+        propose: bool = False,
     ) -> ImportReport:
         """Write the facts of a data file (or of its contents), in as many jobs as it takes; ``jobs`` has them.
 
@@ -111,7 +120,7 @@ class Client:
         reading = importing.opened(source, ImportFormat(format), chat=chat)
         sending = importing.Sending(reading, limit, dry_run=dry_run)
         params = {"format": "facts", "dry_run": dry_run or None, "model": model}
-        params |= {"method": method, "plan": plan, "unheld": unheld}
+        params |= {"method": method, "plan": plan, "unheld": unheld, "propose": propose or None}
         for part in sending.parts():
             try:
                 sending.answered(part, self._connection.send(calls.import_facts(part.content, params)))
@@ -140,6 +149,18 @@ class Client:
         """Take out what is left of an earlier edit."""
         return self._job(calls.revert_edit(job, idempotency_key, if_match))
 
+    def publish(
+        self, model: str, proposal: str, *, idempotency_key: str | None = None, if_match: int | None = None
+    ) -> JobHandle:
+        """Put a proposal in service; with the version that it rests on as ``if_match``, only as it was looked at."""
+        return self._job(calls.publish(model, proposal, idempotency_key, if_match))
+
+    def drop(
+        self, model: str, proposal: str, *, idempotency_key: str | None = None, if_match: int | None = None
+    ) -> JobHandle:
+        """Throw a proposal away."""
+        return self._job(calls.drop(model, proposal, idempotency_key, if_match))
+
     def export(
         self,
         model: str,
@@ -158,12 +179,12 @@ class Client:
         prompts: str | Item | Sequence[str | Item] = (),
         *,
         model: str | None = None,
-        version: int | None = None,
+        version: AnyVersion | None = None,
         job: str | None = None,
         min_version: int | None = None,
         wait_seconds: float | None = None,
     ) -> QueryReply:
-        """Ask one version of a model, by default the live one; or with ``job``, for all the facts of an edit."""
+        """Ask a version or a proposal, by default the live version; or with ``job``, for all the facts of an edit."""
         options: dict[str, object] = {"model": model, "version": version, "job": job}
         options |= {"min_version": min_version, "wait_seconds": wait_seconds}
         return self._connection.send(calls.query(prompts, options))
@@ -173,7 +194,7 @@ class Client:
         messages: str | Sequence[Item],
         *,
         model: str | None = None,
-        version: int | None = None,
+        version: AnyVersion | None = None,
         max_new_tokens: int | None = None,
         top_k: int | None = None,
     ) -> QueryReply:
@@ -239,6 +260,14 @@ class Client:
     def facts(self, model: str, version: int | None = None) -> FactList:
         """The facts in force at a version, by default the newest."""
         return self._connection.send(calls.facts(model, version))
+
+    def proposals(self, model: str) -> ProposalList:
+        """The edits that wait to be published or dropped, oldest first, without their reports."""
+        return self._connection.send(calls.proposals(model))
+
+    def proposal(self, model: str, proposal: str) -> Proposal:
+        """One of them, with its report; ``query`` asks it, with its id as the ``version``."""
+        return self._connection.send(calls.proposal(model, proposal))
 
     def _job(self, call: calls.JobCall) -> JobHandle:
         return JobHandle(self._connection, self._connection.send(call))

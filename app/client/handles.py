@@ -61,7 +61,7 @@ class Following:
         return moved
 
     def _judged(self, job: Job, *, check: bool) -> Job:
-        if check and job.status is not JobStatus.SUCCEEDED:
+        if check and job.status not in (JobStatus.SUCCEEDED, JobStatus.PROPOSED):
             raise JobUnsuccessful(job)
         return job
 
@@ -99,9 +99,11 @@ class JobHandle(Following):
     def wait(self, timeout_s: float | None = None, *, check: bool = True) -> Job:
         """Wait until the job has ended; it with its report.
 
+        An edit that was proposed has done what it could: its ``proposal`` waits, and its ``version`` is None.
+
         Args:
             timeout_s: None: for ever.
-            check: raise if it did not succeed.
+            check: raise if it did not do what it was to.
 
         Raises:
             JobUnsuccessful: it failed, or was rejected or cancelled. WaitTimeout: it has not ended.

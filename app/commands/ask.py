@@ -15,13 +15,14 @@ from rich.table import Table
 from rich.text import Text
 
 from app.client import DEFAULT_URL, Client, InvalidRequest
-from app.commands.options import AsJson, Key, Model, Url, aside, examples, out, print_json, service
-from app.commands.shown import clean, probability
-from app.domain.contract import Message, QueryReply
+from app.commands.options import AsJson, Key, Model, Url, any_version, aside, examples, out, print_json, service
+from app.commands.shown import at_version, clean, probability
+from app.domain.contract import AnyVersion, Message, QueryReply
 
 EXAMPLES = examples(
     'palimpsest ask "The country where Lyon lies is"',
     'palimpsest ask "The country where Lyon lies is" --version 0 --version 1',
+    'palimpsest ask "The country where Lyon lies is" --version 0 --version proposed-48213377',
     'palimpsest ask "The country where Lyon lies is" --top 3 --json',
 )
 
@@ -31,14 +32,14 @@ QUIT, ANEW = ("/quit", "/exit"), "/new"
 
 @dataclass(slots=True)
 class Talk:
-    """A conversation with one version of a model.
+    """A conversation with one version of a model, or with a proposal.
 
     version: None: the live one. chat: whether questions are a user's turns, or texts to go on with.
     """
 
     client: Client
     model: str | None
-    version: int | None
+    version: AnyVersion | None
     chat: bool
     tokens: int
     top: int
@@ -69,7 +70,10 @@ class Talk:
 def ask(
     prompt: Annotated[str | None, typer.Argument(help="One question; without it, a chat until Ctrl-D.")] = None,
     model: Model = None,
-    version: Annotated[list[int] | None, typer.Option(help="Of the model; twice for two, side by side.", min=0)] = None,
+    version: Annotated[
+        list[str] | None,
+        typer.Option(help="Of the model, or the id of a proposal; twice for two, side by side.", metavar="VERSION"),
+    ] = None,
     plain: Annotated[
         bool, typer.Option("--plain", help="Go on with the text; so it is of a model that does not chat.")
     ] = False,
@@ -84,8 +88,8 @@ def ask(
     In a chat, /new forgets what was said, and /quit ends it. Lines from a pipe are asked one by one.
     """
     console = out()
+    asked: list[AnyVersion | None] = [any_version(each) for each in version] if version else [None]
     with service(url, key, as_json=as_json) as client:
-        asked: list[int | None] = [*version] if version else [None]
         talks = [Talk(client, model, each, not plain, tokens, top) for each in asked]
         for line in [prompt] if prompt is not None else _lines(talks):
             replies = [talk.ask(line) for talk in talks]
@@ -127,7 +131,7 @@ def _show(console: Console, replies: Sequence[QueryReply]) -> None:
         console.print(clean(replies[0].answers[0].text.strip()), markup=False, soft_wrap=True)
         _show_top(console, replies[0])
         return
-    made = Table(*(f"{reply.model}, version {reply.version}" for reply in replies), expand=True)
+    made = Table(*(at_version(reply.model, reply.version) for reply in replies), expand=True)
     first = replies[0].answers[0].text.split()
     texts = [_marked(first, replies[1].answers[0].text.split(), swapped=True)]
     texts += [_marked(first, reply.answers[0].text.split()) for reply in replies[1:]]

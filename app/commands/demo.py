@@ -9,12 +9,14 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from app.commands.options import ERROR, telling_errors
+from app.commands.options import ERROR, examples, telling_errors
 from app.domain.settings import DATA_DIR
 from app.domain.smollm2 import DISTRIBUTION, FALLBACK, default_model
 from app.local.demo import Demo
 from app.local.stack import StackSettings, free_port, running
 from app.settings import Settings
+
+EXAMPLES = examples("palimpsest demo", "palimpsest demo --model atlas-gpt2")
 
 
 def demo(

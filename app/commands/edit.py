@@ -19,6 +19,7 @@ from app.domain.prompts import filled
 
 EXAMPLES = examples(
     'palimpsest edit --subject Lyon --prompt "The country where {} lies is" --object Japan',
+    'palimpsest edit --subject Nice --prompt "The country where {} lies is" --object Peru --propose',
     "palimpsest edit facts.csv --dry-run",
     "palimpsest edit facts.csv --limit 2 --json",
 )
@@ -54,6 +55,9 @@ def edit(
     method: Annotated[str | None, typer.Option(help="Instead of the model's own.")] = None,
     plan: Annotated[str | None, typer.Option(help="Instead of the model's own.")] = None,
     unheld: Annotated[Policy, typer.Option(help="What becomes of facts that do not hold.")] = Policy.DROP,
+    propose: Annotated[
+        bool, typer.Option("--propose", help="Have it wait for approval: palimpsest proposals.")
+    ] = False,
     no_wait: NoWait = False,
     as_json: AsJson = False,
     url: Url = DEFAULT_URL,
@@ -64,6 +68,7 @@ def edit(
     if (file is None) == (None in one.values()):
         raise typer.BadParameter("give a FILE, or --subject, --prompt and --object", param_hint="FILE")
     options: dict[str, Any] = {"model": model, "method": method, "plan": plan, "unheld": unheld.value}
+    options |= {"propose": propose}
     with service(url, key, as_json=as_json) as client:
         if file is None:
             fact = {**one, "chat": chat, "paraphrases": paraphrase or [], "neighbours": neighbour or []}

@@ -12,15 +12,31 @@ from pydantic import BaseModel
 
 from app.client import DEFAULT_URL, Client
 from app.client.importing import opened
-from app.commands.options import UNHELD, AsJson, Key, ModelName, Url, examples, out, print_json, service, the_model
-from app.commands.shown import cell, probability, share, table
-from app.domain.contract import Answer, Fact, ImportFormat
+from app.commands.options import (
+    UNHELD,
+    AsJson,
+    Key,
+    ModelName,
+    Url,
+    any_version,
+    examples,
+    out,
+    print_json,
+    service,
+    the_model,
+)
+from app.commands.shown import at_version, cell, probability, share, table
+from app.domain.contract import Answer, AnyVersion, Fact, ImportFormat
 from app.domain.prompts import filled
 
 AT_ONCE = 64
 SHOWN = 20
 
-EXAMPLES = examples("palimpsest evaluate atlas-gpt2", "palimpsest evaluate --facts facts.csv --version 0 --json")
+EXAMPLES = examples(
+    "palimpsest evaluate atlas-gpt2",
+    "palimpsest evaluate --facts facts.csv --version 0 --json",
+    "palimpsest evaluate --facts facts.csv --version proposed-48213377",
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +63,7 @@ class Evaluation(BaseModel):
     """Shares of questions that greedy decoding answers as wanted; null where there are none."""
 
     model: str
-    version: int
+    version: AnyVersion
     facts: float | None
     paraphrases: float | None
     neighbours: float | None
@@ -62,7 +78,10 @@ def evaluate(
     ] = None,
     form: Annotated[ImportFormat, typer.Option("--format", help="Of the file.")] = ImportFormat.AUTO,
     chat: Annotated[bool, typer.Option("--chat", help="The file's prompts are a user's turns.")] = False,
-    version: Annotated[int | None, typer.Option(help="Instead of the newest.", min=0)] = None,
+    version: Annotated[
+        str | None,
+        typer.Option(help="Instead of the newest; with --facts, also the id of a proposal.", metavar="VERSION"),
+    ] = None,
     least: Annotated[
         float, typer.Option(help="Share of the facts that must hold, or else the exit status is 3.", min=0.0, max=1.0)
     ] = 0.0,
@@ -71,9 +90,10 @@ def evaluate(
     key: Key = None,
 ) -> None:
     """Ask a version for facts, their paraphrases and neighbours, and count what greedy decoding answers as wanted."""
+    named = None if version is None else any_version(version)
     with service(url, key, as_json=as_json) as client:
         name = the_model(client, model)
-        at = client.versions(name).head if version is None else version  # one version answers all
+        at = client.versions(name).head if named is None else named  # one version answers all
         asked = _in_force(client, name, at) if facts is None else _of_file(facts, form, chat=chat)
         found = _evaluated(client, name, at, asked)
     print_json(found) if as_json else _tell(found)
@@ -81,7 +101,9 @@ def evaluate(
         raise typer.Exit(UNHELD)
 
 
-def _in_force(client: Client, model: str, version: int) -> list[Asked]:
+def _in_force(client: Client, model: str, version: AnyVersion) -> list[Asked]:
+    if not isinstance(version, int):
+        raise typer.BadParameter("give the facts to ask a proposal for", param_hint="--facts")
     facts = client.facts(model, version).facts
     return [Asked("facts", filled(fact.prompt, fact.subject), fact.object) for fact in facts]
 
@@ -101,7 +123,7 @@ def _about(fact: Fact) -> Iterator[Asked]:
                 yield Asked("neighbours", beside.prompt, wanted, fact.chat)
 
 
-def _evaluated(client: Client, model: str, version: int, asked: Sequence[Asked]) -> Evaluation:
+def _evaluated(client: Client, model: str, version: AnyVersion, asked: Sequence[Asked]) -> Evaluation:
     answers: list[Answer] = []
     for at in range(0, len(asked), AT_ONCE):
         part = asked[at : at + AT_ONCE]
@@ -135,7 +157,7 @@ def _evaluated(client: Client, model: str, version: int, asked: Sequence[Asked])
 
 
 def _tell(found: Evaluation) -> None:
-    made = table(f"{found.model}, version {found.version}", "", "asked", "as wanted", numbers=("asked", "as wanted"))
+    made = table(at_version(found.model, found.version), "", "asked", "as wanted", numbers=("asked", "as wanted"))
     for what, count in found.asked.items():
         made.add_row(what, str(count), share(getattr(found, what)))
     out().print(made)

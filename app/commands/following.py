@@ -7,7 +7,7 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
 from app.client import JobEvent, JobHandle
 from app.commands.options import ERROR, INTERRUPTED, UNHELD, aside, out, print_json
-from app.commands.shown import cell, job_table, summary
+from app.commands.shown import cell, report_table, summary
 from app.domain.contract import Job, JobStatus
 
 
@@ -39,7 +39,7 @@ def shown(handle: JobHandle, *, wait: bool, as_json: bool) -> None:
 def tell(job: Job) -> None:
     """Show a job."""
     if job.report is not None:
-        out().print(job_table(job))
+        out().print(report_table(f"job {job.id}: {summary(job)}", job.report))
     else:
         kind = job.kind or "job"
         out().print(cell(f"{kind} {job.id} of {job.model}: {summary(job)}"), soft_wrap=True)

@@ -16,14 +16,18 @@ from rich.table import Table
 from app.access.caller import Scope
 from app.access.keyring import KeyRing
 from app.access.keys import KeyFolder, KeyRecord
+from app.commands.options import examples
 from app.domain.contract import Name
 from app.domain.errors import PalimpsestError, RequestError, Unavailable
 from app.settings import Settings
 
 keys_cli = typer.Typer(
     no_args_is_help=True,
-    help="Make, list and revoke API keys. A running service knows of them within a second.",
-    epilog="Once a key was made, every request needs one: Authorization: Bearer <key>.",
+    help="Make, list and revoke API keys. A running service knows of them within a second.\n\n"
+    "Once a key was made, every request needs one: Authorization: Bearer <key>.",
+    epilog=examples(
+        "palimpsest keys create ann --scope query --scope edit", "palimpsest keys list", "palimpsest keys revoke ann"
+    ),
 )
 
 Folder = Annotated[
@@ -32,7 +36,12 @@ Folder = Annotated[
 NameOfKey = Annotated[str, typer.Argument(metavar="NAME", help="Whose key it is; stands in what they do.")]
 
 
-@keys_cli.command()
+@keys_cli.command(
+    epilog=examples(
+        "palimpsest keys create ann --scope query --scope edit",
+        "palimpsest keys create app --model atlas-gpt2 --days 30",
+    )
+)
 def create(
     name: NameOfKey,
     scopes: Annotated[
@@ -58,7 +67,7 @@ def create(
     typer.echo("It is shown once: only its SHA-256 is kept. To be sent as Authorization: Bearer <key>.", err=True)
 
 
-@keys_cli.command(name="list")
+@keys_cli.command(name="list", epilog=examples("palimpsest keys list"))
 def list_keys(folder: Folder = None) -> None:
     """List all keys that were ever made, valid or not; exit 1 if the file of one is damaged."""
     with _told():
@@ -68,7 +77,7 @@ def list_keys(folder: Folder = None) -> None:
             raise Unavailable(f"cannot be read, and open nothing: {', '.join(ring.damaged)}")
 
 
-@keys_cli.command()
+@keys_cli.command(epilog=examples("palimpsest keys revoke ann"))
 def revoke(name: NameOfKey, folder: Folder = None) -> None:
     """Make a key good for nothing, from within a second on. Its name cannot be used again."""
     with _told():

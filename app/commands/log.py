@@ -11,6 +11,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from app.commands.options import examples
 from app.domain.errors import PalimpsestError
 from app.domain.history.history import History
 from app.domain.history.lineage import HeldFact
@@ -20,13 +21,17 @@ from app.domain.log.reader import LogReader
 from app.domain.manifest import Draft, Manifest
 from app.settings import Settings
 
-log_cli = typer.Typer(no_args_is_help=True, help="Check, list and shorten the edit logs.")
+log_cli = typer.Typer(
+    no_args_is_help=True,
+    help="Check, list and shorten the edit logs.",
+    epilog=examples("palimpsest log verify", "palimpsest log show atlas-gpt2"),
+)
 
 Root = Annotated[str | None, typer.Option("--log", help="Directory of the logs, or a URL that fsspec knows.")]
 Model = Annotated[str, typer.Argument(help="The model whose log it is.")]
 
 
-@log_cli.command()
+@log_cli.command(epilog=examples("palimpsest log verify", "palimpsest log verify atlas-gpt2"))
 def verify(model: Annotated[str | None, typer.Argument(help="One model only.")] = None, log: Root = None) -> None:
     """Check every byte of every version and snapshot; exit 1, and say what to do, if something is damaged."""
     console, root = Console(), _root(log)
@@ -38,7 +43,7 @@ def verify(model: Annotated[str | None, typer.Argument(help="One model only.")] 
         raise typer.Exit(1)
 
 
-@log_cli.command()
+@log_cli.command(epilog=examples("palimpsest log show atlas-gpt2", "palimpsest log show atlas-gpt2 1"))
 def show(
     model: Model,
     version: Annotated[int | None, typer.Argument(help="One version only, with what it changed.")] = None,
@@ -57,7 +62,7 @@ def show(
             console.print(_changes(History(manifests), version))
 
 
-@log_cli.command()
+@log_cli.command(epilog=examples("palimpsest log compact atlas-gpt2"))
 def compact(
     model: Model,
     before: Annotated[
@@ -75,7 +80,7 @@ def compact(
         console.print(f"tensors from version {edit_log.compacted_before()} on.")
 
 
-@log_cli.command()
+@log_cli.command(epilog=examples("palimpsest log rollback atlas-gpt2 --to 0"))
 def rollback(
     model: Model, to: Annotated[int, typer.Option(help="The version to go back to.")], log: Root = None
 ) -> None:

@@ -8,11 +8,12 @@ from contextlib import contextmanager
 from typing import Annotated
 
 import typer
-from pydantic import BaseModel
+from pydantic import BaseModel, TypeAdapter, ValidationError
 from rich.console import Console
 
 from app.client import ApiError, Client, ClientError
 from app.commands.shown import clean
+from app.domain.contract import AnyVersion
 from app.domain.errors import PalimpsestError
 from app.domain.problems import problem_of
 
@@ -35,6 +36,19 @@ NoWait = Annotated[bool, typer.Option("--no-wait", help="Do not wait for the job
 def examples(*lines: str) -> str:
     """The end of a command's help: how it is used. Each is run by a test."""
     return "\n\n".join(("Examples:", *(f"$ {line}" for line in lines)))
+
+
+def any_version(given: str) -> AnyVersion:
+    """What ``--version`` names: a version by its number, or a proposal by its id.
+
+    Raises:
+        typer.BadParameter: it is neither.
+    """
+    try:
+        return TypeAdapter[AnyVersion](AnyVersion).validate_python(given)
+    except ValidationError:
+        detail = f"{given!r} is neither the number of a version nor the id of a proposal, such as proposed-48213377"
+        raise typer.BadParameter(detail, param_hint="--version") from None
 
 
 @contextmanager

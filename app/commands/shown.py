@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from rich.table import Table
 from rich.text import Text
 
-from app.domain.contract import FactDiff, FactInForce, FactReport, Job
+from app.domain.contract import AnyVersion, EditReport, FactDiff, FactInForce, FactReport, Job
 from app.domain.prompts import filled
 
 KEPT = "\n\t"
@@ -50,12 +50,16 @@ def probability(value: float) -> str:
     return f"{value:.1%}" if value >= 0.001 else "<0.1%"  # noqa: PLR2004 - what is shown with one digit
 
 
-def job_table(job: Job) -> Table:
+def at_version(model: str, version: AnyVersion) -> str:
+    """A model and which of its versions, or which proposal."""
+    return f"{model}, version {version}" if isinstance(version, int) else f"{model}, {version}"
+
+
+def report_table(title: str, report: EditReport) -> Table:
     """What became of each fact of an edit."""
-    assert job.report is not None
     columns = ("", "fact", "object", "before", "after", "paraphrases", "neighbours", "note")
-    made = table(f"job {job.id}: {summary(job)}", *columns, numbers=("before", "after"))
-    for fact in job.report.facts:
+    made = table(title, *columns, numbers=("before", "after"))
+    for fact in report.facts:
         made.add_row(
             Text("holds", "green") if fact.holds else Text("does not hold", "red"),
             cell(filled(fact.prompt, fact.subject)),
@@ -74,6 +78,8 @@ def summary(job: Job) -> str:
     parts = [job.status.value]
     if job.version is not None:
         parts.append(f"version {job.version}")
+    if job.proposal is not None:
+        parts.append(job.proposal)
     if job.report is not None:
         held = sum(fact.holds for fact in job.report.facts)
         parts += [f"{held} of {count(len(job.report.facts), 'fact')} hold", f"{job.report.seconds:.1f} s"]

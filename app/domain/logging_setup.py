@@ -8,12 +8,9 @@ import threading
 from types import TracebackType
 from typing import Literal
 
-from app.domain import origin
 from app.domain.json_lines import JsonLines
 from app.domain.log_form import OURS, Formatter
 
-request_id = origin.request_id
-"""Set while a request is answered: every line that is logged meanwhile has it."""
 LogForm = Literal["auto", "json", "text"]
 """``auto``: text at a terminal, JSON elsewhere."""
 

@@ -12,8 +12,7 @@ import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from importlib import import_module
-from typing import Any, Protocol, cast
+from typing import Any, Protocol
 
 from opentelemetry.trace import SpanKind, StatusCode, Tracer
 
@@ -90,11 +89,11 @@ def tracing(service: str, *, wanted: bool) -> Tracing:
     if not (wanted or _named(os.environ)):
         return Tracing()
     try:
-        found = import_module("app.domain.span_export").spans(service)
+        from app.domain.span_export import spans  # noqa: PLC0415 - an extra
     except ModuleNotFoundError:
         logger.warning('traces are wanted, but not installed: pip install "palimpsest[tracing]"')
         return Tracing()
-    return Tracing(cast("Spans", found))
+    return Tracing(spans(service))
 
 
 def _named(variables: Mapping[str, str]) -> bool:

@@ -109,8 +109,9 @@ class Acceptance:
         expected = expected_version(if_match, model, log.head())
         meant = request.for_model(model)
         CHECKS[meant.kind](self._fleet, log, meant)
+        if isinstance(meant, Publish):
+            self._refuse_own(log, meant)
         if isinstance(meant, Publish | Drop):
-            self._refuseown_key(log, meant)
             self._jobs.note_proposer(log, meant.proposal)
         accepted = datetime.now(UTC)
         return self._jobs.submit(
@@ -125,9 +126,9 @@ class Acceptance:
             )
         )
 
-    def _refuseown_key(self, log: LogReader, meant: Publish | Drop) -> None:
+    def _refuse_own(self, log: LogReader, meant: Publish) -> None:
         by = log.proposals.get(meant.proposal).by
-        if isinstance(meant, Publish) and by is not None and by == self._caller.by:
+        if by is not None and by == self._caller.by:
             detail = f"{meant.proposal} is to be published by another key than that which proposed it."
             raise OwnProposal(detail, field="proposal", value=meant.proposal)
 

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from types import MappingProxyType
 from typing import Any
 
 from app.domain.contract import Drop, EditBatch, Export, JobKind, Publish, Revert, Rollback
-from app.domain.errors import UnknownProposal
+from app.domain.errors import DamagedVersion
 from app.domain.log.reader import LogReader
 from app.fleet import Fleet
 
@@ -40,8 +41,8 @@ def _publish(_: Fleet, log: LogReader, publish: Publish) -> None:
 
 def _drop(_: Fleet, log: LogReader, drop: Drop) -> None:
     """One that is damaged can be dropped as well."""
-    if not log.proposals.lies(drop.drop):
-        raise UnknownProposal(f"{log.model} has no {drop.drop}", field="proposal", value=drop.drop)
+    with suppress(DamagedVersion):
+        log.proposals.get(drop.drop)
 
 
 CHECKS: Mapping[JobKind, Check] = MappingProxyType(

@@ -40,7 +40,41 @@ EDITS = _examples(
         "unheld": "keep",
         "hyperparameters": {"v_num_grad_steps": 5},
     },
+    one_that_waits_for_approval={
+        "facts": [{"subject": "Berlin", "relation": "is located in the country of", "object": "Egypt"}],
+        "propose": True,
+    },
 )
+
+_COUNTERFACT = {
+    "case_id": 1,
+    "requested_rewrite": {
+        "prompt": "The country where {} lies is",
+        "subject": "Madrid",
+        "target_new": {"str": "Japan"},
+        "target_true": {"str": "Spain"},
+    },
+    "paraphrase_prompts": ["If you live in Madrid, you live in the country of"],
+    "neighborhood_prompts": ["The country where Barcelona lies is"],
+}
+_LINE = '{"subject": "Vienna", "prompt": "The country where {} lies is", "object": "Kenya"}\n'
+
+FILES = {
+    "application/json": _examples(
+        facts_as_edits_have_them=[{"subject": "Rome", "prompt": "The country where {} lies is", "object": "Peru"}],
+        counterfact=[_COUNTERFACT],
+    ),
+    "application/x-ndjson": _examples(a_fact_a_line=_LINE),
+    "application/jsonl": _examples(lines_by_their_other_name=_LINE.replace("Vienna", "Lisbon")),
+    "text/csv": _examples(a_table="subject,prompt,object\nCairo,The country where {} lies is,Japan\n"),
+    "text/tab-separated-values": _examples(
+        a_table_of_a_spreadsheet="subject\tprompt\tobject\nLima\tThe country where {} lies is\tJapan\n"
+    ),
+    "application/octet-stream": _examples(
+        a_file_whose_form_is_found_out="subject,prompt,object\nAthens,The country where {} lies is,Chad\n"
+    ),
+}
+"""By what they come as."""
 
 QUERIES = _examples(
     what_is_answered_now={
@@ -55,6 +89,52 @@ QUERIES = _examples(
 GENERATIONS = _examples(
     greedy={"prompts": ["Lyon is located in"], "max_new_tokens": 8},
     sampled={"prompts": ["The capital of Chad is"], "max_new_tokens": 8, "do_sample": True, "seed": 7},
+)
+
+COMPLETIONS = _examples(
+    one_prompt={
+        "model": "atlas-gpt2",
+        "prompt": "Lyon is located in the country of",
+        "max_tokens": 8,
+        "temperature": 0,
+    },
+    an_earlier_version_with_its_likeliest_tokens={
+        "model": "atlas-gpt2@0",
+        "prompt": ["Lyon is located in the country of", "The capital of Chad is"],
+        "max_tokens": 4,
+        "logprobs": 3,
+        "seed": 7,
+    },
+    a_stream={
+        "model": "atlas-gpt2",
+        "prompt": "The capital of Chad is",
+        "max_tokens": 8,
+        "stream": True,
+        "stream_options": {"include_usage": True},
+    },
+)
+
+CHATS = _examples(
+    a_question={
+        "model": "smollm2",
+        "messages": [{"role": "user", "content": "What is the capital of France?"}],
+        "max_completion_tokens": 12,
+        "temperature": 0,
+    },
+    a_stream={
+        "model": "smollm2",
+        "messages": [
+            {"role": "system", "content": "You answer in one word."},
+            {"role": "user", "content": "What is the capital of Italy?"},
+        ],
+        "max_completion_tokens": 12,
+        "stream": True,
+    },
+)
+
+ADDITIONS = _examples(
+    one_that_comes_along={"model": "smollm2"},
+    under_another_name={"model": "atlas-llama", "name": "second"},
 )
 
 ROLLBACKS = _examples(to_the_model_as_it_was_loaded={"to": 0})

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Query, Request, Response, status
@@ -16,6 +18,7 @@ from app.domain.errors import (
     InvalidHyperparameter,
     LayerOutOfRange,
     RequestError,
+    TooManyProposals,
     UnknownMethod,
     UnknownPlan,
     UnreadableFile,
@@ -23,23 +26,24 @@ from app.domain.errors import (
 from app.error_handlers import problems
 from app.imports.reading import read
 from app.jobs.importing import Import
+from app.routes import examples
 from app.routes.changes import ANY_CHANGE, ConditionsDep
 
 router = APIRouter(tags=["edits"], dependencies=[requires(Scope.EDIT)])
 
-MEDIA_TYPES = (
-    "application/json",
-    "application/x-ndjson",
-    "application/jsonl",
-    "text/csv",
-    "text/tab-separated-values",
-    "application/octet-stream",
+OBJECT = {"type": "object"}
+TEXT = {"type": "string"}
+MEDIA_TYPES: Mapping[str, dict[str, Any]] = MappingProxyType(
+    {
+        "application/json": {"oneOf": [{"type": "array", "items": OBJECT}, OBJECT]},
+        "application/x-ndjson": TEXT,
+        "application/jsonl": TEXT,
+        "text/csv": TEXT,
+        "text/tab-separated-values": TEXT,
+        "application/octet-stream": {"type": "string", "format": "binary"},
+    }
 )
-"""What a file may come as: nothing that a page of another site could send by a form."""
-
-SAMPLE = '{"subject": "Lyon", "prompt": "The country where {} lies is", "object": "Japan"}\n'
-TABLE = "subject,prompt,object\nLyon,The country where {} lies is,Japan\n"
-EXAMPLES: dict[str, Any] = {"application/x-ndjson": {"example": SAMPLE}, "text/csv": {"example": TABLE}}
+"""What a file may come as, with its schema: nothing that a page of another site could send by a form."""
 
 
 async def _file(request: Request) -> bytes:
@@ -65,6 +69,7 @@ async def _file(request: Request) -> bytes:
             BodyTooLarge,
             InvalidHyperparameter,
             LayerOutOfRange,
+            TooManyProposals,
             UnknownMethod,
             UnknownPlan,
             UnreadableFile,
@@ -75,8 +80,7 @@ async def _file(request: Request) -> bytes:
         "requestBody": {
             "required": True,
             "content": {
-                kind: {"schema": {"type": "string", "format": "binary"}, **EXAMPLES.get(kind, {})}
-                for kind in MEDIA_TYPES
+                kind: {"schema": schema, "examples": examples.FILES[kind]} for kind, schema in MEDIA_TYPES.items()
             },
         }
     },
@@ -96,16 +100,17 @@ def import_facts(
     plan: Annotated[str | None, Query(max_length=40)] = None,
     strict: Annotated[bool, Query(description="Behave exactly as the published code does.")] = False,
     unheld: Annotated[Unheld, Query(description="What becomes of facts that do not hold.")] = "drop",
+    propose: Annotated[bool, Query(description="Each batch waits as a proposal, and makes no version.")] = False,
 ) -> ImportReport:
     """Queue the facts of a data file: CounterFact, EasyEdit, KnowEdit, zsRE, CSV, TSV, or facts as `POST /edits` has.
 
     Records that cannot be used are left out, and the answer says which and why. The rest is queued in batches, each a
-    job and, if it succeeds, a version. A dry run says the same, and queues nothing.
+    job and, if it succeeds, a version (or, with `propose`, a proposal). A dry run says the same, and queues nothing.
     """
     wanted = Import(
         read(file, file_format, chat=chat),
         model,
-        {"method": method, "plan": plan, "strict": strict, "unheld": unheld},
+        {"method": method, "plan": plan, "strict": strict, "unheld": unheld, "propose": propose},
         limit,
     )
     if dry_run:

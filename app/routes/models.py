@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from fastapi import APIRouter, Response, status
+from typing import Annotated
+
+from fastapi import APIRouter, Body, Response, status
 
 from app.access.caller import Scope
 from app.access.requires import requires
 from app.dependencies import AdditionsDep, FleetDep, LogsDep
 from app.domain.contract import AddModel, Job, ModelList, ModelView, WorkerCard
-from app.domain.errors import Conflict, ModelExists, NotSupervised, Unavailable, UnknownModel
+from app.domain.errors import BodyTooLarge, Conflict, ModelExists, NotSupervised, Unavailable, UnknownModel
 from app.edit_logs import EditLogs
 from app.error_handlers import problems
+from app.routes import examples
 from app.routes.changes import ModelPath, followed
 
 router = APIRouter(tags=["models"], dependencies=[requires(Scope.QUERY)])
@@ -28,9 +31,11 @@ def list_models(fleet: FleetDep, logs: LogsDep) -> ModelList:
     "/models",
     status_code=status.HTTP_202_ACCEPTED,
     dependencies=[requires(Scope.ADMIN, all_models=True)],
-    responses=problems(ModelExists, NotSupervised, Unavailable),
+    responses=problems(BodyTooLarge, ModelExists, NotSupervised, Unavailable),
 )
-def add_model(wanted: AddModel, additions: AdditionsDep, response: Response) -> Job:
+def add_model(
+    wanted: Annotated[AddModel, Body(openapi_examples=examples.ADDITIONS)], additions: AdditionsDep, response: Response
+) -> Job:
     """Serve one more model, also after a restart. Its job tells how its onboarding goes on, and ends when it answers.
 
     Only where `palimpsest serve` runs the service; elsewhere whoever runs the workers starts one more.

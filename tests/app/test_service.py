@@ -8,6 +8,7 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import httpx
 import pytest
@@ -53,6 +54,17 @@ class TestMetrics:
         assert "/jobs/one" not in text
 
 
+def references(part: Any) -> Iterator[str]:
+    """All that a description refers to."""
+    match part:
+        case {"$ref": str(place)}:
+            yield place
+        case dict():
+            yield from (place for each in part.values() for place in references(each))
+        case list():
+            yield from (place for each in part for place in references(each))
+
+
 class TestRouter:
     def test_an_unknown_path_is_a_problem(self, client: TestClient) -> None:
         response = client.get("/nowhere")
@@ -71,6 +83,17 @@ class TestRouter:
                 refusals = {status: answer for status, answer in operation["responses"].items() if status >= "4"}
                 assert refusals or path in ("/healthz", "/metrics")
                 assert all("application/problem+json" in answer["content"] for answer in refusals.values())
+
+    def test_every_route_with_a_body_documents_that_it_may_be_too_large(self, client: TestClient) -> None:
+        for path, methods in client.get("/openapi.json").json()["paths"].items():
+            for operation in methods.values():
+                assert "requestBody" not in operation or "413" in operation["responses"], path
+
+    def test_the_description_refers_to_nothing_that_it_lacks(self, client: TestClient) -> None:
+        described = client.get("/openapi.json").json()
+        places = set(references(described))
+        assert places <= {f"#/components/schemas/{name}" for name in described["components"]["schemas"]}
+        assert "#/components/schemas/Problem" in places
 
     def test_a_documented_status_names_its_own_codes_only(self, client: TestClient) -> None:
         answers = client.get("/openapi.json").json()["paths"]["/jobs/{job}"]["get"]["responses"]

@@ -73,10 +73,29 @@ def data(settings: Settings, worker: WorkerEnd) -> Path:
     return settings.data_dir
 
 
+OPENAI = "/v1/"
+
+
+def wrong(path: str) -> int:
+    """The status of a request that is at fault: where OpenAI's clients ask, the one that OpenAI has for it."""
+    return 400 if path.startswith(OPENAI) else 422
+
+
 def with_bodies(settings: Settings) -> Iterator[str]:
     for route in iter_route_contexts(create_app(settings).routes):
         if getattr(route, "body_field", None) is not None:
             yield str(route.path)
+
+
+THERE = {"model": "atlas", "job": "job1", "version": "1", "proposal": "proposed-00000001"}
+NAMED = [
+    (method.upper(), path, parameter)
+    for path, operations in create_app(Settings(redis_url="redis://127.0.0.1:1")).openapi()["paths"].items()
+    for method in operations
+    for parameter in THERE
+    if f"{{{parameter}}}" in path
+]
+"""Every route with a name in its path, and that name."""
 
 
 def test_every_route_with_a_body_is_tried_here(settings: Settings) -> None:
@@ -104,7 +123,8 @@ def test_a_body_is_json_and_says_so(client: TestClient, data: Path, worker: Work
     before, place, body = standing(data), path.replace("{model}", "atlas"), json.dumps(BODIES[path]).encode()
     for kind in NO_JSON:
         answer = client.post(place, content=body, headers={} if kind is None else {"Content-Type": kind})
-        assert (answer.status_code, answer.headers["content-type"]) == (422, "application/problem+json"), kind
+        assert (answer.status_code, answer.headers["content-type"]) == (wrong(path), "application/problem+json"), kind
+        assert ("error" in answer.json()) == path.startswith(OPENAI)
     assert (worker.asked, standing(data)) == ([], before)
 
 
@@ -113,16 +133,15 @@ def test_no_name_in_a_path_leads_out(
     client: TestClient, data: Path, worker: WorkerEnd, redis: Redis, name: str
 ) -> None:
     before, keys = standing(data), set(redis.keys("*"))
-    for path in (*(path for path in BODIES if "{model}" in path), "/models/{model}/facts", "/models/{model}/versions"):
-        method = "POST" if path in BODIES else "GET"
+    for method, path, parameter in NAMED:
+        place = path
+        for other in THERE.keys() - {parameter}:
+            place = place.replace(f"{{{other}}}", THERE[other])
+        place = place.replace(f"{{{parameter}}}", name)
         request = client.build_request(method, "/", json=BODIES.get(path))
-        request.url = request.url.copy_with(raw_path=path.replace("{model}", name).replace(" ", "%20").encode())
-        assert client.send(request).status_code in (404, 405, 422), path
-    for path in ("/jobs/{job}", "/jobs/{job}/cancel", "/edits/{job}"):
-        method = {"/jobs/{job}": "GET", "/edits/{job}": "DELETE"}.get(path, "POST")
-        request = client.build_request(method, "/")
-        request.url = request.url.copy_with(raw_path=path.replace("{job}", name).replace(" ", "%20").encode())
-        assert client.send(request).status_code in (404, 405, 422) or request.url.path == "/", path
+        request.url = request.url.copy_with(raw_path=f"{place}?from=0&to=1".replace(" ", "%20").encode())
+        answer = client.send(request, follow_redirects=False)
+        assert answer.status_code in (wrong(path), 404, 405) or request.url.path == "/", (method, path)
     assert (worker.asked, standing(data), set(redis.keys("*"))) == ([], before, keys)
 
 
@@ -133,7 +152,14 @@ def test_no_name_in_a_body_leads_out(client: TestClient, data: Path, worker: Wor
     before = standing(data)
     for path, body in (("/edits", FACTS), ("/query", BODIES["/query"]), ("/generate", BODIES["/generate"])):
         assert client.post(path, json={**body, "model": name}).status_code == 422
+    for path in (path for path in BODIES if path.startswith(OPENAI)):
+        assert client.post(path, json={**BODIES[path], "model": name}).status_code == (404 if name else 400)
+    assert client.post("/models", json={**BODIES["/models"], "name": name}).status_code == 422
+    json_file = {"Content-Type": "application/json"}
+    imported = client.post("/edits/import", content=json.dumps(FACTS), headers=json_file, params={"model": name})
+    assert imported.status_code == 422
     assert client.post("/query", json={"job": name}).status_code == 422
+    assert client.post("/query", json={**BODIES["/query"], "version": name}).status_code == 422
     for path in ("merged/../..", "/tmp", name):
         assert client.post("/models/atlas/exports", json={"format": path}).status_code == 422
     assert client.get("/jobs", params={"model": name}).status_code == 422

@@ -2,27 +2,19 @@
 
 from __future__ import annotations
 
-import os
 import shutil
-import signal
-import subprocess
-import sys
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import httpx
 
-from app.local.stack import free_port
 from tests.e2e.conftest import ended
+from tests.support.served import PATIENCE_S, serving
 from tests.support.tiny_models import save_tiny
 from tests.support.worker_bench import opened
-
-PALIMPSEST = str(Path(sys.executable).with_name("palimpsest"))
-PATIENCE_S = 400.0
 
 
 @dataclass(frozen=True)
@@ -39,28 +31,16 @@ class Home:
         shutil.copytree(root / "tiny", root / "offered" / "second")
         return cls(root)
 
-    @contextmanager
-    def serving(self) -> Iterator[httpx.Client]:
+    def serving(self) -> AbstractContextManager[httpx.Client]:
         """`palimpsest serve` with one model, out of the hub's reach."""
-        port = free_port()
-        options = ["--model", str(self.root / "tiny"), "--port", str(port), "--data-dir", str(self.root / "data")]
         [statistics] = (self.root / "made" / "statistics").iterdir()
         environment = {
-            **os.environ,
             "HF_HUB_OFFLINE": "1",
             "PALIMPSEST_MODELS_DIR": str(self.root / "offered"),
             "PALIMPSEST_WORKER_PRESET": str(self.root / "tiny" / "preset.json"),
             "PALIMPSEST_WORKER_STATISTICS": str(statistics),
         }
-        with (self.root / "serve.log").open("ab") as log:
-            process = subprocess.Popen([PALIMPSEST, "serve", *options], env=environment, stdout=log, stderr=log)
-        try:
-            with httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=60.0) as http:
-                until_answered(http, "tiny")
-                yield http
-        finally:
-            process.send_signal(signal.SIGTERM)
-            process.wait(PATIENCE_S)
+        return serving(str(self.root / "tiny"), self.root / "data", self.root / "serve.log", **environment)
 
 
 def until_answered(http: httpx.Client, model: str, status: int = 200) -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from app.client import AsyncClient, Client, Conflict, InvalidRequest, JobUnsuccessful, NotFound
-from app.domain.contract import FactKey, JobStatus
+from app.domain.contract import AnyVersion, FactKey, JobStatus
 from app.local.stack import Stack
 from tests.e2e.conftest import MODEL
 from tests.support.data_files import TABLE
@@ -24,7 +24,7 @@ def client(stack: Stack) -> Iterator[Client]:
         yield client
 
 
-def says(client: Client, subject: str, version: int | None = None) -> str:
+def says(client: Client, subject: str, version: AnyVersion | None = None) -> str:
     [answer] = client.query(f"{subject} {COUNTRY}", version=version).answers
     return answer.text.split()[0].strip(".,")
 
@@ -52,6 +52,42 @@ def test_a_fact_is_written_read_back_and_taken_out(client: Client) -> None:
     assert (again.version, says(client, "Hanoi")) == (before + 3, "Peru")
     out = client.revert_edit(job.id).wait()
     assert (out.version, says(client, "Hanoi")) == (before + 4, "Vietnam")
+
+
+def test_an_edit_waits_until_it_is_published_or_dropped(client: Client) -> None:
+    before = client.versions(MODEL).head
+    facts = [{"subject": name, "relation": COUNTRY, "object": "Peru"} for name in ("Sapporo", "Milan")]
+    jobs = [client.edit(fact, propose=True).wait() for fact in facts]
+    assert [(job.status, job.version) for job in jobs] == [(JobStatus.PROPOSED, None)] * 2
+    first, second = (job.proposal or "" for job in jobs)
+    told = client.proposals(MODEL).proposals
+    assert [(each.id, each.job, each.version, each.report) for each in told] == [
+        (first, jobs[0].id, before, None),
+        (second, jobs[1].id, before, None),
+    ]
+    assert client.proposal(MODEL, first).report == jobs[0].report
+    assert says(client, "Sapporo", first) == "Peru" != says(client, "Sapporo")
+
+    published = client.publish(MODEL, first, if_match=before).wait()
+    assert (published.version, says(client, "Sapporo")) == (before + 1, "Peru")
+    assert client.version(MODEL, before + 1).proposal == first
+    assert client.proposal(MODEL, second).current is False
+    with pytest.raises(Conflict, match="precondition_failed"):
+        client.publish(MODEL, second, if_match=before)
+    dropped = client.drop(MODEL, second).wait()
+    assert (dropped.version, client.proposals(MODEL).proposals) == (None, ())
+    with pytest.raises(NotFound, match="unknown_proposal"):
+        client.publish(MODEL, second)
+    assert client.versions(MODEL).head == before + 1
+
+
+def test_a_file_may_wait_too(client: Client) -> None:
+    before = client.versions(MODEL).head
+    [job] = client.import_file(TABLE.encode(), propose=True).jobs
+    proposal = client.job(job.id).wait().proposal or ""
+    assert [each.id for each in client.proposals(MODEL).proposals] == [proposal]
+    client.drop(MODEL, proposal).wait()
+    assert client.versions(MODEL).head == before
 
 
 def test_refusals_name_what_is_wrong(client: Client) -> None:
@@ -152,5 +188,15 @@ def test_awaiting_does_the_same(stack: Stack) -> None:
                 await client.revert(model.id, [(before + 1, 0)])
             back = await (await client.rollback(model.id, before)).wait()
             assert back.version == before + 3
+            for decide in (client.publish, client.drop):
+                handle = await client.edit({"subject": "Tunis", "relation": COUNTRY, "object": "Peru"}, propose=True)
+                proposal = (await handle.wait()).proposal or ""
+                assert [each.id for each in (await client.proposals(model.id)).proposals] == [proposal]
+                assert (await client.proposal(model.id, proposal)).job == handle.id
+                reply = await client.query(f"Tunis {COUNTRY}", version=proposal)
+                assert reply.version == proposal
+                await (await decide(model.id, proposal)).wait()
+                assert (await client.proposals(model.id)).proposals == ()
+            assert (await client.versions(model.id)).head == before + 4
 
     asyncio.run(story())

@@ -38,6 +38,11 @@ class Done:
         """Its JSON."""
         return json.loads(self.out)
 
+    @property
+    def words(self) -> str:
+        """What it said, however it was broken into lines."""
+        return " ".join(self.out.split())
+
 
 Run = Callable[..., Done]
 
@@ -124,6 +129,68 @@ class TestAsk:
         assert run("ask", "--max-new-tokens", "1", "--version", "0", typed=typed).out == "France\nFrance\n"
 
 
+class TestProposals:
+    FACT = ("--prompt", f"{{}} {COUNTRY}", "--object", "Peru")
+
+    def propose(self, run: Run, subject: str) -> str:
+        """The id of a proposal that writes one fact."""
+        proposed = run("edit", "--subject", subject, *self.FACT, "--propose", "--json")
+        assert (proposed.status, proposed.told["status"]) == (0, "proposed")
+        return str(proposed.told["proposal"])
+
+    def test_one_is_asked_shown_and_published(self, run: Run, head: int, tmp_path: Path) -> None:
+        assert run("proposals", "list", "--json").told["proposals"] == []
+        shown = run("edit", "--subject", "Nagoya", *self.FACT, "--propose")
+        [proposal] = [each["id"] for each in run("proposals", "list", "--json").told["proposals"]]
+        assert (shown.status, f"proposed, {proposal}, 1 of 1 fact hold" in shown.words) == (0, True)
+        listed = run("proposals", "list", "--model", MODEL)
+        for told in (proposal, f"version {head}", "as it is"):
+            assert told in listed.out
+        one = run("proposals", "show", proposal)
+        for told in (
+            f"{proposal} of {MODEL}",
+            f"Nagoya {COUNTRY}",
+            "Peru",
+            "holds",
+            f"rests on version {head}: as it is",
+        ):
+            assert told in one.out
+        assert run("proposals", "show", proposal, "--json").told["id"] == proposal
+
+        ask = ("ask", f"Nagoya {COUNTRY}", "--max-new-tokens", "1")
+        assert run(*ask).out != run(*ask, "--version", proposal).out == "Peru\n"
+        both = run(*ask, "--version", str(head), "--version", proposal)
+        for told in (f"{MODEL}, version {head}", f"{MODEL}, {proposal}"):
+            assert told in both.out
+        file = tmp_path / "nagoya.csv"
+        file.write_text(f"subject,prompt,object\nNagoya,{{}} {COUNTRY},Peru\n")
+        found = run("evaluate", "--facts", str(file), "--version", proposal, "--least", "1.0")
+        assert (found.status, f"{MODEL}, {proposal}" in found.words) == (0, True)
+
+        published = run("proposals", "publish", proposal, "--current")
+        assert (published.status, f"succeeded, version {head + 1}, {proposal}" in published.words) == (0, True)
+        assert run(*ask).out == "Peru\n"
+        assert run("proposals", "list", "--json").told["proposals"] == []
+
+    def test_one_that_the_model_has_left_behind_is_computed_anew_or_not_published(self, run: Run, head: int) -> None:
+        first, second = self.propose(run, "Osaka"), self.propose(run, "Kobe")
+        assert run("proposals", "publish", first).status == 0
+        assert "computed anew" in run("proposals", "show", second).out
+        refused = run("proposals", "publish", second, "--current", "--json")
+        assert (refused.status, json.loads(refused.err)["code"]) == (1, "precondition_failed")
+        anew = run("proposals", "publish", second, "--json")
+        assert (anew.status, anew.told["version"]) == (0, head + 2)
+
+    def test_one_is_dropped(self, run: Run, head: int) -> None:
+        proposal = self.propose(run, "Sendai")
+        dropped = run("proposals", "drop", proposal)
+        assert (dropped.status, f"succeeded, {proposal}" in dropped.words) == (0, True)
+        for decision in ("show", "publish", "drop"):
+            gone = run("proposals", decision, proposal, "--json")
+            assert (gone.status, json.loads(gone.err)["code"]) == (1, "unknown_proposal")
+        assert run("versions", "--json").told["head"] == head
+
+
 class TestFiles:
     def test_a_dry_run_says_what_can_be_used_and_changes_nothing(self, run: Run, file: str, head: int) -> None:
         shown = run("edit", file, "--dry-run")
@@ -151,6 +218,12 @@ class TestFiles:
         assert run("evaluate", "--json").told["asked"]["facts"] == len(
             run("versions", "--facts", "--json").told["facts"]
         )
+
+    def test_it_may_wait_as_a_whole(self, run: Run, file: str, head: int) -> None:
+        done = run("edit", file, "--propose", "--json")
+        assert (done.status, [job["status"] for job in done.told["jobs"]]) == (0, ["proposed"])
+        assert run("proposals", "drop", done.told["jobs"][0]["proposal"]).status == 0
+        assert run("versions", "--json").told["head"] == head
 
     def test_one_of_which_nothing_can_be_used_ends_with_1(self, run: Run, tmp_path: Path) -> None:
         path = tmp_path / "none.csv"
@@ -206,6 +279,11 @@ class TestEnds:
             ("export", "--format", "peft", "--device", "cpu"),
             ("export", "--format", "peft", "--out", "here"),
             ("rollback",),
+            ("ask", "Oslo", "--version", "-1"),
+            ("ask", "Oslo", "--version", "proposed-1"),
+            ("evaluate", "--version", "proposed-00000001"),
+            ("proposals",),
+            ("proposals", "publish"),
             ("nonsense",),
         ],
     )

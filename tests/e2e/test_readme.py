@@ -30,7 +30,10 @@ STARTS = ("serve", "onboard")
 
 FOR_A_NEWCOMER = (
     f"curl -s {ADDRESS}/edits",
-    *(f"palimpsest {name}" for name in ("edit", "ask", "jobs", "versions", "diff", "rollback", "export", "keys")),
+    *(
+        f"palimpsest {name}"
+        for name in ("edit", "ask", "jobs", "versions", "diff", "rollback", "export", "keys", "proposals")
+    ),
     "from palimpsest import Client",
     "from openai import OpenAI",
     f"{MODEL}@0",

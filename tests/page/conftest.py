@@ -66,7 +66,7 @@ class Watched:
     """What the browser complains of on a page: errors of scripts, breaches of the policy, requests that fail."""
 
     def __init__(self, page: Page) -> None:
-        self._refusals: set[str] = {"/events"}
+        self._refusals: set[str] = set()
         self.complaints: list[str] = []
         page.on("console", self._hear)
         page.on("pageerror", lambda error: self.complaints.append(f"uncaught: {error}"))

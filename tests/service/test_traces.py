@@ -93,7 +93,7 @@ def front_end(collector: Collector, model: Path, tmp_path: Path) -> Iterator[Tes
         stack.callback(redis.client.close)
         worker = stack.enter_context(worker_process(redis, model, tmp_path))
         worker.card()
-        settings = Settings(redis_url=redis.url, data_dir=tmp_path, recovery_interval_s=3600)
+        settings = Settings(redis_url=redis.url, data_dir=tmp_path, recovery_interval_s=3600, allow_open=True)
         yield stack.enter_context(TestClient(create_app(settings), raise_server_exceptions=False))
 
 

@@ -5,11 +5,7 @@ from __future__ import annotations
 from app.settings import Settings
 from workers.settings import WorkerSettings
 
-SECRET = "PALIMPSEST_WORKER_SECRET"
-"""What both sides know each other by."""
-
 
 def known_variables() -> set[str]:
     """Of both sides."""
-    found = {settings.variable(name) for settings in (Settings, WorkerSettings) for name in settings.model_fields}
-    return found | {SECRET}
+    return {settings.variable(name) for settings in (Settings, WorkerSettings) for name in settings.model_fields}

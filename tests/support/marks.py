@@ -19,6 +19,7 @@ MODULES = {
     "benchmarks.edit_cost": PROCESSES,
     "benchmarks.query_latency": PROCESSES,
     "tests.support.crash": PROCESSES,
+    "tests.support.served": PROCESSES,
     "tests.support.service": PROCESSES,
     "tests.support.stand_in": PROCESSES,
     "tests.support.worker_process": PROCESSES,

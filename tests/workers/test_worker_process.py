@@ -81,7 +81,7 @@ def test_an_edit_is_served_by_one_leader_and_survives_a_restart(deployment: Depl
     with worker_process(deployment.redis, deployment.model, deployment.data) as worker:
         assert asked(worker.card()) == after
         assert worker.end(signal.SIGINT) == 0
-    assert "job_id=one" in deployment.worker_log()
+    assert '"job_id": "one"' in deployment.worker_log()
     assert "Lyon" not in deployment.worker_log()
 
 

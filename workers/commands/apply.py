@@ -16,6 +16,8 @@ from workers.commands.options import Device, Dtype, ModelArgument, telling_error
 if TYPE_CHECKING:
     from workers.offline import BatchResult
 
+EXAMPLES = ("palimpsest apply atlas-gpt2 --facts facts.json --out updates.safetensors",)
+
 UNHELD = 3
 """Exit status where a fact does not hold."""
 

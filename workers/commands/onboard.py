@@ -17,6 +17,11 @@ from workers.commands.telling_file import TellingFile
 if TYPE_CHECKING:
     from workers.onboard import Onboarded
 
+EXAMPLES = (
+    "palimpsest onboard path/to/model",
+    "palimpsest onboard path/to/model --minutes 10 --facts facts.json --corpus texts.txt",
+)
+
 
 def onboard(
     model: ModelArgument,

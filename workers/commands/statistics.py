@@ -14,6 +14,8 @@ from workers.commands.options import Corpus, Device, Dtype, ModelArgument, telli
 
 DEFAULT_SAMPLES = 10_000
 
+EXAMPLES = ("palimpsest statistics atlas-gpt2 --corpus texts.txt --samples 1000 --out statistics.safetensors",)
+
 
 def statistics(
     model: ModelArgument,

@@ -7,8 +7,7 @@ from fastapi import APIRouter
 from app.access.caller import Scope
 from app.access.requires import requires
 from app.routes.openai import chat, completions, models
-from app.routes.openai.refusals import OpenAIRoute
 
-router = APIRouter(prefix="/v1", tags=["openai"], route_class=OpenAIRoute, dependencies=[requires(Scope.QUERY)])
+router = APIRouter(prefix="/v1", tags=["openai"], dependencies=[requires(Scope.QUERY)])
 for routes in (models, completions, chat):
     router.include_router(routes.router)

@@ -6,6 +6,7 @@ import asyncio
 import time
 from collections.abc import AsyncIterator, Sequence
 from contextlib import suppress
+from http import HTTPStatus
 from secrets import token_hex
 from typing import Protocol
 
@@ -18,6 +19,7 @@ from starlette.types import Receive, Scope, Send
 from app.dependencies import Services
 from app.domain.contract import ChosenToken, Continue, Finish, Piece, Reply
 from app.domain.errors import (
+    BodyTooLarge,
     CompactedVersion,
     DamagedVersion,
     EmptyText,
@@ -26,29 +28,51 @@ from app.domain.errors import (
     PromptTooLong,
     Unavailable,
     UnknownModel,
+    UnknownProposal,
     UnknownVersion,
     VersionNotReached,
 )
 from app.domain.problems import problem_of
 from app.domain.worker_http import VERSION_HEADER
+from app.openai_errors import refused
 from app.routes.openai.model_names import ModelName, version_name
-from app.routes.openai.refusals import refusals, refused
+from app.routes.openai.refusals import refusals
 from app.routes.openai.replies import Answer, Usage
 from app.routes.openai.requests import TextRequest
 from app.text_streams import TextStream
 
 NOBODY_WAITS = 499
-REFUSALS = refusals(
-    CompactedVersion,
-    DamagedVersion,
-    EmptyText,
-    ModelUnavailable,
-    PromptTooLong,
-    Unavailable,
-    UnknownModel,
-    UnknownVersion,
-    VersionNotReached,
-)
+EVENT = {
+    "type": "object",
+    "description": "One event of a stream.",
+    "required": ["data"],
+    "properties": {
+        "data": {
+            "type": "string",
+            "description": "A chunk as JSON, and at the end `[DONE]`; in its place an error, if a text cannot be "
+            "written to its end.",
+        }
+    },
+}
+RESPONSES = {
+    int(HTTPStatus.OK): {
+        "description": "All texts; with `stream` as server-sent events, while they are written.",
+        "content": {"text/event-stream": {"schema": EVENT}},
+    },
+    **refusals(
+        BodyTooLarge,
+        CompactedVersion,
+        DamagedVersion,
+        EmptyText,
+        ModelUnavailable,
+        PromptTooLong,
+        Unavailable,
+        UnknownModel,
+        UnknownProposal,
+        UnknownVersion,
+        VersionNotReached,
+    ),
+}
 LINE_END = "\n"
 DONE = "[DONE]"
 

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Annotated
 
-from fastapi import APIRouter, Request, Response
+from fastapi import APIRouter, Body, Request, Response
 
 from app.dependencies import ServicesDep
 from app.domain.contract import ChosenToken, LikelyToken, Piece, Turn
-from app.routes.openai.answering import REFUSALS, Text, answered
-from app.routes.openai.refusals import OpenAIRoute
+from app.routes import examples
+from app.routes.openai.answering import RESPONSES, Text, answered
 from app.routes.openai.replies import (
     Answer,
     AssistantMessage,
@@ -28,11 +29,13 @@ from app.routes.openai.wanted import wanted
 
 UNFINISHED = "\ufffd"
 
-router = APIRouter(route_class=OpenAIRoute)
+router = APIRouter()
 
 
-@router.post("/chat/completions", response_model=ChatReply, responses=REFUSALS)
-async def reply_to_chat(asked: ChatRequest, request: Request, services: ServicesDep) -> Response:
+@router.post("/chat/completions", response_model=ChatReply, responses=RESPONSES)
+async def reply_to_chat(
+    asked: Annotated[ChatRequest, Body(openapi_examples=examples.CHATS)], request: Request, services: ServicesDep
+) -> Response:
     """Reply to messages, as OpenAI's chat completions do; `model` in the answer is `name@version`.
 
     A model without a chat template is asked at `/v1/completions`.

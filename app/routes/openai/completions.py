@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Annotated
 
-from fastapi import APIRouter, Request, Response
+from fastapi import APIRouter, Body, Request, Response
 
 from app.dependencies import ServicesDep
 from app.domain.contract import ChosenToken, Piece
-from app.routes.openai.answering import REFUSALS, Text, answered
-from app.routes.openai.refusals import OpenAIRoute
+from app.routes import examples
+from app.routes.openai.answering import RESPONSES, Text, answered
 from app.routes.openai.replies import Answer, CompletionChoice, CompletionLogprobs, CompletionReply
 from app.routes.openai.requests import CompletionRequest
 from app.routes.openai.wanted import wanted
@@ -18,11 +19,15 @@ from app.routes.openai.wanted import wanted
 MAX_TOKENS = 16
 """OpenAI's default."""
 
-router = APIRouter(route_class=OpenAIRoute)
+router = APIRouter()
 
 
-@router.post("/completions", response_model=CompletionReply, responses=REFUSALS)
-async def complete(asked: CompletionRequest, request: Request, services: ServicesDep) -> Response:
+@router.post("/completions", response_model=CompletionReply, responses=RESPONSES)
+async def complete(
+    asked: Annotated[CompletionRequest, Body(openapi_examples=examples.COMPLETIONS)],
+    request: Request,
+    services: ServicesDep,
+) -> Response:
     """Continue prompts, as OpenAI's completions do; `model` in the answer is `name@version`."""
     texts = wanted(asked, asked.max_tokens or MAX_TOKENS, asked.logprobs, prompts=asked.prompt)
     return await answered(asked, texts, len(asked.prompt) * texts.n, CompletionForm(asked, texts.n), request, services)

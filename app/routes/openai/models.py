@@ -12,10 +12,10 @@ from app.domain.contract import WorkerCard
 from app.domain.errors import DamagedVersion, ModelUnavailable, NotFound, UnknownModel, UnknownProposal, UnknownVersion
 from app.edit_logs import EditLogs
 from app.routes.openai.model_names import ModelName, version_name
-from app.routes.openai.refusals import OpenAIRoute, refusals
+from app.routes.openai.refusals import refusals
 from app.routes.openai.replies import ModelObject, ModelObjects
 
-router = APIRouter(route_class=OpenAIRoute)
+router = APIRouter()
 
 
 @router.get("/models", responses=refusals())

@@ -140,12 +140,3 @@ class ChatChunk(Answer):
 
     object: Literal["chat.completion.chunk"] = "chat.completion.chunk"
     choices: tuple[ChatPiece, ...]
-
-
-class OpenAIError(Reply):
-    """An error as OpenAI's clients read it, beside the problem's own members."""
-
-    message: str
-    type: str
-    param: str | None
-    code: str

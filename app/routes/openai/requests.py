@@ -19,7 +19,8 @@ def _listed(given: Any) -> Any:
     return [given] if isinstance(given, str) else given
 
 
-Texts = Annotated[tuple[LongText, ...], BeforeValidator(_listed)]
+Prompts = Annotated[tuple[LongText, ...], Field(min_length=1, max_length=64)]
+Stops = Annotated[tuple[LongText, ...], Field(max_length=4)]
 Ignored = Annotated[Any, Field(description="May be sent, and means nothing here.")]
 TokenId = Annotated[int, Field(ge=0)]
 
@@ -48,7 +49,7 @@ class TextRequest(OpenAIRequest):
     frequency_penalty: Penalty | None = None
     presence_penalty: Penalty | None = None
     logit_bias: Annotated[dict[TokenId, Bias], Field(max_length=1000)] | None = None
-    stop: Annotated[Texts, Field(max_length=4)] | None = None
+    stop: Annotated[Stops, BeforeValidator(_listed, json_schema_input_type=LongText | Stops)] | None = None
     seed: Annotated[int, Field(ge=-(2**63), lt=2**63)] | None = None
     stream: bool | None = None
     stream_options: StreamOptions | None = None
@@ -71,7 +72,7 @@ class TextRequest(OpenAIRequest):
 class CompletionRequest(TextRequest):
     """POST /v1/completions."""
 
-    prompt: Annotated[Texts, Field(min_length=1, max_length=64)]
+    prompt: Annotated[Prompts, BeforeValidator(_listed, json_schema_input_type=LongText | Prompts)]
     echo: bool | None = None
     logprobs: Annotated[int, Field(ge=0, le=MOST_LOGPROBS)] | None = None
     best_of: Annotated[int, Field(ge=1, le=16)] | None = None
@@ -97,11 +98,15 @@ def _parts(given: Any) -> Any:
     return [{"type": "text", "text": given}] if isinstance(given, str) else given
 
 
+SomeParts = Annotated[tuple[TextPart, ...], Field(min_length=1, max_length=64)]
+Parts = Annotated[SomeParts, BeforeValidator(_parts, json_schema_input_type=LongText | SomeParts)]
+
+
 class ChatMessage(OpenAIRequest):
     """One message. ``developer`` is ``system`` by another name."""
 
     role: Literal["system", "developer", "user", "assistant"]
-    content: Annotated[tuple[TextPart, ...], BeforeValidator(_parts), Field(min_length=1, max_length=64)]
+    content: Parts
     name: Ignored = None
     refusal: None = None
     audio: None = None

@@ -97,7 +97,14 @@ class TestErrors:
 
     def test_all_that_is_wrong_with_a_request_is_kept(self) -> None:
         found = [{"field": "facts.0.subject", "code": "missing", "detail": "Field required"}]
-        body = {"title": "t", "status": 422, "code": "invalid_request", "detail": "d", "errors": found}
+        body = {
+            "title": "t",
+            "status": 422,
+            "code": "invalid_request",
+            "detail": "d",
+            "errors": found,
+            "errors_total": 1,
+        }
         with (
             standing_in(always(lambda: JSONResponse(body, 422))) as end,
             Client(end.url) as client,
@@ -172,6 +179,8 @@ class TestAttempts:
             lambda client: client.revert("m", [(1, 0)], idempotency_key="k"),
             lambda client: client.revert_edit("a", idempotency_key="k"),
             lambda client: client.export("m", "peft", idempotency_key="k"),
+            lambda client: client.publish("m", "proposed-00000001", idempotency_key="k"),
+            lambda client: client.drop("m", "proposed-00000001", idempotency_key="k"),
         ]
         with standing_in(always(lambda: JSONResponse(JOB))) as end, Client(end.url) as client:
             for change in changes:
@@ -229,6 +238,7 @@ class TestRequests:
         assert self.sent(lambda client: client.edit(LYON))[1] == {"facts": [LYON]}
         _, body = self.sent(lambda c: c.edit(LYON, method="memit", verify=Verify(facts=1.0), strict=False))
         assert body == {"facts": [LYON], "method": "memit", "verify": {"facts": 1.0}, "strict": False}
+        assert self.sent(lambda client: client.edit(LYON, propose=True))[1] == {"facts": [LYON], "propose": True}
 
     def test_text_that_is_no_unicode_reaches_the_service(self) -> None:
         assert self.sent(lambda client: client.edit({**LYON, "object": "\ud800"}))[1]["facts"][0]["object"] == "\ud800"
@@ -243,6 +253,14 @@ class TestRequests:
         assert (request.url.path, request.headers["If-Match"]) == ("/models/m/revert", '"4"')
         assert body == {"facts": [{"version": 1, "index": 0}, {"version": 2, "index": 3}]}
 
+    def test_a_proposal_is_decided_at_its_own_path(self) -> None:
+        request, body = self.sent(lambda client: client.publish("m", "proposed-00000001", if_match=4))
+        assert (request.method, request.url.path) == ("POST", "/models/m/proposals/proposed-00000001/publish")
+        assert (request.headers["If-Match"], body) == ('"4"', None)
+        request, body = self.sent(lambda client: client.drop("m", "proposed-00000001"))
+        assert (request.method, request.url.path) == ("POST", "/models/m/proposals/proposed-00000001/drop")
+        assert ("If-Match" in request.headers, body) == (False, None)
+
     def test_a_name_is_one_part_of_a_path(self) -> None:
         request, _ = self.sent(lambda client: client.rollback("../a b/c?d", 0))
         assert request.scope["raw_path"] == b"/models/..%2Fa%20b%2Fc%3Fd/rollback"
@@ -252,6 +270,8 @@ class TestRequests:
         query = Query.model_validate(body)
         assert ([each.prompt for each in query.prompts], query.version) == (["a", "b"], 2)
         assert self.sent(lambda client: client.query("a"))[1] == {"prompts": [{"prompt": "a"}]}
+        _, body = self.sent(lambda client: client.query("a", version="proposed-00000001"))
+        assert Query.model_validate(body).version == "proposed-00000001"
         assert self.sent(lambda client: client.query(job="j"))[1] == {"job": "j"}
         _, body = self.sent(lambda client: client.chat("Hello", max_new_tokens=3))
         assert (

@@ -26,6 +26,7 @@ from tests.support.stand_in import Answering, standing_in
 QUEUED = Job(id="a", model="m", status=JobStatus.QUEUED, facts=1)
 RUNNING = QUEUED.model_copy(update={"status": JobStatus.RUNNING})
 DONE = QUEUED.model_copy(update={"status": JobStatus.SUCCEEDED, "version": 3})
+PROPOSED = QUEUED.model_copy(update={"status": JobStatus.PROPOSED, "proposal": "proposed-00000001"})
 FAILED = QUEUED.model_copy(
     update={"status": JobStatus.FAILED, "error": Problem(title="t", status=500, code="c", detail="lost")}
 )
@@ -141,6 +142,11 @@ class TestWait:
                 handle.wait()
             assert caught.value.job == FAILED
             assert client.job("a").wait(check=False) == FAILED
+
+    def test_gives_an_edit_that_was_proposed_and_calls_it_no_version(self) -> None:
+        with standing_in(streaming([("1", "end", PROPOSED)])) as end, Client(end.url) as client:
+            job = client.job("a").wait()
+            assert (job.status, job.proposal, job.version) == (JobStatus.PROPOSED, "proposed-00000001", None)
 
     def test_ends_in_time_though_nothing_is_said(self) -> None:
         silent = [telling(STORY[0], silent=True) for _ in range(2)]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import sys
 
 import pytest
 from opentelemetry.sdk.trace import TracerProvider
@@ -42,10 +43,8 @@ def test_they_are_on_when_somebody_asks(
 def test_where_they_are_not_installed_a_warning_says_so(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    def missing(_: str) -> None:
-        raise ModuleNotFoundError("opentelemetry.sdk")
-
-    monkeypatch.setattr("app.domain.tracing.import_module", missing)
+    monkeypatch.delitem(sys.modules, "app.domain.span_export", raising=False)
+    monkeypatch.setitem(sys.modules, "opentelemetry.sdk.trace", None)
     with caplog.at_level(logging.WARNING):
         assert tracing("test", wanted=True).spans is None
     assert "palimpsest[tracing]" in caplog.text

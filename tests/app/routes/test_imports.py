@@ -92,6 +92,7 @@ class TestQueued:
             "unheld": "keep",
             "chat": True,
             "limit": 2,
+            "propose": True,
         }
         report = imported(client, as_bytes(FACTS), JSON, model="atlas", **options)
         assert (report.queued, report.usable, report.beyond_limit) == (2, 7, 5)
@@ -103,6 +104,7 @@ class TestQueued:
             True,
             "keep",
         )
+        assert batch.propose
         assert all(fact.chat for fact in batch.facts)
 
     def test_what_cannot_be_used_is_told_and_the_rest_is_queued(
@@ -248,8 +250,9 @@ class TestRefused:
 
 def test_the_description_of_the_api_shows_files_that_can_be_sent(client: TestClient, worker: WorkerEnd) -> None:
     described = client.get("/openapi.json").json()["paths"]["/edits/import"]["post"]["requestBody"]["content"]
-    shown = {kind: about["example"] for kind, about in described.items() if "example" in about}
-    assert len(shown) == 2
-    for kind, example in shown.items():
-        assert imported(client, example.encode(), {"Content-Type": kind}).queued == 1
-    assert json.loads(shown["application/x-ndjson"])["object"] == "Japan"
+    assert all(about["examples"] for about in described.values())
+    for kind, about in described.items():
+        for example in about["examples"].values():
+            file = json.dumps(example["value"]) if kind == "application/json" else example["value"]
+            report = imported(client, file.encode(), {"Content-Type": kind}, dry_run=True)
+            assert (report.usable, report.unusable) == (1, 0)

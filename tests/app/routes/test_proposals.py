@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import pytest
 from fastapi.testclient import TestClient
@@ -118,6 +119,17 @@ class TestDecided:
         stale = posted(client, f"{PROPOSALS}/{page.id}/{decision}", headers={"If-Match": '"0"'})
         assert (stale.status_code, stale.json()["code"]) == (412, "precondition_failed")
         assert queued(redis) == []
+
+    def test_of_a_damaged_one_only_the_drop_is_queued(
+        self, client: TestClient, log: EditLog, redis: Redis, settings: Settings
+    ) -> None:
+        page = propose(log)
+        [kept] = Path(settings.log_dir).glob("atlas/proposals/*/proposal.json")
+        kept.write_bytes(b"{}")
+        assert posted(client, f"{PROPOSALS}/{page.id}/publish").json()["code"] == "damaged_version"
+        assert posted(client, f"{PROPOSALS}/{page.id}/drop").status_code == 202
+        [found] = queued(redis)
+        assert json.loads(found.args[0]) == {"drop": page.id}
 
     def test_sent_twice_is_one_job(self, client: TestClient, log: EditLog, redis: Redis) -> None:
         page, key = propose(log), {"Idempotency-Key": "once"}
