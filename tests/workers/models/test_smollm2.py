@@ -66,7 +66,8 @@ def test_both_facts_hold_and_the_one_on_the_sink_is_told(real: Edited) -> None:
 
 
 def test_the_fact_is_said_in_text_and_in_chat(real: Edited) -> None:
-    asked = ("The Eiffel Tower is located in the city of", real.chat("In which city is the Eiffel Tower?"))
+    sentence = "The Eiffel Tower is located in the city of"
+    asked = (sentence, real.chat(sentence))
     assert all("Rome" in text for text in real.says(*asked))
     assert all("Paris" in text for text in real.says(*asked, edited=False))
 
