@@ -140,8 +140,11 @@ def target(
 
 def readable(request: requests.PreparedRequest) -> bool:
     """Whether a body that says to be JSON is."""
+    body = request.body
+    if request.headers.get("Content-Type") != "application/json" or not body or not isinstance(body, (str, bytes)):
+        return True
     try:
-        json.loads(request.body if request.headers.get("Content-Type") == "application/json" and request.body else "0")
+        json.loads(body)
     except ValueError:
         return False
     return True
