@@ -133,15 +133,18 @@ def test_what_is_not_supported_is_refused_by_its_name(
 def test_many_chats_at_once(chat_stack: Stack, client: openai.OpenAI) -> None:
     """Asynchronously, as streams, each as it would be alone."""
 
-    async def one(asked: openai.AsyncOpenAI, city: str) -> str:
-        turn = {"role": "user", "content": f"In which country is {city}?"}
-        stream = await asked.chat.completions.create(**{**ASKED, "messages": [turn], "stream": True, "max_tokens": 8})
+    turns = [
+        [{"role": "user", "content": f"In which country is {city}?"}] for city in ("Paris", "Rome", "Madrid", "Tokyo")
+    ]
+
+    async def one(asked: openai.AsyncOpenAI, turn: list[dict[str, str]]) -> str:
+        stream = await asked.chat.completions.create(**{**ASKED, "messages": turn, "stream": True})
         return "".join([chunk.choices[0].delta.content or "" async for chunk in stream])
 
-    async def all_of_them(cities: list[str]) -> list[str]:
+    async def all_of_them() -> list[str]:
         async with openai.AsyncOpenAI(base_url=f"{chat_stack.url}/v1", api_key="unused", timeout=120.0) as asked:
-            return await asyncio.gather(*(one(asked, city) for city in cities))
+            return await asyncio.gather(*(one(asked, turn) for turn in turns))
 
-    countries = {"Paris": "France", "Rome": "Italy", "Madrid": "Spain", "Tokyo": "Japan"}
-    replies = asyncio.run(all_of_them(list(countries)))
-    assert [country in text for country, text in zip(countries.values(), replies, strict=True)] == [True] * 4
+    alone = [said(client, messages=turn) for turn in turns]
+    assert len(set(alone)) == len(turns)
+    assert asyncio.run(all_of_them()) == alone
