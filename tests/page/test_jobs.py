@@ -124,7 +124,8 @@ def test_a_stream_of_events_is_followed_and_taken_up_where_it_broke(page: Page, 
     assert followed == [None, "2"]
 
 
-def test_without_events_a_job_is_asked_again_until_it_ends(page: Page, http: httpx.Client) -> None:
+def test_without_events_a_job_is_asked_again_until_it_ends(page: Page, http: httpx.Client, watched: Watched) -> None:
+    watched.may_be_refused("/events")
     page.route("**/jobs/*/events", lambda route: route.fulfill(status=404, json={"code": "not_found"}))
     job = http.post("/edits", json={"facts": [LYON]}).json()["id"]
     page.goto(f"/#/jobs/{job}")
