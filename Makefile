@@ -39,7 +39,7 @@ serve: $(STAMP)  ## Redis, a worker and the front end, until Ctrl-C
 	$(BIN)/palimpsest serve
 
 # Two at a time, with a thread each: many tests start processes of their own.
-test: $(STAMP)   ## all tests, against a real Redis and the real models; T=path: those of one path
+test: $(STAMP)   ## all tests but the browser's, against a real Redis and the real models; T=path: those of one path
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile -m "not browser" $(or $(T),--cov --cov-report=term)
 
 CHROMIUM ?= chromium
