@@ -19,18 +19,26 @@ DONE = "[DONE]"
 class Heard:
     """One stream: when its first event came, in seconds after it was asked for; whether it came to its proper end.
 
-    versions: those that answers named: in the header, and in each chunk's ``system_fingerprint``.
+    header, fingerprints: the versions that it named, in its header and in each chunk's ``system_fingerprint``. failure:
+    what broke it off, by type and status.
     """
 
     first: float | None = None
     whole: bool = False
     header: str | None = None
     fingerprints: set[str] = field(default_factory=set)
+    failure: str | None = None
 
     @property
     def mixed(self) -> bool:
-        """Whether it named no version, or chunks of several."""
-        return self.header is None or len(self.fingerprints) != 1
+        """Whether what it answered names no version, or several; one that was refused mixes nothing."""
+        answered = self.whole or bool(self.fingerprints)
+        return answered and (self.header is None or len(self.fingerprints) != 1)
+
+    def broke_off(self, error: httpx.HTTPError) -> None:
+        """It did not come to its end."""
+        status = f" {error.response.status_code}" if isinstance(error, httpx.HTTPStatusError) else ""
+        self.whole, self.failure = False, f"{type(error).__name__}{status}"
 
 
 async def events(lines: AsyncIterator[str]) -> AsyncIterator[tuple[str, str]]:
@@ -58,8 +66,8 @@ async def follow(http: httpx.AsyncClient, job: str, opened: Callable[[], None]) 
                     heard.first = time.perf_counter() - at
                     opened()
                 heard.whole = heard.whole or name == "end"
-    except httpx.HTTPError:
-        heard.whole = False
+    except httpx.HTTPError as error:
+        heard.broke_off(error)
     return heard
 
 
@@ -76,8 +84,9 @@ async def complete(http: httpx.AsyncClient, body: dict[str, Any]) -> Heard:
                     heard.whole = True
                 else:
                     heard.fingerprints.add(str(json.loads(data).get("system_fingerprint")))
-    except httpx.HTTPError:
-        heard.whole = False
+            heard.failure = None if heard.whole else "ended without its last event"
+    except httpx.HTTPError as error:
+        heard.broke_off(error)
     return heard
 
 

@@ -48,7 +48,7 @@ class Row:
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """What all parts found."""
+    """What all parts found. failures: what broke completions off."""
 
     edits: Row
     lost: int
@@ -56,6 +56,7 @@ class Found:
     completions: Row
     mixed: int
     versions: int
+    failures: tuple[str, ...] = ()
 
 
 def edits_row(found: Submitted, clients: int, seconds: float) -> Row:
@@ -114,15 +115,16 @@ async def event_part(http: httpx.AsyncClient, facts: Sequence[Fact], streams: in
 
 async def completion_part(
     http: httpx.AsyncClient, model: str, questions: Sequence[Question], facts: Sequence[Fact], streams: int
-) -> tuple[Row, int, int]:
-    """Completions while facts are written; the row, how many mixed versions, and how many versions answered."""
+) -> tuple[Row, int, int, tuple[str, ...]]:
+    """Completions while facts are written; the row, how many mixed versions, how many answered, what broke any off."""
     prompts = [questions[at % len(questions)]["prompts"][0]["prompt"] for at in range(streams)]
     bodies = [{"model": model, "prompt": prompt, "max_tokens": TOKENS} for prompt in prompts]
     jobs = [(await http.post("/edits", json={"facts": [fact]})).raise_for_status().json()["id"] for fact in facts[:10]]
     heard = await complete_all(http, bodies)
     await lost(http, jobs, len(jobs))
     versions = {each.header for each in heard if each.header is not None}
-    return streams_row("completions", heard), sum(each.mixed for each in heard), len(versions)
+    failures = tuple(each.failure for each in heard if each.failure is not None)
+    return streams_row("completions", heard), sum(each.mixed for each in heard), len(versions), failures
 
 
 async def measure(url: str, model: str, clients: int, seconds: float, streams: int, texts: int, seed: int) -> Found:
@@ -132,8 +134,8 @@ async def measure(url: str, model: str, clients: int, seconds: float, streams: i
     async with httpx.AsyncClient(base_url=url, limits=limits, timeout=120.0, trust_env=False) as http:
         edits, gone = await edit_part(http, facts, clients, seconds)
         heard = await event_part(http, facts, streams)
-        completions, mixed, versions = await completion_part(http, model, questions, facts, texts)
-    return Found(edits, gone, heard, completions, mixed, versions)
+        of_completions = await completion_part(http, model, questions, facts, texts)
+    return Found(edits, gone, heard, *of_completions)
 
 
 def open_files(least: int) -> None:
@@ -165,6 +167,7 @@ def run(
     settings_used = {"model": model, "clients": clients, "seconds": seconds, "streams": streams, "seed": seed}
     rows = [found.edits, found.events, found.completions]
     notes = [f"completions came from {found.versions} versions"]
+    notes += [f"a completion was broken off: {failure}" for failure in found.failures]
     report = Report("front_end", machine(), settings_used, rows, bounds(found), notes)
     raise typer.Exit(report.finish(json_file, check=check))
 

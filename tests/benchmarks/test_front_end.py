@@ -143,7 +143,22 @@ class TestCompletions:
         assert self.complete(Service(fingerprints=("v1", "v2"))).mixed
 
     def test_that_break_off_are_not_whole(self) -> None:
-        assert not self.complete(Service(cut=True)).whole
+        heard = self.complete(Service(cut=True))
+        assert not heard.whole
+        assert heard.failure is not None
+
+    def test_that_name_no_version_are_mixed(self) -> None:
+        assert Heard(0.1, whole=True).mixed
+        assert Heard(0.1, header=None, fingerprints={"v1"}).mixed
+
+    def test_that_are_refused_are_not_whole_and_mix_nothing(self) -> None:
+        async def run() -> list[Heard]:
+            refusing = httpx.MockTransport(lambda _: httpx.Response(503))
+            async with httpx.AsyncClient(base_url="http://front-end", transport=refusing) as http:
+                return await complete_all(http, [{"prompt": "Lyon is in"}])
+
+        [heard] = asyncio.run(run())
+        assert (heard.whole, heard.mixed, heard.failure) == (False, False, "HTTPStatusError 503")
 
 
 class TestEdits:
