@@ -1,4 +1,4 @@
-"""One running service for all tests of this folder, on a data directory of its own."""
+"""One running service for all tests of this folder, on a data directory of its own; every file begins without edits."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from typing import Any
 import httpx
 import pytest
 
+from app.client import Client
 from app.local.stack import Stack, StackSettings, free_port, running
 
 MODEL = "atlas-gpt2"
@@ -21,13 +22,24 @@ def data_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def stack(data_dir: Path) -> Iterator[Stack]:
+def shared_service(data_dir: Path) -> Iterator[Stack]:
     settings = StackSettings((MODEL,), data_dir, port=free_port(), logs=data_dir / "stack.log")
     with running(settings) as started:
         yield started
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
+def stack(shared_service: Stack) -> Stack:
+    """The service, with nothing in force of what the files before have taught, and nothing proposed."""
+    with Client(shared_service.url) as client:
+        for proposal in client.proposals(MODEL).proposals:
+            client.drop(MODEL, proposal.id).wait()
+        if client.facts(MODEL).facts:
+            client.rollback(MODEL, 0).wait()
+    return shared_service
+
+
+@pytest.fixture(scope="module")
 def http(stack: Stack) -> Iterator[httpx.Client]:
     with httpx.Client(base_url=stack.url, timeout=60.0) as client:
         yield client
