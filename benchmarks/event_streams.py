@@ -1,4 +1,8 @@
-"""Clients that read streams of server-sent events: of jobs, and of completions as they are decoded."""
+"""Clients that read streams of server-sent events: of jobs, and of completions as they are decoded.
+
+Each stream has a client of its own: a pool of a thousand connections looks through all of them at each event, and one
+that is taken over from an earlier request may be closed by the server while the next request is on its way.
+"""
 
 from __future__ import annotations
 
@@ -56,26 +60,34 @@ async def events(lines: AsyncIterator[str]) -> AsyncIterator[tuple[str, str]]:
             data += [value] if key == "data" else []
 
 
-async def follow(http: httpx.AsyncClient, job: str, opened: Callable[[], None]) -> Heard:
+def client_of(url: str) -> httpx.AsyncClient:
+    """A client with connections of its own, as many as it needs."""
+    limits = httpx.Limits(max_connections=None)
+    return httpx.AsyncClient(base_url=url, limits=limits, timeout=120.0, trust_env=False, verify=False)  # noqa: S501 - no TLS
+
+
+async def follow(url: str, job: str, opened: Callable[[], None]) -> Heard:
     """Hear a job's events to the end; ``opened`` is called at the first."""
     heard, at = Heard(), time.perf_counter()
     try:
-        async with http.stream("GET", f"/jobs/{job}/events") as reply:
+        async with client_of(url) as http, http.stream("GET", f"/jobs/{job}/events") as reply:
             async for name, _ in events(reply.raise_for_status().aiter_lines()):
                 if heard.first is None:
                     heard.first = time.perf_counter() - at
                     opened()
                 heard.whole = heard.whole or name == "end"
+        heard.failure = None if heard.whole else "ended without its last event"
     except httpx.HTTPError as error:
         heard.broke_off(error)
     return heard
 
 
-async def complete(http: httpx.AsyncClient, body: dict[str, Any]) -> Heard:
+async def complete(url: str, body: dict[str, Any]) -> Heard:
     """Read a streamed completion to its end."""
     heard, at = Heard(), time.perf_counter()
+    streamed = {**body, "stream": True}
     try:
-        async with http.stream("POST", "/v1/completions", json={**body, "stream": True}) as reply:
+        async with client_of(url) as http, http.stream("POST", "/v1/completions", json=streamed) as reply:
             heard.header = reply.raise_for_status().headers.get("X-Model-Version")
             async for _, data in events(reply.aiter_lines()):
                 if heard.first is None:
@@ -84,15 +96,13 @@ async def complete(http: httpx.AsyncClient, body: dict[str, Any]) -> Heard:
                     heard.whole = True
                 else:
                     heard.fingerprints.add(str(json.loads(data).get("system_fingerprint")))
-            heard.failure = None if heard.whole else "ended without its last event"
+        heard.failure = None if heard.whole else "ended without its last event"
     except httpx.HTTPError as error:
         heard.broke_off(error)
     return heard
 
 
-async def follow_all(
-    http: httpx.AsyncClient, job: str, streams: int, release: Callable[[], Awaitable[None]]
-) -> list[Heard]:
+async def follow_all(url: str, job: str, streams: int, release: Callable[[], Awaitable[None]]) -> list[Heard]:
     """So many streams of one job at once; when all are open, or none opens any more, ``release`` lets the job end."""
     open_streams = 0
     all_open = asyncio.Event()
@@ -104,7 +114,7 @@ async def follow_all(
             all_open.set()
 
     async with asyncio.TaskGroup() as group:
-        tasks = [group.create_task(follow(http, job, opened)) for _ in range(streams)]
+        tasks = [group.create_task(follow(url, job, opened)) for _ in range(streams)]
         waiting = group.create_task(all_open.wait())
         await asyncio.wait([waiting, group.create_task(_all_done(tasks))], return_when=asyncio.FIRST_COMPLETED)
         all_open.set()
@@ -116,6 +126,6 @@ async def _all_done(tasks: Sequence[asyncio.Task[Heard]]) -> None:
     await asyncio.wait(tasks)
 
 
-async def complete_all(http: httpx.AsyncClient, bodies: Sequence[dict[str, Any]]) -> list[Heard]:
+async def complete_all(url: str, bodies: Sequence[dict[str, Any]]) -> list[Heard]:
     """All completions at once."""
-    return list(await asyncio.gather(*(complete(http, body) for body in bodies)))
+    return list(await asyncio.gather(*(complete(url, body) for body in bodies)))

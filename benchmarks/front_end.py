@@ -19,7 +19,7 @@ import httpx
 import typer
 
 from app.local.stack import StackSettings, free_port, running
-from benchmarks.event_streams import Heard, complete_all, follow_all
+from benchmarks.event_streams import Heard, client_of, complete_all, follow_all
 from benchmarks.machine import machine
 from benchmarks.query_latency import cases
 from benchmarks.question_load import Latencies, Question
@@ -48,7 +48,7 @@ class Row:
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """What all parts found. failures: what broke completions off."""
+    """What all parts found. failures: what broke streams off, a line each."""
 
     edits: Row
     lost: int
@@ -100,7 +100,12 @@ async def edit_part(http: httpx.AsyncClient, facts: Sequence[Fact], clients: int
     return edits_row(found, clients, seconds), len(gone)
 
 
-async def event_part(http: httpx.AsyncClient, facts: Sequence[Fact], streams: int) -> Row:
+def broken_off(part: str, heard: Sequence[Heard]) -> tuple[str, ...]:
+    """What broke streams of a part off, a line each."""
+    return tuple(f"{part}: one was broken off: {each.failure}" for each in heard if each.failure is not None)
+
+
+async def event_part(http: httpx.AsyncClient, facts: Sequence[Fact], streams: int) -> tuple[Row, tuple[str, ...]]:
     """Streams of a job that waits behind another one, until it is cancelled."""
     first, last = [
         (await http.post("/edits", json={"facts": [fact]})).raise_for_status().json()["id"] for fact in facts[:2]
@@ -110,7 +115,8 @@ async def event_part(http: httpx.AsyncClient, facts: Sequence[Fact], streams: in
         for job in (last, first):
             await http.post(f"/jobs/{job}/cancel")
 
-    return streams_row("event streams", await follow_all(http, last, streams, release))
+    heard = await follow_all(str(http.base_url), last, streams, release)
+    return streams_row("event streams", heard), broken_off("event streams", heard)
 
 
 async def completion_part(
@@ -120,22 +126,23 @@ async def completion_part(
     prompts = [questions[at % len(questions)]["prompts"][0]["prompt"] for at in range(streams)]
     bodies = [{"model": model, "prompt": prompt, "max_tokens": TOKENS} for prompt in prompts]
     jobs = [(await http.post("/edits", json={"facts": [fact]})).raise_for_status().json()["id"] for fact in facts[:10]]
-    heard = await complete_all(http, bodies)
+    heard = await complete_all(str(http.base_url), bodies)
     await lost(http, jobs, len(jobs))
     versions = {each.header for each in heard if each.header is not None}
-    failures = tuple(each.failure for each in heard if each.failure is not None)
-    return streams_row("completions", heard), sum(each.mixed for each in heard), len(versions), failures
+    mixed = sum(each.mixed for each in heard)
+    return streams_row("completions", heard), mixed, len(versions), broken_off("completions", heard)
 
 
 async def measure(url: str, model: str, clients: int, seconds: float, streams: int, texts: int, seed: int) -> Found:
     """All parts against a running service."""
     questions, facts = cases(model, seed)
-    limits = httpx.Limits(max_connections=None)
-    async with httpx.AsyncClient(base_url=url, limits=limits, timeout=120.0, trust_env=False) as http:
+    async with client_of(url) as http:
         edits, gone = await edit_part(http, facts, clients, seconds)
-        heard = await event_part(http, facts, streams)
-        of_completions = await completion_part(http, model, questions, facts, texts)
-    return Found(edits, gone, heard, *of_completions)
+    async with client_of(url) as http:
+        events, of_events = await event_part(http, facts, streams)
+    async with client_of(url) as http:
+        texts_row, mixed, versions, of_texts = await completion_part(http, model, questions, facts, texts)
+    return Found(edits, gone, events, texts_row, mixed, versions, of_events + of_texts)
 
 
 def open_files(least: int) -> None:
@@ -167,7 +174,7 @@ def run(
     settings_used = {"model": model, "clients": clients, "seconds": seconds, "streams": streams, "seed": seed}
     rows = [found.edits, found.events, found.completions]
     notes = [f"completions came from {found.versions} versions"]
-    notes += [f"a completion was broken off: {failure}" for failure in found.failures]
+    notes += found.failures
     report = Report("front_end", machine(), settings_used, rows, bounds(found), notes)
     raise typer.Exit(report.finish(json_file, check=check))
 

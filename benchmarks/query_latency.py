@@ -9,7 +9,9 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import random
+import secrets
 import tempfile
 import time
 from collections.abc import Awaitable, Callable, Iterable, Sequence
@@ -23,7 +25,9 @@ import typer
 from prometheus_client.parser import text_string_to_metric_families
 
 from app.domain.prompts import filled
-from app.local.stack import StackSettings, free_port, running
+from app.domain.worker_http import credentials
+from app.local.stack import WORKER_SECRET, StackSettings, free_port, running
+from app.settings import Settings
 from benchmarks.machine import machine
 from benchmarks.question_load import Latencies, Question, ask_while
 from benchmarks.report import Bound, Report, shown
@@ -146,7 +150,8 @@ def measure(url: str, model: str, seconds: float, facts: int, batches: int, seed
         rows.append(phase("editing", url, questions, clients, partial(edit, url, chosen)))
     served = httpx.get(f"{url}/models").raise_for_status().json()["models"]
     worker = next(entry for entry in served if entry["id"] == model)["workers"][0]
-    return rows, blocked_ms(httpx.get(f"{worker['url']}/metrics").raise_for_status().text)
+    exposition = httpx.get(f"{worker['url']}/metrics", headers=credentials(Settings().worker_secret))
+    return rows, blocked_ms(exposition.raise_for_status().text)
 
 
 def run(
@@ -159,6 +164,7 @@ def run(
     check: Annotated[bool, typer.Option("--check", help="End with 1 if a bound is missed.")] = False,
 ) -> None:
     """Ask the whole service, idle and while it is edited."""
+    os.environ.setdefault(WORKER_SECRET, secrets.token_urlsafe(32))  # the worker's figures are asked for here as well
     with tempfile.TemporaryDirectory() as scratch:
         settings = StackSettings((model,), Path(scratch), port=free_port(), logs=Path(scratch) / "stack.log")
         with running(settings) as stack:

@@ -38,7 +38,7 @@ EARLIER_TENSORS = (CompactedVersion, *ANY_CHANGE)
 ModelPath = Annotated[Name, Path()]
 
 
-def _conditions(
+async def _conditions(
     idempotency_key: Annotated[
         str | None,
         Header(
