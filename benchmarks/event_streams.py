@@ -15,6 +15,9 @@ from typing import Any
 
 import httpx
 
+Asking = Callable[[], httpx.AsyncClient]
+"""Makes a client of the service."""
+
 DONE = "[DONE]"
 """Data of a completion's last event."""
 
@@ -66,11 +69,11 @@ def client_of(url: str) -> httpx.AsyncClient:
     return httpx.AsyncClient(base_url=url, limits=limits, timeout=120.0, trust_env=False, verify=False)  # noqa: S501 - no TLS
 
 
-async def follow(url: str, job: str, opened: Callable[[], None]) -> Heard:
+async def follow(asking: Asking, job: str, opened: Callable[[], None]) -> Heard:
     """Hear a job's events to the end; ``opened`` is called at the first."""
     heard, at = Heard(), time.perf_counter()
     try:
-        async with client_of(url) as http, http.stream("GET", f"/jobs/{job}/events") as reply:
+        async with asking() as http, http.stream("GET", f"/jobs/{job}/events") as reply:
             async for name, _ in events(reply.raise_for_status().aiter_lines()):
                 if heard.first is None:
                     heard.first = time.perf_counter() - at
@@ -82,12 +85,12 @@ async def follow(url: str, job: str, opened: Callable[[], None]) -> Heard:
     return heard
 
 
-async def complete(url: str, body: dict[str, Any]) -> Heard:
+async def complete(asking: Asking, body: dict[str, Any]) -> Heard:
     """Read a streamed completion to its end."""
     heard, at = Heard(), time.perf_counter()
     streamed = {**body, "stream": True}
     try:
-        async with client_of(url) as http, http.stream("POST", "/v1/completions", json=streamed) as reply:
+        async with asking() as http, http.stream("POST", "/v1/completions", json=streamed) as reply:
             heard.header = reply.raise_for_status().headers.get("X-Model-Version")
             async for _, data in events(reply.aiter_lines()):
                 if heard.first is None:
@@ -102,7 +105,7 @@ async def complete(url: str, body: dict[str, Any]) -> Heard:
     return heard
 
 
-async def follow_all(url: str, job: str, streams: int, release: Callable[[], Awaitable[None]]) -> list[Heard]:
+async def follow_all(asking: Asking, job: str, streams: int, release: Callable[[], Awaitable[None]]) -> list[Heard]:
     """So many streams of one job at once; when all are open, or none opens any more, ``release`` lets the job end."""
     open_streams = 0
     all_open = asyncio.Event()
@@ -114,7 +117,7 @@ async def follow_all(url: str, job: str, streams: int, release: Callable[[], Awa
             all_open.set()
 
     async with asyncio.TaskGroup() as group:
-        tasks = [group.create_task(follow(url, job, opened)) for _ in range(streams)]
+        tasks = [group.create_task(follow(asking, job, opened)) for _ in range(streams)]
         waiting = group.create_task(all_open.wait())
         await asyncio.wait([waiting, group.create_task(_all_done(tasks))], return_when=asyncio.FIRST_COMPLETED)
         all_open.set()
@@ -126,6 +129,6 @@ async def _all_done(tasks: Sequence[asyncio.Task[Heard]]) -> None:
     await asyncio.wait(tasks)
 
 
-async def complete_all(url: str, bodies: Sequence[dict[str, Any]]) -> list[Heard]:
+async def complete_all(asking: Asking, bodies: Sequence[dict[str, Any]]) -> list[Heard]:
     """All completions at once."""
-    return list(await asyncio.gather(*(complete(url, body) for body in bodies)))
+    return list(await asyncio.gather(*(complete(asking, body) for body in bodies)))

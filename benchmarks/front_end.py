@@ -12,6 +12,7 @@ import resource
 import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
@@ -115,7 +116,7 @@ async def event_part(http: httpx.AsyncClient, facts: Sequence[Fact], streams: in
         for job in (last, first):
             await http.post(f"/jobs/{job}/cancel")
 
-    heard = await follow_all(str(http.base_url), last, streams, release)
+    heard = await follow_all(partial(client_of, str(http.base_url)), last, streams, release)
     return streams_row("event streams", heard), broken_off("event streams", heard)
 
 
@@ -126,7 +127,7 @@ async def completion_part(
     prompts = [questions[at % len(questions)]["prompts"][0]["prompt"] for at in range(streams)]
     bodies = [{"model": model, "prompt": prompt, "max_tokens": TOKENS} for prompt in prompts]
     jobs = [(await http.post("/edits", json={"facts": [fact]})).raise_for_status().json()["id"] for fact in facts[:10]]
-    heard = await complete_all(str(http.base_url), bodies)
+    heard = await complete_all(partial(client_of, str(http.base_url)), bodies)
     await lost(http, jobs, len(jobs))
     versions = {each.header for each in heard if each.header is not None}
     mixed = sum(each.mixed for each in heard)

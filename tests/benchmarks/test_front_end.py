@@ -107,8 +107,7 @@ class TestStreamsOfAJob:
                 open_at_the_end = service.opened
                 service.cancelled.append("job")
 
-            async with asking(service) as http:
-                return await follow_all(http, "job", 20, release), open_at_the_end
+            return await follow_all(lambda: asking(service), "job", 20, release), open_at_the_end
 
         return asyncio.run(asyncio.wait_for(run(), 30))
 
@@ -129,8 +128,7 @@ class TestStreamsOfAJob:
 class TestCompletions:
     def complete(self, service: Service) -> Heard:
         async def run() -> list[Heard]:
-            async with asking(service) as http:
-                return await complete_all(http, [{"prompt": "Lyon is in"}])
+            return await complete_all(lambda: asking(service), [{"prompt": "Lyon is in"}])
 
         [heard] = asyncio.run(run())
         return heard
@@ -154,8 +152,9 @@ class TestCompletions:
     def test_that_are_refused_are_not_whole_and_mix_nothing(self) -> None:
         async def run() -> list[Heard]:
             refusing = httpx.MockTransport(lambda _: httpx.Response(503))
-            async with httpx.AsyncClient(base_url="http://front-end", transport=refusing) as http:
-                return await complete_all(http, [{"prompt": "Lyon is in"}])
+            return await complete_all(
+                lambda: httpx.AsyncClient(base_url="http://front-end", transport=refusing), [{"prompt": "Lyon is in"}]
+            )
 
         [heard] = asyncio.run(run())
         assert (heard.whole, heard.mixed, heard.failure) == (False, False, "HTTPStatusError 503")
