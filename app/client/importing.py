@@ -9,7 +9,7 @@ from pathlib import Path
 
 from app.client.errors import ApiError
 from app.domain.contract import ImportFormat, ImportReport, Problem, UnusableRecord
-from app.imports.reading import ReadFact, Reading, read, reasons
+from app.domain.imports.reading import ReadFact, Reading, read, reasons
 
 MOST_FACTS = 1000
 MOST_BYTES = 3_000_000

@@ -13,10 +13,10 @@ from redis.exceptions import RedisError
 from app.access.caller import ANYONE, Caller
 from app.domain.contract import EditBatch, ImportReport, Job, Problem, UnusableRecord
 from app.domain.errors import PalimpsestError, RedisUnavailable, RequestError, Unavailable
+from app.domain.imports.reading import ReadFact, Reading, reasons
+from app.domain.imports.records import Unusable
 from app.domain.problems import problem_of
 from app.fleet import Fleet
-from app.imports.reading import ReadFact, Reading, reasons
-from app.imports.records import Unusable
 from app.jobs.acceptance import Acceptance, own_key
 from app.jobs.conditions import Conditions
 from app.jobs.idempotency import IdempotencyKeys

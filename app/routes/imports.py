@@ -23,8 +23,8 @@ from app.domain.errors import (
     UnknownPlan,
     UnreadableFile,
 )
+from app.domain.imports.reading import read
 from app.error_handlers import problems
-from app.imports.reading import read
 from app.jobs.importing import Import
 from app.routes import examples
 from app.routes.changes import ANY_CHANGE, ConditionsDep

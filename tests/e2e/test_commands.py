@@ -164,7 +164,7 @@ class TestProposals:
             assert told in both.out
         file = tmp_path / "nagoya.csv"
         file.write_text(f"subject,prompt,object\nNagoya,{{}} {COUNTRY},Peru\n")
-        found = run("evaluate", "--facts", str(file), "--version", proposal, "--least", "1.0")
+        found = run("check", "--facts", str(file), "--version", proposal, "--least", "1.0")
         assert (found.status, f"{MODEL}, {proposal}" in found.words) == (0, True)
 
         published = run("proposals", "publish", proposal, "--current")
@@ -206,18 +206,16 @@ class TestFiles:
         assert (shown.status, "1 can be used" in shown.out) == (0, True)
         assert "No worker has looked" in shown.err
 
-    def test_its_facts_are_written_and_evaluated(self, run: Run, file: str, head: int) -> None:
+    def test_its_facts_are_written_and_checked(self, run: Run, file: str, head: int) -> None:
         done = run("edit", file, "--json")
         assert done.status == 0, done
         assert [job["status"] for job in done.told["jobs"]] == ["succeeded"]
-        found = run("evaluate", "--facts", file, "--least", "1.0", "--json")
+        found = run("check", "--facts", file, "--least", "1.0", "--json")
         assert (found.status, found.told["facts"], found.told["version"]) == (0, 1.0, head + 1)
         assert found.told["asked"] == {"facts": 1, "paraphrases": 1, "neighbours": 1}
-        before = run("evaluate", MODEL, "--facts", file, "--version", str(head), "--least", "1.0")
+        before = run("check", MODEL, "--facts", file, "--version", str(head), "--least", "1.0")
         assert (before.status, "Not as wanted" in before.out) == (3, True)
-        assert run("evaluate", "--json").told["asked"]["facts"] == len(
-            run("versions", "--facts", "--json").told["facts"]
-        )
+        assert run("check", "--json").told["asked"]["facts"] == len(run("versions", "--facts", "--json").told["facts"])
 
     def test_it_may_wait_as_a_whole(self, run: Run, file: str, head: int) -> None:
         done = run("edit", file, "--propose", "--json")
@@ -281,7 +279,7 @@ class TestEnds:
             ("rollback",),
             ("ask", "Oslo", "--version", "-1"),
             ("ask", "Oslo", "--version", "proposed-1"),
-            ("evaluate", "--version", "proposed-00000001"),
+            ("check", "--version", "proposed-00000001"),
             ("proposals",),
             ("proposals", "publish"),
             ("nonsense",),

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from app.imports.extras import asked, fields_of, neighbour, neighbours, paraphrases, texts
-from app.imports.records import text
+from app.domain.imports.extras import asked, fields_of, neighbour, neighbours, paraphrases, texts
+from app.domain.imports.records import text
 
 
 def recognises(fields: Mapping[str, Any]) -> bool:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from app.imports.records import text
+from app.domain.imports.records import text
 
 
 def recognises(fields: Mapping[str, Any]) -> bool:

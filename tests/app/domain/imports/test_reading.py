@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from app.domain.contract import Fact, ImportFormat
 from app.domain.errors import UnreadableFile
-from app.imports.reading import Reading, read, reasons
+from app.domain.imports.reading import Reading, read, reasons
 from tests.support.data_files import (
     COUNTERFACT,
     EASYEDIT,

@@ -10,10 +10,10 @@ from typing import Any
 
 from app.domain.contract import ImportFormat
 from app.domain.errors import UnreadableFile
-from app.imports import counterfact, easyedit, knowedit, own, rows, zsre
-from app.imports.json_files import Found, json_records
-from app.imports.records import Record
-from app.imports.tables import csv_records, tsv_records
+from app.domain.imports import counterfact, easyedit, knowedit, own, rows, zsre
+from app.domain.imports.json_files import Found, json_records
+from app.domain.imports.records import Record
+from app.domain.imports.tables import csv_records, tsv_records
 
 LOOKED_AT = 50
 """Records that a JSON file's format is judged by."""

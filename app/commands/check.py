@@ -1,4 +1,4 @@
-"""`palimpsest evaluate`: whether a version says what it was taught, or what a file of facts says."""
+"""`palimpsest check`: whether a version says what it was taught, or what a file of facts says."""
 
 from __future__ import annotations
 
@@ -33,9 +33,9 @@ AT_ONCE = 64
 SHOWN = 20
 
 EXAMPLES = examples(
-    "palimpsest evaluate atlas-gpt2",
-    "palimpsest evaluate --facts facts.csv --version 0 --json",
-    "palimpsest evaluate --facts facts.csv --version proposed-48213377",
+    "palimpsest check atlas-gpt2",
+    "palimpsest check --facts facts.csv --version 0 --json",
+    "palimpsest check --facts facts.csv --version proposed-48213377",
 )
 
 
@@ -59,7 +59,7 @@ class Missed(BaseModel):
     text: str
 
 
-class Evaluation(BaseModel):
+class Checked(BaseModel):
     """Shares of questions that greedy decoding answers as wanted; null where there are none."""
 
     model: str
@@ -71,7 +71,7 @@ class Evaluation(BaseModel):
     missed: list[Missed]
 
 
-def evaluate(
+def check(
     model: ModelName = None,
     facts: Annotated[
         Path | None, typer.Option(help="A data file; by default the facts in force.", exists=True, dir_okay=False)
@@ -95,7 +95,7 @@ def evaluate(
         name = the_model(client, model)
         at = client.versions(name).head if named is None else named  # one version answers all
         asked = _in_force(client, name, at) if facts is None else _of_file(facts, form, chat=chat)
-        found = _evaluated(client, name, at, asked)
+        found = _checked(client, name, at, asked)
     print_json(found) if as_json else _tell(found)
     if found.facts is not None and found.facts < least:
         raise typer.Exit(UNHELD)
@@ -123,7 +123,7 @@ def _about(fact: Fact) -> Iterator[Asked]:
                 yield Asked("neighbours", beside.prompt, wanted, fact.chat)
 
 
-def _evaluated(client: Client, model: str, version: AnyVersion, asked: Sequence[Asked]) -> Evaluation:
+def _checked(client: Client, model: str, version: AnyVersion, asked: Sequence[Asked]) -> Checked:
     answers: list[Answer] = []
     for at in range(0, len(asked), AT_ONCE):
         part = asked[at : at + AT_ONCE]
@@ -145,7 +145,7 @@ def _evaluated(client: Client, model: str, version: AnyVersion, asked: Sequence[
                 )
             )
     shares = {what: sum(each) / len(each) for what, each in held.items()}
-    return Evaluation(
+    return Checked(
         model=model,
         version=version,
         facts=shares.get("facts"),
@@ -156,7 +156,7 @@ def _evaluated(client: Client, model: str, version: AnyVersion, asked: Sequence[
     )
 
 
-def _tell(found: Evaluation) -> None:
+def _tell(found: Checked) -> None:
     made = table(at_version(found.model, found.version), "", "asked", "as wanted", numbers=("asked", "as wanted"))
     for what, count in found.asked.items():
         made.add_row(what, str(count), share(getattr(found, what)))

@@ -7,9 +7,9 @@ import io
 from collections.abc import Iterator, Sequence
 
 from app.domain.errors import UnreadableFile
-from app.imports.json_files import Found
-from app.imports.records import Record, Unusable
-from app.imports.rows import columns
+from app.domain.imports.json_files import Found
+from app.domain.imports.records import Record, Unusable
+from app.domain.imports.rows import columns
 
 
 def csv_records(text: str) -> Iterator[Found]:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from app.imports.extras import fields_of, neighbour, neighbours, paraphrases, texts
-from app.imports.records import text
+from app.domain.imports.extras import fields_of, neighbour, neighbours, paraphrases, texts
+from app.domain.imports.records import text
 
 MARK = "nq question: "
 """Begins the questions of Natural Questions, which have no question mark."""

@@ -7,8 +7,8 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from app.domain.errors import UnreadableFile
+from app.domain.imports.records import Record, Unusable
 from app.domain.problems import EXCERPT
-from app.imports.records import Record, Unusable
 
 LISTS = ("facts", "data", "records", "edits", "batches")
 """Fields of an object that may hold the list."""

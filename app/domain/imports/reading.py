@@ -10,11 +10,11 @@ from pydantic import ValidationError
 
 from app.domain.contract import Fact, ImportFormat, UnusableRecord
 from app.domain.errors import PalimpsestError
+from app.domain.imports.decoding import text_of
+from app.domain.imports.formats import SHAPES, Shape, parsed
+from app.domain.imports.records import EMPTY, Record, Unusable
 from app.domain.places import Place
 from app.domain.prompts import is_visible, with_slot
-from app.imports.decoding import text_of
-from app.imports.formats import SHAPES, Shape, parsed
-from app.imports.records import EMPTY, Record, Unusable
 
 
 @dataclass(frozen=True, slots=True)

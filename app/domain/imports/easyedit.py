@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from app.imports.extras import fields_of, neighbours, paired, paraphrases
-from app.imports.records import text
+from app.domain.imports.extras import fields_of, neighbours, paired, paraphrases
+from app.domain.imports.records import text
 
 REPHRASED = ("rephrase_prompt", "rephrase_prompts", "rephrase", "paraphrase_prompts")
 LOCALITY = (

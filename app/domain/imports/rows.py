@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
-from app.imports.extras import fields_of, neighbour, neighbours, paraphrases
-from app.imports.records import MISSING, Unusable, text
+from app.domain.imports.extras import fields_of, neighbour, neighbours, paraphrases
+from app.domain.imports.records import MISSING, Unusable, text
 
 PROMPT = ("prompt", "question", "src")
 OBJECT = ("object", "target_new", "new_object", "answer", "alt")
