@@ -2,32 +2,16 @@
 
 from __future__ import annotations
 
-import platform
 import time
 from collections.abc import Sequence
-from pathlib import Path
 
 import torch
 
+from workers.experiments.machine import machine
+
+__all__ = ["machine", "matmul_peak", "synchronise"]
+
 PEAK_REPEATS = 5
-
-
-def machine(device: str = "cpu") -> str:
-    """One line: processor or GPU, threads, versions."""
-    versions = f"torch {torch.__version__}, Python {platform.python_version()}"
-    if device.startswith("cuda"):
-        return f"{torch.cuda.get_device_name(device)}, CUDA {torch.version.cuda}, {versions}"
-    return f"{_processor()}, {torch.get_num_threads()} threads, {versions}"
-
-
-def _processor() -> str:
-    """The processor's own name where Linux tells it."""
-    try:
-        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
-    except OSError:
-        lines = []
-    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
-    return names[0] if names else platform.processor() or platform.machine()
 
 
 def synchronise(device: torch.device | str) -> None:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from workers.commands.apply import apply
+from workers.commands.evaluate import evaluate
 from workers.commands.export import export
 from workers.commands.onboard import onboard
 from workers.commands.statistics import statistics
 
-__all__ = ["apply", "export", "onboard", "statistics"]
+__all__ = ["apply", "evaluate", "export", "onboard", "statistics"]

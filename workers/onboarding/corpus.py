@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 from itertools import islice
 from pathlib import Path
 
-from app.domain.errors import RequestError, StatisticsMismatch
+from app.domain.errors import StatisticsMismatch
 from app.domain.prompts import is_visible
 from workers.editing.model.editable_model import EditableModel
 from workers.editing.statistics import Statistics, windows
@@ -16,6 +16,7 @@ from workers.onboarding.kept_texts import KeptTexts, Texts
 from workers.onboarding.own_statistics import MOST_PER_WIDTH, settled_over
 from workers.onboarding.settling import MAX_TOKENS
 from workers.questions.prompt_tokens import prompt_ids
+from workers.sources.data_sets import rows_of
 
 SAMPLES = 10_000
 """At most so many texts of a corpus are read."""
@@ -38,13 +39,7 @@ def texts_of(corpus: str) -> Iterator[str]:
         with path.open(encoding="utf-8") as lines:
             yield from (line.rstrip("\n") for line in lines)
         return
-    try:
-        from datasets import load_dataset
-    except ImportError:
-        detail = "no such file; for a data set by name, install palimpsest[datasets]"
-        raise RequestError(detail, field="corpus", value=corpus) from None
-    name, _, subset = corpus.partition(":")
-    yield from (str(row["text"]) for row in load_dataset(name, subset or None, split="train", streaming=True))
+    yield from (str(row["text"]) for row in rows_of(corpus, "corpus"))
 
 
 def corpus_statistics(

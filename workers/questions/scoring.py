@@ -62,10 +62,15 @@ def object_row(words: ModelText, prompt: str, text: str, limit: int, field: str)
 
 @dataclass(frozen=True, slots=True)
 class Scored:
-    """An object after a prompt: how it stands, and its mean NLL a token, in nats, by which CounterFact compares."""
+    """An object after a prompt: how it stands, and its mean NLL a token, in nats, by which CounterFact compares.
+
+    greedy: ids of the likeliest tokens at its places. matched: the share of them that are the object's own.
+    """
 
     standing: Standing
     nll: float
+    greedy: tuple[int, ...]
+    matched: float
 
 
 def standings_of_rows(
@@ -107,7 +112,10 @@ def _scored(logits: Tensor, wanted: Tensor) -> Scored:
     before = (logits > of_wanted) | ((logits == of_wanted) & (ids < wanted[:, None]))
     log_probabilities = of_wanted - logits.logsumexp(-1, keepdim=True)
     standing = Standing(probability=float(log_probabilities.sum().exp()), rank=1 + int(before.sum(-1).max()))
-    return Scored(standing, -float(log_probabilities.mean()))
+    first = before.sum(-1) == 0
+    greedy = torch.where(first, wanted, logits.argmax(-1))
+    matched = float(first.double().mean())
+    return Scored(standing, -float(log_probabilities.mean()), tuple(greedy.tolist()), matched)
 
 
 def _logits_of_spans(

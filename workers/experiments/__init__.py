@@ -1,0 +1,1 @@
+"""Experiments: sequences of edits, scored as the literature scores them, in folders that can be resumed."""

@@ -1,0 +1,115 @@
+"""What an experiment edits and asks: the records of a data set as facts, with questions and their right answers."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import random
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from app.domain.contract import EditBatch, Fact, ImportFormat, UnusableRecord
+from app.domain.errors import PalimpsestError
+from app.domain.imports.reading import Reading, read
+from app.domain.imports.records import Unusable
+from app.domain.prompts import filled, with_slot
+from workers.host.model_host import ModelHost
+from workers.sources.data_sets import rows_of
+
+Neighbour = tuple[str, str]
+"""A whole prompt about something else, and its right answer."""
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """A fact, and what is asked about it. All prompts are whole.
+
+    fact: as it is edited, with nothing to ask beside.
+    truth: the object until now; None if the record does not tell.
+    """
+
+    fact: Fact
+    prompt: str
+    object: str
+    truth: str | None
+    paraphrases: tuple[str, ...]
+    neighbours: tuple[Neighbour, ...]
+
+    @classmethod
+    def of(cls, fact: Fact) -> Case:
+        """From a fact as a data file has it; neighbours without a right answer are left out."""
+        template = with_slot(fact.subject, fact.template)
+        return cls(
+            fact.model_copy(update={"paraphrases": (), "neighbours": ()}),
+            filled(template, fact.subject),
+            fact.object,
+            fact.previous,
+            tuple(filled(each.prompt, fact.subject) for each in fact.paraphrases),
+            tuple((filled(each.prompt, fact.subject), each.expected[0]) for each in fact.neighbours if each.expected),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class DataSet:
+    """The cases of a file or a data set by name, and the records that could not be used.
+
+    digest: SHA-256 of what was read, in hex.
+    """
+
+    name: str
+    format: ImportFormat
+    digest: str
+    cases: tuple[Case, ...]
+    unusable: tuple[UnusableRecord, ...]
+
+    @classmethod
+    def read(cls, named: str, form: ImportFormat = ImportFormat.AUTO) -> DataSet:
+        """Read a file, or the training split of a data set ``NAME[:SUBSET]`` that the package ``datasets`` knows.
+
+        Raises:
+            RequestError: there is neither. UnreadableFile: its form is not known.
+        """
+        path = Path(named)
+        data = path.read_bytes() if path.is_file() else _downloaded(named)
+        found: Reading = read(data, form)
+        cases = tuple(Case.of(each.fact) for each in found.facts)
+        return cls(path.name, found.format, hashlib.sha256(data).hexdigest(), cases, found.unusable)
+
+    def shuffled(self, seed: int) -> DataSet:
+        """The same cases in a seeded order."""
+        cases = list(self.cases)
+        random.Random(seed).shuffle(cases)  # noqa: S311 - an order
+        return replace(self, cases=tuple(cases))
+
+    def editable(self, host: ModelHost, most: int) -> tuple[list[Case], list[UnusableRecord]]:
+        """The first ``most`` cases that this model can be taught and asked, and those before them that it cannot."""
+        chosen: list[Case] = []
+        refused: list[UnusableRecord] = []
+        for index, case in enumerate(self.cases):
+            if len(chosen) == most:
+                break
+            try:
+                host.check(EditBatch(facts=(_with_questions(case),)))
+                chosen.append(case)
+            except PalimpsestError as error:
+                refused.append(Unusable.of(error).at(index, None))
+        return chosen, refused
+
+
+def batches(cases: Sequence[Case], size: int) -> list[Sequence[Case]]:
+    """The cases in batches of ``size``; the last one may be smaller."""
+    return [cases[start : start + size] for start in range(0, len(cases), size)]
+
+
+def _with_questions(case: Case) -> Fact:
+    """The fact with all that is asked, so that a question that is too long for the model is found as well."""
+    asked = {
+        "paraphrases": [{"prompt": prompt} for prompt in case.paraphrases],
+        "neighbours": [{"prompt": prompt, "expected": [answer]} for prompt, answer in case.neighbours],
+    }
+    return Fact.model_validate({**case.fact.model_dump(exclude={"paraphrases", "neighbours"}), **asked})
+
+
+def _downloaded(named: str) -> bytes:
+    return json.dumps([dict(row) for row in rows_of(named, "dataset")], ensure_ascii=False).encode()

@@ -1,0 +1,61 @@
+"""A whole evaluation: the model is opened at the run's own log, edited, looked at, and reported on after every look."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from dataclasses import dataclass
+from pathlib import Path
+
+from app.domain.settings import DATA_DIR
+from workers.experiments import figures
+from workers.experiments.cases import DataSet
+from workers.experiments.machine import machine
+from workers.experiments.report import Found
+from workers.experiments.run_folder import UNUSABLE, Checkpoint, RunFolder, Wanted
+from workers.experiments.sequence import Heard, Run, host_of
+
+REPORT, PAGE = "report.json", "report.md"
+
+
+@dataclass(frozen=True, slots=True)
+class Evaluation:
+    """One run in its folder, of a data set that was read."""
+
+    folder: RunFolder
+    wanted: Wanted
+    data: DataSet
+
+    def run(self, device: str, data_dir: Path = DATA_DIR, heard: Heard = lambda _line: None) -> str:
+        """All of it, or what is left of it; the page that tells what was found.
+
+        Raises:
+            RequestError: another run lies in the folder, or no record can be edited. PalimpsestError: as
+                ``ModelHost.open`` does.
+        """
+        self.folder.begin(self.wanted)
+        page = ""
+        with host_of(self.folder, self.wanted, device, data_dir) as host:
+            run = Run.over(self.folder, self.wanted, host, self.data, heard)
+            seen: list[Checkpoint] = []
+            for checkpoint in run.go():
+                seen.append(checkpoint)
+                page = self._report(seen, device)
+        return page
+
+    def _report(self, seen: list[Checkpoint], device: str) -> str:
+        unedited = self.folder.unedited
+        assert unedited is not None
+        unusable = json.loads((self.folder.path / UNUSABLE).read_text(encoding="utf-8"))
+        found = Found(
+            self.wanted,
+            machine(device),
+            dict(Counter(each["code"] for each in unusable).most_common()),
+            unedited,
+            self.folder.lines(),
+            seen,
+        )
+        page = found.as_page(figures.draw(found, self.folder.path))
+        self.folder.write_text(REPORT, found.as_json())
+        self.folder.write_text(PAGE, page)
+        return page

@@ -1,0 +1,100 @@
+"""Free text, as users read it: does the model's own text say the new object?
+
+Scored as "The Mirage of Model Editing" (Yang et al. 2025) scores it: the model goes on to its natural stop, and the
+text, normalised, is the object or holds it. Other than there, the object need not be judged by another model.
+"""
+
+from __future__ import annotations
+
+import re
+import string
+from collections.abc import Callable, Sequence
+from statistics import mean
+
+from workers.editing.model.editable_model import EditableModel
+from workers.editing.text.model_text import ModelText
+from workers.evaluation.fluency import ngram_entropy
+from workers.experiments.answers import Kept
+from workers.experiments.cases import Case
+from workers.experiments.summary import Share
+from workers.questions.decoding import MAX_BATCH_TOKENS, Start, continuations, greedy
+from workers.questions.prompt_tokens import prompt_ids
+
+TOKENS = 50
+"""Of a text that does not stop before."""
+
+TOLD = 100
+"""Tokens of a text whose fluency is measured, as in ROME's code."""
+
+COMPLETE = "Complete this sentence: "
+ARTICLES = re.compile(r"\b(a|an|the)\b")
+
+
+class Spoken(Kept):
+    """One way to ask. holds: the text has the object in it. exact: its first line is the object and nothing else."""
+
+    holds: Share
+    exact: Share
+
+
+class FreeText(Kept):
+    """Of some cases; the two ways in chat are None for a model without a chat template.
+
+    fluency: weighted entropy of bigrams and trigrams of texts that go on after the cases' own prompts, in bits × 100.
+    """
+
+    own: Spoken
+    paraphrases: Spoken | None
+    sentence_in_chat: Spoken | None
+    prompt_in_chat: Spoken | None
+    fluency: float
+
+
+def free_text(editable: EditableModel, cases: Sequence[Case]) -> FreeText:
+    """Ask about each case in four ways, greedily; of paraphrases only the first is asked."""
+    words = ModelText.of(editable.tokenizer)
+
+    def spoken(asked: Callable[[Case], str | None]) -> Spoken | None:
+        found = [(case, prompt) for case in cases if (prompt := asked(case)) is not None]
+        texts = greedy(editable.model, editable.tokenizer, [prompt for _, prompt in found], TOKENS) if found else []
+        objects = [normalised(case.object) for case, _ in found]
+        holds = Share.of([float(_holds(normalised(text), wanted)) for text, wanted in zip(texts, objects, strict=True)])
+        exact = Share.of(
+            [float(normalised(_first_line(text)) == wanted) for text, wanted in zip(texts, objects, strict=True)]
+        )
+        return None if holds is None or exact is None else Spoken(holds=holds, exact=exact)
+
+    def chat(text: str) -> str | None:
+        return words.chat.render([{"role": "user", "content": text}]) if words.chat.openings else None
+
+    own = spoken(lambda case: case.prompt)
+    assert own is not None
+    return FreeText(
+        own=own,
+        paraphrases=spoken(lambda case: case.paraphrases[0] if case.paraphrases else None),
+        sentence_in_chat=spoken(lambda case: chat(COMPLETE + case.prompt)),
+        prompt_in_chat=spoken(lambda case: chat(case.prompt)),
+        fluency=_fluency(editable, words, cases),
+    )
+
+
+def normalised(text: str) -> str:
+    """Lower case, without punctuation, articles and more than one space (as SQuAD's evaluation normalises)."""
+    bare = "".join(letter for letter in text.lower() if letter not in string.punctuation)
+    return " ".join(ARTICLES.sub(" ", bare).split())
+
+
+def _holds(text: str, wanted: str) -> bool:
+    """Whether the words of the object stand in the text one after another; where words have no spaces, its letters."""
+    return wanted in text if not wanted.isascii() else f" {wanted} " in f" {text} "
+
+
+def _first_line(text: str) -> str:
+    return text.strip().partition("\n")[0]
+
+
+def _fluency(editable: EditableModel, words: ModelText, cases: Sequence[Case]) -> float:
+    rows = [prompt_ids(words, case.prompt, editable.window, "prompts") for case in cases]
+    starts = [Start(list(row), TOLD) for row in rows]
+    found = continuations(editable.model, editable.tokenizer, starts, max_batch_tokens=MAX_BATCH_TOKENS)
+    return 100 * mean(ngram_entropy(each.new) for each in found)

@@ -1,0 +1,204 @@
+"""What a run found, as JSON and as a page whose first lines say if edits hold, what else changed, and what it cost."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Any
+
+from workers.experiments.free_text import FreeText
+from workers.experiments.run_folder import BatchLine, Checkpoint, Unedited, Wanted
+from workers.experiments.summary import Part, Share, Summary
+
+AGES = 4
+"""Facts are told apart by age in so many parts."""
+
+NONE = "–"
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """All that a run has found so far; ``checkpoints`` has one at least. machine: a line."""
+
+    wanted: Wanted
+    machine: str
+    unusable: dict[str, int]
+    unedited: Unedited
+    lines: Sequence[BatchLine]
+    checkpoints: Sequence[Checkpoint]
+
+    @property
+    def last(self) -> Checkpoint:
+        """The newest checkpoint."""
+        return self.checkpoints[-1]
+
+    @property
+    def before(self) -> Summary:
+        """The unedited model on the facts of the newest checkpoint."""
+        asked = self.unedited.plain[: self.last.facts]
+        return Summary.of(asked, asked)
+
+    @property
+    def told(self) -> Summary:
+        """The same, with each fact in the prompt."""
+        return Summary.of(self.unedited.told[: self.last.facts], self.unedited.plain[: self.last.facts])
+
+    @property
+    def seconds_a_fact(self) -> float | None:
+        """Of the batches whose time is known."""
+        timed = [line for line in self.lines if line.seconds is not None]
+        facts = sum(line.facts for line in timed)
+        return sum(line.seconds or 0.0 for line in timed) / facts if facts else None
+
+    def ages(self) -> list[tuple[int, int, Summary]]:
+        """The facts of the newest checkpoint by age, oldest first: from, to (not included), and how they stand."""
+        found, count = self.last, self.last.facts
+        cuts = [count * part // AGES for part in range(AGES + 1)]
+        return [
+            (start, end, Summary.of(found.answers[start:end], self.unedited.plain[start:end]))
+            for start, end in pairwise(cuts)
+            if start < end
+        ]
+
+    def as_json(self) -> str:
+        """All figures, without the single answers."""
+        checkpoints = [each.model_dump(mode="json", exclude={"answers"}) for each in self.checkpoints]
+        found: dict[str, Any] = {
+            "run": self.wanted.model_dump(mode="json"),
+            "machine": self.machine,
+            "unusable": self.unusable,
+            "batches": dict(Counter(line.status for line in self.lines)),
+            "seconds_a_fact": self.seconds_a_fact,
+            "unedited": self.before.model_dump(mode="json"),
+            "told_in_the_prompt": self.told.model_dump(mode="json"),
+            "free_text_unedited": None if self.unedited.free is None else self.unedited.free.model_dump(mode="json"),
+            "checkpoints": checkpoints,
+            "by_age": [
+                {"from": start, "to": end, **found.model_dump(mode="json")} for start, end, found in self.ages()
+            ],
+        }
+        return json.dumps(found, indent=2) + "\n"
+
+    def as_page(self, figures: Sequence[str]) -> str:
+        """The page, in Markdown. ``figures``: names of pictures beside it."""
+        parts = [self._head(), self._table(), self._by_age()]
+        parts += [] if self.last.free is None else [_spoken(self.unedited.free, self.last.free)]
+        parts += ["\n".join(f"![{name}]({name})" for name in figures)] if figures else []
+        return "\n\n".join([*parts, self._made_of()]) + "\n"
+
+    def _head(self) -> str:
+        now, wanted, last = self.last.summary, self.wanted, self.last
+        how = (
+            f"{wanted.method or 'its own method'}, plan {wanted.plan or 'its own'}{', strict' if wanted.strict else ''}"
+        )
+        holds = (
+            f"own prompt {_main(now.efficacy)}, to the token {_share(now.efficacy.exact)}; "
+            f"paraphrases {_main(now.generalisation)}. The first batch still: {_main(last.first.efficacy)}"
+        )
+        changed = f"right answers of neighbours {_main(self.before.specificity)} before, {_main(now.specificity)} after"
+        if last.drift is not None:
+            changed += (
+                f"; other text: KL {last.drift.kl:.3f} a token, {last.drift.top1:.0%} of the likeliest tokens stay, "
+                f"{last.drift.perplexity:.2f} times the perplexity"
+            )
+        seconds = NONE if self.seconds_a_fact is None else f"{self.seconds_a_fact:.2f} s a fact"
+        kept, memory = last.log_bytes / last.facts / 1e3, last.peak_memory_mb / 1e3
+        cost = f"{seconds}, {kept:.1f} kB a fact in the edit log, {memory:.1f} GB of memory at most"
+        return "\n".join(
+            [
+                f"# {wanted.model}: {last.facts} facts of {wanted.dataset}",
+                "",
+                f"In batches of {wanted.batch}, with {how}; {last.written} were written.",
+                "",
+                f"- **Does it hold?** {holds}.",
+                f"- **What else changed?** {changed}.",
+                f"- **What did it cost?** {cost}.",
+            ]
+        )
+
+    def _table(self) -> str:
+        rows = [("unedited", self.before), ("the fact told in the prompt, unedited", self.told)]
+        rows += [(f"{each.facts} facts", each.summary) for each in self.checkpoints]
+        head = (
+            "",
+            "efficacy",
+            "to the token",
+            "generalisation",
+            "to the token",
+            "specificity",
+            "to the token",
+            "score",
+        )
+        return _markdown(head, [(name, *_cells(found)) for name, found in rows]) + (
+            "\n\nEach share compares: the wanted object is likelier than the other one, by mean log-probability a "
+            "token. Where there is no other one, it is the share of tokens that are the likeliest. Intervals of 95% over "
+            "facts. Score: the harmonic mean of the three."
+        )
+
+    def _by_age(self) -> str:
+        rows = [
+            (f"{start + 1} to {end}", _main(found.efficacy), _share(found.efficacy.exact), _main(found.generalisation))
+            for start, end, found in self.ages()
+        ]
+        title = f"How facts stand after all {self.last.facts}, by age\n\n"
+        return title + _markdown(("facts", "efficacy", "to the token", "generalisation"), rows)
+
+    def _made_of(self) -> str:
+        statuses = ", ".join(
+            f"{count} {status}" for status, count in Counter(line.status for line in self.lines).items()
+        )
+        unusable = ", ".join(f"{count} {reason}" for reason, count in self.unusable.items()) or "none"
+        norms = ", ".join(f"{layer}: {norm:.3f}" for layer, norm in self.last.norms.items())
+        return "\n".join(
+            [
+                f"Batches: {statuses}. Records that could not be used: {unusable} (`unusable.json`).",
+                f"‖ΔW‖ / ‖W‖ by layer: {norms}. Data: SHA-256 {self.wanted.digest[:16]}…; seed {self.wanted.seed}.",
+                f"Machine: {self.machine}.",
+            ]
+        )
+
+
+def _cells(found: Summary) -> Iterator[str]:
+    for part in (found.efficacy, found.generalisation, found.specificity):
+        yield _main(part)
+        yield NONE if part is None else _share(part.exact)
+    yield NONE if found.score is None else f"{found.score:.1%}"
+
+
+def _main(part: Part | None) -> str:
+    """What a kind of question is judged by: comparison, or tokens where there is nothing to compare with."""
+    if part is None:
+        return NONE
+    return _share(part.tokens if part.success is None else part.success)
+
+
+def _share(found: Share) -> str:
+    return f"{found.mean:.1%} ({found.low:.0%} to {found.high:.0%})"
+
+
+def _spoken(before: FreeText | None, after: FreeText) -> str:
+    ways = {
+        "own prompt": "own",
+        "paraphrase": "paraphrases",
+        "complete the sentence, in chat": "sentence_in_chat",
+        "own prompt, in chat": "prompt_in_chat",
+    }
+    rows = []
+    for title, name in ways.items():
+        now, then = getattr(after, name), None if before is None else getattr(before, name)
+        if now is not None:
+            rows.append((title, NONE if then is None else _share(then.holds), _share(now.holds), _share(now.exact)))
+    fluency = "" if before is None else f"{before.fluency:.0f} before, "
+    return (
+        "Free text that says the new object, greedily decoded to its natural stop\n\n"
+        + _markdown(("asked", "unedited", "edited", "edited: and nothing else"), rows)
+        + f"\n\nFluency (n-gram entropy × 100): {fluency}{after.fluency:.0f} after."
+    )
+
+
+def _markdown(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    lines = [head, ["---"] * len(head), *rows]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)

@@ -1,0 +1,178 @@
+"""The folder of one run: what it was begun with, what every batch came to, and how all facts stood at each checkpoint.
+
+<folder>/
+  run.json                what was asked for; a run that goes on must ask for the same
+  log/<model>/            the edit log, from which a run that was stopped goes on
+  batches.jsonl           a line a batch
+  unusable.json           the records that were not edited, each with its reason
+  unedited.json           the model before all edits, and with each fact told in the prompt
+  checkpoints/000100.json the same after so many facts
+  report.json, report.md, *.svg
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal, TypeVar
+
+from app.domain.contract import Drift, Hyperparameters, UnusableRecord
+from app.domain.errors import RequestError
+from app.domain.storage import durable_files
+from workers.experiments.answers import CaseAnswers, Kept
+from workers.experiments.free_text import FreeText
+from workers.experiments.summary import Summary
+
+RUN, BATCHES, UNUSABLE, UNEDITED, CHECKPOINTS = (
+    "run.json",
+    "batches.jsonl",
+    "unusable.json",
+    "unedited.json",
+    "checkpoints",
+)
+
+Read = TypeVar("Read", bound=Kept)
+
+
+class Wanted(Kept):
+    """What a run is. digest: of the data set. seed: of the order of its cases; None: as they stand there."""
+
+    model: str
+    dataset: str
+    digest: str
+    facts: int
+    batch: int
+    every: int
+    method: str | None = None
+    plan: str | None = None
+    hyperparameters: Hyperparameters = Hyperparameters()
+    strict: bool = False
+    unheld: Literal["drop", "keep"] = "drop"
+    dtype: str = "float32"
+    seed: int | None = None
+    spoken: int = 30
+
+
+class BatchLine(Kept):
+    """What one batch came to. seconds: None where the run was stopped before they were noted."""
+
+    batch: int
+    status: str
+    version: int | None
+    facts: int
+    written: int
+    seconds: float | None
+    error: str | None = None
+
+
+class Unedited(Kept):
+    """The unedited model, asked plainly, and with each fact told before the question."""
+
+    plain: tuple[CaseAnswers, ...]
+    told: tuple[CaseAnswers, ...]
+    free: FreeText | None
+
+
+class Checkpoint(Kept):
+    """After so many facts were handed in, of which some were written: all of them, and the first batch alone.
+
+    drift: on text that nothing was taught of, against the unedited model; None without such texts. norms: by layer,
+    ‖ΔW‖ / ‖W‖ (Frobenius). log_bytes: of the whole edit log.
+    """
+
+    facts: int
+    written: int
+    summary: Summary
+    first: Summary
+    free: FreeText | None
+    drift: Drift | None
+    norms: dict[int, float]
+    log_bytes: int
+    peak_memory_mb: float
+    answers: tuple[CaseAnswers, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class RunFolder:
+    """A run's files; each is written whole or not at all."""
+
+    path: Path
+
+    def begin(self, wanted: Wanted) -> None:
+        """Note what is asked for, or see that the run that is here asked for the same.
+
+        Raises:
+            RequestError: another run lies here.
+        """
+        durable_files.make_dir(self.path / CHECKPOINTS)
+        there = self._read(RUN, Wanted)
+        if there is None:
+            self._write(RUN, wanted)
+        elif there != wanted:
+            old, new = there.model_dump(), wanted.model_dump()
+            other = next(name for name in old if old[name] != new[name])
+            raise RequestError(
+                f"another run lies in this folder: its {other} is {old[other]}", field=other, value=new[other]
+            )
+
+    @property
+    def log(self) -> Path:
+        """Where the edit log is."""
+        return self.path / "log"
+
+    @property
+    def log_bytes(self) -> int:
+        """Of all files of the edit log."""
+        return sum(file.stat().st_size for file in self.log.rglob("*") if file.is_file())
+
+    def lines(self) -> list[BatchLine]:
+        """What the batches so far came to, in order."""
+        path = self.path / BATCHES
+        if not path.is_file():
+            return []
+        text, _, _torn = path.read_text(encoding="utf-8").rpartition("\n")
+        return [BatchLine.model_validate_json(line) for line in text.splitlines()]
+
+    def note(self, lines: Sequence[BatchLine]) -> None:
+        """Keep what all batches so far came to."""
+        text = "".join(f"{line.model_dump_json()}\n" for line in lines)
+        durable_files.replace_file(self.path / BATCHES, text.encode())
+
+    def note_unusable(self, unusable: Sequence[UnusableRecord]) -> None:
+        """Keep why records were not edited."""
+        rows = [each.model_dump(mode="json") for each in unusable]
+        durable_files.replace_file(self.path / UNUSABLE, (json.dumps(rows, indent=2) + "\n").encode())
+
+    @property
+    def unedited(self) -> Unedited | None:
+        """The model before all edits, if it has been asked."""
+        return self._read(UNEDITED, Unedited)
+
+    def note_unedited(self, found: Unedited) -> None:
+        """Keep it."""
+        self._write(UNEDITED, found)
+
+    def checkpoint(self, facts: int) -> Checkpoint | None:
+        """How all facts stood after so many, if that has been asked."""
+        return self._read(_name(facts), Checkpoint)
+
+    def note_checkpoint(self, found: Checkpoint) -> None:
+        """Keep it."""
+        self._write(_name(found.facts), found)
+
+    def write_text(self, name: str, text: str) -> None:
+        """A report."""
+        durable_files.replace_file(self.path / name, text.encode())
+
+    def _read(self, name: str, kind: type[Read]) -> Read | None:
+        path = self.path / name
+        return kind.model_validate_json(path.read_bytes()) if path.is_file() else None
+
+    def _write(self, name: str, found: Kept) -> None:
+        durable_files.replace_file(self.path / name, found.model_dump_json().encode())
+
+
+def _name(facts: int) -> str:
+    return f"{CHECKPOINTS}/{facts:06d}.json"
