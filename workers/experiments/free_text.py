@@ -57,12 +57,10 @@ def free_text(editable: EditableModel, cases: Sequence[Case]) -> FreeText:
     def spoken(asked: Callable[[Case], str | None]) -> Spoken | None:
         found = [(case, prompt) for case in cases if (prompt := asked(case)) is not None]
         texts = greedy(editable.model, editable.tokenizer, [prompt for _, prompt in found], TOKENS) if found else []
-        objects = [normalised(case.object) for case, _ in found]
-        holds = Share.of([float(_holds(normalised(text), wanted)) for text, wanted in zip(texts, objects, strict=True)])
-        exact = Share.of(
-            [float(normalised(_first_line(text)) == wanted) for text, wanted in zip(texts, objects, strict=True)]
-        )
-        return None if holds is None or exact is None else Spoken(holds=holds, exact=exact)
+        pairs = [(text, case.object) for text, (case, _) in zip(texts, found, strict=True)]
+        held = Share.of([holds(text, wanted) for text, wanted in pairs])
+        exact = Share.of([normalised(_first_line(text)) == normalised(wanted) for text, wanted in pairs])
+        return None if held is None or exact is None else Spoken(holds=held, exact=exact)
 
     def chat(text: str) -> str | None:
         return words.chat.render([{"role": "user", "content": text}]) if words.chat.openings else None
@@ -84,9 +82,10 @@ def normalised(text: str) -> str:
     return " ".join(ARTICLES.sub(" ", bare).split())
 
 
-def _holds(text: str, wanted: str) -> bool:
-    """Whether the words of the object stand in the text one after another; where words have no spaces, its letters."""
-    return wanted in text if not wanted.isascii() else f" {wanted} " in f" {text} "
+def holds(text: str, wanted: str) -> bool:
+    """Whether the object stands in the text, normalised: as whole words, but for scripts that have no spaces."""
+    inside, text = normalised(wanted), normalised(text)
+    return f" {inside} " in f" {text} " if inside.isascii() else inside in text
 
 
 def _first_line(text: str) -> str:

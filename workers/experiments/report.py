@@ -134,8 +134,8 @@ class Found:
         )
         return _markdown(head, [(name, *_cells(found)) for name, found in rows]) + (
             "\n\nEach share compares: the wanted object is likelier than the other one, by mean log-probability a "
-            "token. Where there is no other one, it is the share of tokens that are the likeliest. Intervals of 95% over "
-            "facts. Score: the harmonic mean of the three."
+            "token. Where there is no other one, it is the share of tokens that are the likeliest. Intervals of 95% "
+            "over facts. Score: the harmonic mean of the three."
         )
 
     def _by_age(self) -> str:

@@ -35,7 +35,7 @@ class Share(Kept):
         found, n = mean(values), len(values)
         middle = (found + Z * Z / (2 * n)) / (1 + Z * Z / n)
         width = Z / (1 + Z * Z / n) * math.sqrt(found * (1 - found) / n + Z * Z / (4 * n * n))
-        return cls(mean=found, low=min(found, middle - width), high=max(found, middle + width), cases=n)
+        return cls(mean=found, low=max(0.0, middle - width), high=min(1.0, middle + width), cases=n)
 
 
 class Part(Kept):
