@@ -25,7 +25,7 @@ WIDTH = "102"
 
 CURL = (7, 84)
 
-STARTS = ("serve", "onboard")
+STARTS = ("serve", "onboard", "evaluate")
 """Commands of ours that start a service, or take minutes: only their options are looked at."""
 
 FOR_A_NEWCOMER = (

@@ -18,8 +18,8 @@ if TYPE_CHECKING:
     from app.domain.contract import Hyperparameters
 
 EXAMPLES = (
-    "palimpsest evaluate --model atlas-gpt2 --dataset counterfact.json --facts 20 --batch 10 --out runs/first",
-    "palimpsest evaluate --model atlas-gpt2 --dataset facts.csv --facts 2000 --method AlphaEdit --plan boundary",
+    "palimpsest evaluate --model atlas-gpt2 --dataset facts.csv --batch 1 --every 1 --out runs/first",
+    "palimpsest evaluate --model atlas-gpt2 --dataset facts.csv --facts 2000 --method alphaedit --plan even",
 )
 
 RUNS = Path("runs")

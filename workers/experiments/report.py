@@ -21,9 +21,13 @@ NONE = "–"
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """All that a run has found so far; ``checkpoints`` has one at least. machine: a line."""
+    """All that a run has found so far; ``checkpoints`` has one at least.
+
+    preset: what was edited with. machine: a line.
+    """
 
     wanted: Wanted
+    preset: Preset
     machine: str
     unusable: dict[str, int]
     unedited: Unedited
