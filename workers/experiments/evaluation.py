@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from app.domain.settings import DATA_DIR
+from workers.editing.presets.preset import Preset
 from workers.experiments import figures
 from workers.experiments.cases import DataSet
 from workers.experiments.machine import machine
@@ -40,15 +41,16 @@ class Evaluation:
             seen: list[Checkpoint] = []
             for checkpoint in run.go():
                 seen.append(checkpoint)
-                page = self._report(seen, device)
+                page = self._report(seen, run.preset, device)
         return page
 
-    def _report(self, seen: list[Checkpoint], device: str) -> str:
+    def _report(self, seen: list[Checkpoint], preset: Preset, device: str) -> str:
         unedited = self.folder.unedited
         assert unedited is not None
         unusable = json.loads((self.folder.path / UNUSABLE).read_text(encoding="utf-8"))
         found = Found(
             self.wanted,
+            preset,
             machine(device),
             dict(Counter(each["code"] for each in unusable).most_common()),
             unedited,

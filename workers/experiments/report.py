@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
 
+from workers.editing.presets.preset import Preset
 from workers.experiments.free_text import FreeText
 from workers.experiments.run_folder import BatchLine, Checkpoint, Unedited, Wanted
 from workers.experiments.summary import Part, Share, Summary
@@ -72,6 +73,7 @@ class Found:
         checkpoints = [each.model_dump(mode="json", exclude={"answers"}) for each in self.checkpoints]
         found: dict[str, Any] = {
             "run": self.wanted.model_dump(mode="json"),
+            "preset": self.preset.as_dict(),
             "machine": self.machine,
             "unusable": self.unusable,
             "batches": dict(Counter(line.status for line in self.lines)),
@@ -95,9 +97,9 @@ class Found:
 
     def _head(self) -> str:
         now, wanted, last = self.last.summary, self.wanted, self.last
-        how = (
-            f"{wanted.method or 'its own method'}, plan {wanted.plan or 'its own'}{', strict' if wanted.strict else ''}"
-        )
+        layers = ", ".join(map(str, self.preset.layers))
+        strict = ", strict" if wanted.strict else ""
+        how = f"{self.preset.method}, plan {self.preset.plan}, layers {layers}{strict}"
         holds = (
             f"own prompt {_main(now.efficacy)}, to the token {_share(now.efficacy.exact)}; "
             f"paraphrases {_main(now.generalisation)}. The first batch still: {_main(last.first.efficacy)}"

@@ -11,6 +11,7 @@ from pathlib import Path
 from app.domain.contract import Drift, EditBatch, JobOutcome
 from app.domain.errors import PalimpsestError, RequestError
 from app.domain.settings import DATA_DIR
+from workers.editing.presets.preset import Preset
 from workers.experiments.answers import answers, told_before
 from workers.experiments.cases import Case, DataSet, batches
 from workers.experiments.free_text import free_text
@@ -68,13 +69,18 @@ class Run:
         Raises:
             RequestError: there are none, or the method, the plan or a hyperparameter is at fault.
         """
-        host.preset_for(_batch(wanted, ()))
+        host.preset_for(_batch(wanted, ()))  # before all records are looked at
         ordered = data if wanted.seed is None else data.shuffled(wanted.seed)
         chosen, refused = ordered.editable(host, wanted.facts)
         folder.note_unusable([*data.unusable, *refused])
         if not chosen:
             raise RequestError("no record of the data set can be edited", field="dataset", value=data.name)
         return cls(folder, wanted, host, chosen, heard)
+
+    @property
+    def preset(self) -> Preset:
+        """What the batches are edited with."""
+        return self.host.preset_for(_batch(self.wanted, ()))
 
     def go(self) -> Iterator[Checkpoint]:
         """Edit what has not been edited, and yield every checkpoint; those that are there already are read.

@@ -97,6 +97,7 @@ class TestAWholeRun:
         page = (whole.path / "report.md").read_text()
         head = page.splitlines()[:10]
         assert head[0] == f"# {MODEL}: 8 facts of some facts.json"
+        assert head[2].startswith("In batches of 3, with memit, plan boundary, layers ")
         assert [line.split("**")[1] for line in head if line.startswith("- **")] == [
             "Does it hold?",
             "What else changed?",
