@@ -7,5 +7,6 @@ from workers.commands.evaluate import evaluate
 from workers.commands.export import export
 from workers.commands.onboard import onboard
 from workers.commands.statistics import statistics
+from workers.commands.trace import trace
 
-__all__ = ["apply", "evaluate", "export", "onboard", "statistics"]
+__all__ = ["apply", "evaluate", "export", "onboard", "statistics", "trace"]

@@ -1,0 +1,179 @@
+"""Traces against what must hold of them, and against one state put back by hand."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+from torch import Tensor
+
+from tests.support.tiny_models import tiny
+from workers.editing.model.editable_model import EditableModel
+from workers.experiments.causal_tracing import SIGMAS, Site, Trace, Tracer, window_around
+from workers.experiments.recall import Recalled, Role
+from workers.experiments.tracing import Tracing, averaged, critical_layers, draw
+
+DEVIATION, SAMPLES = 0.5, 3
+
+
+@pytest.fixture(params=["gpt2", "llama"], scope="module")
+def model(request: pytest.FixtureRequest) -> EditableModel:
+    found = tiny(request.param)
+    return EditableModel.of(found.model, found.tokenizer)
+
+
+@pytest.fixture(scope="module")
+def fact(model: EditableModel) -> Recalled:
+    ids = model.tokenizer("The river runs through Lyon, in the country of").input_ids
+    with torch.inference_mode():
+        answer = int(model.model(input_ids=torch.tensor([ids])).logits[0, -1].argmax())
+    return Recalled(tuple(ids), 4, 6, answer)
+
+
+@pytest.fixture(scope="module")
+def trace(model: EditableModel, fact: Recalled) -> Trace:
+    return Tracer(model, DEVIATION, samples=SAMPLES).trace(fact)
+
+
+def test_every_site_has_an_effect_of_each_token_and_layer(model: EditableModel, fact: Recalled, trace: Trace) -> None:
+    assert set(trace.effects) == set(Site)
+    assert all(effects.shape == (len(fact.ids), model.depth) for effects in trace.effects.values())
+    assert 0 < trace.disturbed < 1
+    assert trace.clean != pytest.approx(trace.disturbed)
+
+
+def test_the_last_blocks_state_at_the_last_token_brings_all_back(trace: Trace) -> None:
+    assert trace.effects[Site.BLOCK][-1, -1] == pytest.approx(trace.clean - trace.disturbed, rel=1e-9)
+
+
+def test_a_token_before_the_subject_has_none(fact: Recalled, trace: Trace) -> None:
+    for effects in trace.effects.values():
+        assert effects[: fact.begin].abs().max() < 1e-12
+
+
+def test_the_last_blocks_state_at_any_other_token_has_none(trace: Trace) -> None:
+    assert trace.effects[Site.BLOCK][:-1, -1].abs().max() < 1e-12
+
+
+@torch.inference_mode()
+def by_hand(model: EditableModel, fact: Recalled, token: int, layer: int) -> float:
+    """One block's state put back, a disturbed text at a time, with the noise of the first fact."""
+    ids, embeddings = torch.tensor([fact.ids]), model.model.get_input_embeddings()
+    clean = model.model(input_ids=ids, output_hidden_states=True).hidden_states[layer + 1][0, token]
+    width = int(model.model.config.hidden_size)
+    noise = torch.randn(SAMPLES, fact.end - fact.begin, width, generator=torch.Generator().manual_seed(0))
+    found = []
+    for each in SIGMAS * DEVIATION * noise:
+        states = embeddings(ids).clone()
+        states[0, fact.begin : fact.end] += each.to(states.dtype)
+
+        def put_back(_module: object, _given: object, output: Tensor | tuple[Tensor, ...]) -> None:
+            (output[0] if isinstance(output, tuple) else output)[0, token] = clean
+
+        handle = model.anatomy.blocks[layer].register_forward_hook(put_back)
+        try:
+            logits = model.model(inputs_embeds=states).logits
+        finally:
+            handle.remove()
+        found.append(float(logits[0, -1].softmax(-1)[fact.answer]))
+    return sum(found) / len(found)
+
+
+def test_effects_are_those_of_one_state_after_another(model: EditableModel, fact: Recalled, trace: Trace) -> None:
+    for token in (fact.begin, fact.end - 1, fact.end):
+        effect = float(trace.effects[Site.BLOCK][token, 0])
+        assert effect + trace.disturbed == pytest.approx(by_hand(model, fact, token, 0), rel=1e-9)
+
+
+def test_the_same_seed_gives_the_same_trace(model: EditableModel, fact: Recalled, trace: Trace) -> None:
+    again = Tracer(model, DEVIATION, samples=SAMPLES).trace(fact)
+    other = Tracer(model, DEVIATION, samples=SAMPLES, seed=1).trace(fact)
+    assert (again.disturbed, other.disturbed == trace.disturbed) == (trace.disturbed, False)
+
+
+def test_nothing_is_left_in_the_model(model: EditableModel, fact: Recalled) -> None:
+    def hooks() -> int:
+        return sum(len(module._forward_hooks) for module in model.model.modules())
+
+    before = hooks()
+    Tracer(model, DEVIATION, samples=1).trace(fact)
+    assert hooks() == before
+
+
+@pytest.mark.parametrize(
+    ("layer", "depth", "site", "layers"),
+    [
+        (7, 30, Site.BLOCK, [7]),
+        (7, 30, Site.MLP, [4, 5, 6, 7, 8, 9]),
+        (1, 30, Site.ATTENTION, [0, 1, 2, 3]),
+        (29, 30, Site.MLP, [26, 27, 28, 29]),
+        (2, 4, Site.MLP, [2]),
+    ],
+)
+def test_outputs_are_put_back_in_a_window_of_a_fifth_of_the_layers(
+    layer: int, depth: int, site: Site, layers: list[int]
+) -> None:
+    assert list(window_around(layer, depth, site)) == layers
+
+
+class TestRoles:
+    def test_are_those_of_the_paper(self) -> None:
+        assert Recalled(tuple(range(9)), 1, 5, 0).roles() == [
+            None,
+            Role.FIRST_SUBJECT,
+            Role.MIDDLE_SUBJECT,
+            Role.MIDDLE_SUBJECT,
+            Role.LAST_SUBJECT,
+            Role.FIRST_AFTER,
+            Role.FURTHER,
+            Role.FURTHER,
+            Role.LAST,
+        ]
+
+    def test_the_only_token_of_a_subject_is_its_last(self) -> None:
+        assert Recalled((1, 2, 3), 0, 1, 0).roles() == [Role.LAST_SUBJECT, Role.FIRST_AFTER, Role.LAST]
+
+    def test_a_fact_counts_once_in_a_role_however_many_tokens_it_has_there(self) -> None:
+        def traced(ids: int, effect: float) -> Trace:
+            effects = torch.full((ids, 2), effect, dtype=torch.float64)
+            return Trace(Recalled(tuple(range(ids)), 0, 1, 0), 0.9, 0.1, dict.fromkeys(Site, effects))
+
+        means, of_role = averaged([traced(8, 0.2), traced(4, 0.4), traced(3, 0.9)])
+        assert of_role[Role.FURTHER] == 2
+        assert of_role[Role.MIDDLE_SUBJECT] == 0
+        assert means[Site.MLP][Role.FURTHER] == pytest.approx((0.3, 0.3))
+        assert Role.MIDDLE_SUBJECT not in means[Site.MLP]
+
+
+@pytest.mark.parametrize(
+    ("effects", "layers"),
+    [
+        ([0.1, 0.3, 0.5, 0.6, 0.4, 0.2], (1, 2, 3, 4)),
+        ([0.9, 0.1, 0.8], (0,)),  # 2 is not beside the peak
+        ([0.0, 0.0, 0.2], (2,)),
+    ],
+)
+def test_critical_layers_lie_around_the_peak(effects: list[float], layers: tuple[int, ...]) -> None:
+    assert critical_layers(effects) == layers
+
+
+def test_the_page_names_the_layers_and_the_map_is_drawn(tmp_path: Path, trace: Trace) -> None:
+    effects, of_role = averaged([trace])
+    found = Tracing(
+        model="tiny",
+        dataset="facts.json",
+        facts=1,
+        asked=2,
+        samples=SAMPLES,
+        deviation=DEVIATION,
+        clean=trace.clean,
+        disturbed=trace.disturbed,
+        effects=effects,
+        of_role=of_role,
+        critical=(0, 1),
+    )
+    assert '"layers": [0, 1]' in found.as_page(None)
+    assert draw(found, tmp_path / "map.svg")
+    assert "</svg>" in (tmp_path / "map.svg").read_text()
+    assert Tracing.model_validate_json(found.model_dump_json()) == found
