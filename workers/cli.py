@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from workers.commands.apply import apply
+from workers.commands.compare import compare
 from workers.commands.evaluate import evaluate
 from workers.commands.export import export
 from workers.commands.onboard import onboard
 from workers.commands.statistics import statistics
 from workers.commands.trace import trace
 
-__all__ = ["apply", "evaluate", "export", "onboard", "statistics", "trace"]
+__all__ = ["apply", "compare", "evaluate", "export", "onboard", "statistics", "trace"]

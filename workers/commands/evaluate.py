@@ -83,21 +83,21 @@ def evaluate(
             every=every or facts,
             method=method,
             plan=plan,
-            hyperparameters=_overrides(hyperparameters),
+            hyperparameters=overrides(hyperparameters),
             strict=strict,
             unheld=unheld.value,
             dtype=dtype,
             seed=seed,
             spoken=spoken,
         )
-        folder = out or RUNS / _named(model, data.name, method, plan)
+        folder = out or RUNS / named(model, data.name, method, plan)
         evaluation = Evaluation(RunFolder(folder), wanted, data)
         page = evaluation.run(device, data_dir, lambda line: console.print(line, highlight=False, markup=False))
     Console().print(page.partition("\n| ")[0].strip(), markup=False, highlight=False, soft_wrap=True)
     console.print(f"All of it: {folder / 'report.md'}", highlight=False, markup=False, soft_wrap=True)
 
 
-def _overrides(text: str) -> Hyperparameters:
+def overrides(text: str) -> Hyperparameters:
     """The hyperparameters of an option.
 
     Raises:
@@ -117,6 +117,6 @@ def _overrides(text: str) -> Hyperparameters:
         raise typer.BadParameter(f"{field}: {first['msg']}", param_hint="--hyperparameters") from None
 
 
-def _named(*parts: str | None) -> str:
+def named(*parts: str | None) -> str:
     """A folder's name of what makes a run."""
     return "-".join(re.sub(r"[^A-Za-z0-9_.]+", "_", Path(part).stem) for part in parts if part is not None)

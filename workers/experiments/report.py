@@ -101,10 +101,12 @@ class Found:
         strict = ", strict" if wanted.strict else ""
         how = f"{self.preset.method}, plan {self.preset.plan}, layers {layers}{strict}"
         holds = (
-            f"own prompt {_main(now.efficacy)}, to the token {_share(now.efficacy.exact)}; "
-            f"paraphrases {_main(now.generalisation)}. The first batch still: {_main(last.first.efficacy)}"
+            f"own prompt {of_part(now.efficacy)}, to the token {of_share(now.efficacy.exact)}; "
+            f"paraphrases {of_part(now.generalisation)}. The first batch still: {of_part(last.first.efficacy)}"
         )
-        changed = f"right answers of neighbours {_main(self.before.specificity)} before, {_main(now.specificity)} after"
+        changed = (
+            f"right answers of neighbours {of_part(self.before.specificity)} before, {of_part(now.specificity)} after"
+        )
         if last.drift is not None:
             changed += (
                 f"; other text: KL {last.drift.kl:.3f} a token, {last.drift.top1:.0%} of the likeliest tokens stay, "
@@ -138,7 +140,7 @@ class Found:
             "to the token",
             "score",
         )
-        return _markdown(head, [(name, *_cells(found)) for name, found in rows]) + (
+        return markdown(head, [(name, *_cells(found)) for name, found in rows]) + (
             "\n\nEach share compares: the wanted object is likelier than the other one, by mean log-probability a "
             "token. Where there is no other one, it is the share of tokens that are the likeliest. Intervals of 95% "
             "over facts. Score: the harmonic mean of the three."
@@ -146,11 +148,16 @@ class Found:
 
     def _by_age(self) -> str:
         rows = [
-            (f"{start + 1} to {end}", _main(found.efficacy), _share(found.efficacy.exact), _main(found.generalisation))
+            (
+                f"{start + 1} to {end}",
+                of_part(found.efficacy),
+                of_share(found.efficacy.exact),
+                of_part(found.generalisation),
+            )
             for start, end, found in self.ages()
         ]
         title = f"How facts stand after all {self.last.facts}, by age\n\n"
-        return title + _markdown(("facts", "efficacy", "to the token", "generalisation"), rows)
+        return title + markdown(("facts", "efficacy", "to the token", "generalisation"), rows)
 
     def _made_of(self) -> str:
         statuses = ", ".join(
@@ -169,19 +176,20 @@ class Found:
 
 def _cells(found: Summary) -> Iterator[str]:
     for part in (found.efficacy, found.generalisation, found.specificity):
-        yield _main(part)
-        yield NONE if part is None else _share(part.exact)
+        yield of_part(part)
+        yield NONE if part is None else of_share(part.exact)
     yield NONE if found.score is None else f"{found.score:.1%}"
 
 
-def _main(part: Part | None) -> str:
+def of_part(part: Part | None) -> str:
     """What a kind of question is judged by: comparison, or tokens where there is nothing to compare with."""
     if part is None:
         return NONE
-    return _share(part.tokens if part.success is None else part.success)
+    return of_share(part.tokens if part.success is None else part.success)
 
 
-def _share(found: Share) -> str:
+def of_share(found: Share) -> str:
+    """A share with its interval."""
     return f"{found.mean:.1%} ({found.low:.0%} to {found.high:.0%})"
 
 
@@ -196,15 +204,18 @@ def _spoken(before: FreeText | None, after: FreeText) -> str:
     for title, name in ways.items():
         now, then = getattr(after, name), None if before is None else getattr(before, name)
         if now is not None:
-            rows.append((title, NONE if then is None else _share(then.holds), _share(now.holds), _share(now.exact)))
+            rows.append(
+                (title, NONE if then is None else of_share(then.holds), of_share(now.holds), of_share(now.exact))
+            )
     fluency = "" if before is None else f"{before.fluency:.0f} before, "
     return (
         "Free text that says the new object, greedily decoded to its natural stop\n\n"
-        + _markdown(("asked", "unedited", "edited", "edited: and nothing else"), rows)
+        + markdown(("asked", "unedited", "edited", "edited: and nothing else"), rows)
         + f"\n\nFluency (n-gram entropy × 100): {fluency}{after.fluency:.0f} after."
     )
 
 
-def _markdown(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+def markdown(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """A table."""
     lines = [head, ["---"] * len(head), *rows]
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)

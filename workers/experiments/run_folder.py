@@ -158,6 +158,12 @@ class RunFolder:
         """How all facts stood after so many, if that has been asked."""
         return self._read(_name(facts), Checkpoint)
 
+    @property
+    def last_checkpoint(self) -> Checkpoint | None:
+        """The one of the most facts."""
+        counts = [int(path.stem) for path in (self.path / CHECKPOINTS).glob("*.json")]
+        return self.checkpoint(max(counts)) if counts else None
+
     def note_checkpoint(self, found: Checkpoint) -> None:
         """Keep it."""
         self._write(_name(found.facts), found)

@@ -1,0 +1,77 @@
+"""Methods beside each other, on a bundled model."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from app.domain.contract import Hyperparameters
+from workers.editing.layer_plans import PLANS
+from workers.editing.methods import METHODS
+from workers.experiments import sequence
+from workers.experiments.cases import DataSet
+from workers.experiments.comparison import OWN_SPREAD, WAYS, Comparison, Table, Way
+from workers.experiments.run_folder import Wanted
+from workers.models import bundled
+
+CHOSEN = (Way(method="memit", plan="even"), Way(method="memit", plan="boundary"), Way(method="ft-l"))
+
+
+@pytest.fixture(scope="module")
+def comparison(tmp_path_factory: pytest.TempPathFactory) -> Comparison:
+    folder = tmp_path_factory.mktemp("comparison")
+    data = DataSet.read(str(bundled("atlas-gpt2") / "facts.json"))
+    few = Hyperparameters(v_num_grad_steps=12, num_steps=4)
+    wanted = Wanted(
+        model="atlas-gpt2",
+        dataset=data.name,
+        digest=data.digest,
+        facts=4,
+        batch=2,
+        every=4,
+        hyperparameters=few,
+        unheld="keep",
+        spoken=0,
+    )
+    return Comparison(folder, wanted, data, CHOSEN)
+
+
+@pytest.fixture(scope="module")
+def table(comparison: Comparison, tmp_path_factory: pytest.TempPathFactory) -> Table:
+    return comparison.run("cpu", tmp_path_factory.mktemp("kept"))
+
+
+def test_every_method_is_there_with_its_own_spread_and_with_blue() -> None:
+    assert {way.method for way in WAYS} == METHODS.keys()
+    assert {way.plan for way in WAYS} - {None} == PLANS.keys()
+    for method, own in OWN_SPREAD.items():
+        assert {way.plan for way in WAYS if way.method == method} >= {own, "boundary"}
+
+
+def test_each_row_is_of_the_same_facts(comparison: Comparison, table: Table) -> None:
+    assert [row.way for row in table.rows] == list(CHOSEN)
+    assert [(row.facts, row.written, row.error) for row in table.rows] == [(4, 4, None)] * 3
+    assert all(row.unedited == table.rows[0].unedited for row in table.rows)
+    assert len({row.edited.model_dump_json() for row in table.rows if row.edited}) == 3
+    assert table.rows[1].edited is not None
+    assert table.rows[1].edited.efficacy.exact.mean >= 0.5
+
+
+def test_the_page_has_a_line_a_row_and_the_unedited_model(comparison: Comparison, table: Table) -> None:
+    page = (comparison.folder / "comparison.md").read_text()
+    assert page == table.as_page()
+    titles = [line.split(" | ")[0].removeprefix("| ") for line in page.splitlines() if line.startswith("| ")]
+    assert titles[2:] == ["unedited", "memit, even", "memit, boundary", "ft-l"]
+    assert len(json.loads((comparison.folder / "comparison.json").read_text())["rows"]) == 3
+
+
+def test_what_was_run_is_not_run_again(
+    comparison: Comparison, table: Table, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def never(*_: object) -> None:
+        raise AssertionError("edited again")
+
+    monkeypatch.setattr(sequence, "carry_out", never)
+    assert comparison.run("cpu", tmp_path).rows == table.rows

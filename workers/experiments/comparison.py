@@ -1,0 +1,181 @@
+"""Methods beside each other, with their own spreads and with BLUE, on the same facts: the shape of the paper's tables."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from app.domain.settings import DATA_DIR
+from workers.experiments.answers import Kept
+from workers.experiments.cases import DataSet
+from workers.experiments.evaluation import Evaluation
+from workers.experiments.machine import machine
+from workers.experiments.report import NONE, markdown, of_part, of_share
+from workers.experiments.run_folder import Checkpoint, RunFolder, Unedited, Wanted
+from workers.experiments.sequence import Heard
+from workers.experiments.summary import Summary
+
+BOUNDARY = "boundary"
+
+OWN_SPREAD = {"memit": "even", "alphaedit": "even", "rect": "even", "prune": "even", "pmet": "sqrt"}
+"""How each method distributes the residual in its paper's code."""
+
+ONE_LAYER = ("rome", "ft-l")
+"""Methods that edit one layer, whatever the plan: baselines."""
+
+
+class Way(Kept):
+    """A row of the comparison."""
+
+    method: str
+    plan: str | None = None
+
+    @property
+    def title(self) -> str:
+        """As tables name it."""
+        return self.method if self.plan is None else f"{self.method}, {self.plan}"
+
+
+WAYS = (
+    *(Way(method=method, plan=plan) for method, own in OWN_SPREAD.items() for plan in (own, BOUNDARY)),
+    Way(method="memit", plan="replay"),
+    *(Way(method=method) for method in ONE_LAYER),
+)
+"""In the order of the tables."""
+
+
+class Row(Kept):
+    """What one way came to. unedited, edited: all facts that were handed in. error: why there are no figures."""
+
+    way: Way
+    facts: int = 0
+    written: int = 0
+    unedited: Summary | None = None
+    edited: Summary | None = None
+    first: Summary | None = None
+    kl: float | None = None
+    perplexity: float | None = None
+    fluency: float | None = None
+    seconds_a_fact: float | None = None
+    error: str | None = None
+
+    @classmethod
+    def of(cls, way: Way, folder: RunFolder, last: Checkpoint, unedited: Unedited) -> Row:
+        """From a run that came to its end."""
+        asked = unedited.plain[: last.facts]
+        timed = [line for line in folder.lines() if line.seconds is not None]
+        facts = sum(line.facts for line in timed)
+        return cls(
+            way=way,
+            facts=last.facts,
+            written=last.written,
+            unedited=Summary.of(asked, asked),
+            edited=last.summary,
+            first=last.first,
+            kl=None if last.drift is None else last.drift.kl,
+            perplexity=None if last.drift is None else last.drift.perplexity,
+            fluency=None if last.free is None else last.free.fluency,
+            seconds_a_fact=sum(line.seconds or 0.0 for line in timed) / facts if facts else None,
+        )
+
+
+class Table(Kept):
+    """All ways on one data set."""
+
+    model: str
+    dataset: str
+    machine: str
+    wanted: Wanted
+    rows: tuple[Row, ...]
+
+    def as_page(self) -> str:
+        """In Markdown."""
+        wanted = self.wanted
+        scores = ("efficacy", "to the token", "generalisation", "to the token", "specificity", "to the token")
+        head = ("", *scores, "first batch", "KL", "perplexity, times", "fluency", "s a fact")
+        unedited = next((row.unedited for row in self.rows if row.unedited is not None), None)
+        rows = [] if unedited is None else [("unedited", *_scores(unedited), NONE, NONE, NONE, NONE, NONE)]
+        rows += [_cells(row) for row in self.rows]
+        errors = [f"- {row.way.title}: {row.error}" for row in self.rows if row.error is not None]
+        how = f"at most {wanted.facts} facts in batches of {wanted.batch}, seed {wanted.seed}"
+        shared = wanted.hyperparameters.model_dump(exclude_none=True)
+        return (
+            "\n\n".join(
+                [
+                    f"# {self.model} on {self.dataset}",
+                    f"Each row: {how}, unheld facts {wanted.unheld}; hyperparameters {shared or 'those of the model'}.",
+                    markdown(head, rows),
+                    *(["\n".join(["Not edited:", *errors])] if errors else []),
+                    f"Machine: {self.machine}. Each share with its interval of 95% over facts.",
+                ]
+            )
+            + "\n"
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """Runs of one model on one data set, a folder a way, which go on where they were stopped.
+
+    wanted: what all runs have in common.
+    """
+
+    folder: Path
+    wanted: Wanted
+    data: DataSet
+    ways: Sequence[Way] = WAYS
+
+    def run(self, device: str, data_dir: Path = DATA_DIR, heard: Heard = lambda _line: None) -> Table:
+        """All of them, one after another; the table is written after each.
+
+        Raises:
+            PalimpsestError: the model cannot be opened, or no record can be edited.
+        """
+        rows: list[Row] = []
+        table = self._table(rows, device)
+        for way in self.ways:
+            heard(f"{way.title}, on {self.data.name}")
+            rows.append(self._row(way, device, data_dir, heard))
+            table = self._table(rows, device)
+            RunFolder(self.folder).write_text("comparison.json", table.model_dump_json(indent=2) + "\n")
+            RunFolder(self.folder).write_text("comparison.md", table.as_page())
+        return table
+
+    def _row(self, way: Way, device: str, data_dir: Path, heard: Heard) -> Row:
+        folder = RunFolder(self.folder / "-".join(filter(None, (way.method, way.plan))))
+        wanted = self.wanted.model_copy(update={"method": way.method, "plan": way.plan})
+        Evaluation(folder, wanted, self.data).run(device, data_dir, heard)
+        unedited, last = folder.unedited, folder.last_checkpoint
+        assert unedited is not None
+        assert last is not None
+        failed = {line.error for line in folder.lines() if line.error is not None}
+        found = Row.of(way, folder, last, unedited)
+        return found.model_copy(update={"error": "; ".join(sorted(failed))}) if failed else found
+
+    def _table(self, rows: Sequence[Row], device: str) -> Table:
+        return Table(
+            model=self.wanted.model,
+            dataset=self.data.name,
+            machine=machine(device),
+            wanted=self.wanted,
+            rows=tuple(rows),
+        )
+
+
+def _cells(row: Row) -> tuple[str, ...]:
+    if row.edited is None or row.first is None:
+        return (row.way.title, *[NONE] * 11)
+    return (
+        row.way.title,
+        *_scores(row.edited),
+        of_part(row.first.efficacy),
+        *(NONE if value is None else f"{value:.3f}" for value in (row.kl, row.perplexity)),
+        NONE if row.fluency is None else f"{row.fluency:.0f}",
+        NONE if row.seconds_a_fact is None else f"{row.seconds_a_fact:.2f}",
+    )
+
+
+def _scores(found: Summary) -> tuple[str, ...]:
+    parts = (found.efficacy, found.generalisation, found.specificity)
+    return tuple(text for part in parts for text in (of_part(part), NONE if part is None else of_share(part.exact)))
