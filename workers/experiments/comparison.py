@@ -1,4 +1,4 @@
-"""Methods beside each other, with their own spreads and with BLUE, on the same facts: the shape of the paper's tables."""
+"""Methods beside each other, with their own spreads and with BLUE, on the same facts, as papers tabulate them."""
 
 from __future__ import annotations
 
