@@ -3,22 +3,19 @@
 from __future__ import annotations
 
 import ast
-import os
 import signal
-import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from pathlib import Path
 
 import httpx
 import pytest
 from redis import Redis
 
-from app.local.stack import GRACE_S, free_port
+from app.local.stack import GRACE_S
 from tests.support.dockerfiles import all_of
+from tests.support.front_end_process import front_end
 from tests.support.worker_end import WorkerEnd
 from tests.support.worker_process import until
 
@@ -32,32 +29,6 @@ def worker(redis_url: str) -> Iterator[WorkerEnd]:
         redis.flushall()
         end.join(redis, "atlas")
         yield end
-
-
-@contextmanager
-def front_end(redis_url: str, data: Path) -> Iterator[tuple[subprocess.Popen[bytes], str]]:
-    [cmd] = all_of("api", "CMD")
-    command = [sys.executable, "-m", *ast.literal_eval(cmd)]
-    port = free_port()
-    for option, value in (("--host", "127.0.0.1"), ("--port", str(port))):
-        command[command.index(option) + 1] = value
-    environment = {**os.environ, "PALIMPSEST_REDIS_URL": redis_url, "PALIMPSEST_DATA_DIR": str(data)}
-    process = subprocess.Popen(command, env=environment, stderr=subprocess.DEVNULL)
-    url = f"http://127.0.0.1:{port}"
-
-    def up() -> bool:
-        try:
-            return httpx.get(f"{url}/readyz", trust_env=False).is_success
-        except httpx.TransportError:
-            return False
-
-    try:
-        until(up, "it does not come up")
-        yield process, url
-    finally:
-        if process.poll() is None:
-            process.kill()
-        process.wait()
 
 
 def ask(url: str) -> int:
