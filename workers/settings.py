@@ -78,7 +78,7 @@ class WorkerSettings(SharedSettings):
         None, description="Cores that a batch of questions uses; by default half of them."
     )
     edit_nice: Annotated[int, Field(ge=0, le=19)] = Field(
-        5, description="How far edits stand back behind questions on a busy processor; 0 for not at all."
+        10, description="How far edits stand back behind questions on a busy processor; 0 for not at all."
     )
     earlier_versions: Count = Field(
         4, description="Earlier versions kept at hand for questions, each as large as the edited matrices."
