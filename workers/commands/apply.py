@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -11,7 +10,7 @@ import typer
 from rich.console import Console
 
 from app.domain.settings import DATA_DIR
-from workers.commands.options import Device, Dtype, ModelArgument, telling_errors
+from workers.commands.options import Device, Dtype, ModelArgument, Policy, Strict, UnheldOption, telling_errors
 
 if TYPE_CHECKING:
     from workers.offline import BatchResult
@@ -20,14 +19,6 @@ EXAMPLES = ("palimpsest apply atlas-gpt2 --facts facts.json --out updates.safete
 
 UNHELD = 3
 """Exit status where a fact does not hold."""
-
-
-class Policy(StrEnum):
-    """``contract.Unheld`` as an option."""
-
-    DROP = "drop"
-    KEEP = "keep"
-    REJECT = "reject"
 
 
 def apply(
@@ -47,11 +38,8 @@ def apply(
     plan: Annotated[str | None, typer.Option(help="Instead of the preset's.")] = None,
     device: Device = "cpu",
     dtype: Dtype = "float32",
-    strict: Annotated[bool, typer.Option("--strict", help="Exactly the published behaviour.")] = False,
-    unheld: Annotated[
-        Policy,
-        typer.Option(help="Facts that do not hold after several tries: leave them out, keep them, or the batch."),
-    ] = Policy.DROP,
+    strict: Strict = False,
+    unheld: UnheldOption = Policy.DROP,
     report: Annotated[Path | None, typer.Option(help="Write a JSON report of every batch and fact here.")] = None,
     data_dir: Annotated[
         Path, typer.Option(help="Where statistics made on the way, and converted GGUF files, are kept.")

@@ -9,8 +9,23 @@ import typer
 from rich.console import Console
 
 from app.domain.settings import DATA_DIR
-from workers.commands.evaluate import Unheld, named, overrides
-from workers.commands.options import Device, Dtype, telling_errors
+from workers.commands.options import (
+    BatchSize,
+    DataSetOption,
+    Device,
+    Dtype,
+    ModelOption,
+    MostFacts,
+    Overrides,
+    Policy,
+    Seed,
+    Spoken,
+    Strict,
+    UnheldOption,
+    named,
+    overrides,
+    telling_errors,
+)
 
 EXAMPLES = (
     "palimpsest compare --model atlas-gpt2 --dataset facts.csv --facts 100 --batch 20",
@@ -21,23 +36,19 @@ COMPARISONS = Path("comparisons")
 
 
 def compare(
-    model: Annotated[str, typer.Option(help="Folder, hub id, GGUF file, or the name of a model that comes along.")],
-    dataset: Annotated[str, typer.Option(help="As `palimpsest evaluate` takes it.")],
-    facts: Annotated[int, typer.Option(help="Edit at most so many: the first that can be.", min=1)] = 100,
-    batch: Annotated[int, typer.Option(help="So many become a version together.", min=1)] = 20,
+    model: ModelOption,
+    dataset: DataSetOption,
+    facts: MostFacts = 100,
+    batch: BatchSize = 20,
     only: Annotated[
         list[str] | None,
         typer.Option(help="A row of the table, METHOD or METHOD:PLAN; may come more than once.", metavar="ROW"),
     ] = None,
-    hyperparameters: Annotated[
-        str, typer.Option(help="For all rows, as in a request: '{\"layers\": [4, 5, 6, 7, 8]}'.", metavar="JSON")
-    ] = "{}",
-    strict: Annotated[bool, typer.Option("--strict", help="Exactly the published behaviour.")] = False,
-    unheld: Annotated[
-        Unheld, typer.Option(help="Facts that do not hold: try once and keep, as papers do; or leave them out.")
-    ] = Unheld.KEEP,
-    seed: Annotated[int | None, typer.Option(help="Shuffle the records by it; else they keep their order.")] = None,
-    spoken: Annotated[int, typer.Option(help="Ask the first so many facts for free text as well.", min=0)] = 0,
+    hyperparameters: Overrides = "{}",
+    strict: Strict = False,
+    unheld: UnheldOption = Policy.KEEP,
+    seed: Seed = None,
+    spoken: Spoken = 0,
     out: Annotated[
         Path | None, typer.Option(help="The folder; a comparison that was stopped there goes on.", file_okay=False)
     ] = None,

@@ -9,9 +9,10 @@ from typing import NamedTuple
 from pydantic import BaseModel, ConfigDict
 
 from workers.editing.model.editable_model import EditableModel
+from workers.editing.text.model_text import ModelText
 from workers.evaluation.likelihoods import Asked, scored
 from workers.experiments.cases import Case
-from workers.questions.scoring import Scored
+from workers.questions.scoring import Scored, object_row
 
 
 class Kept(BaseModel):
@@ -90,6 +91,19 @@ def answers(editable: EditableModel, cases: Sequence[Case], prompted: Prompted =
         _of_case(case, [_answered(asked, found) for asked in of_case])
         for case, of_case in zip(cases, questions, strict=True)
     ]
+
+
+def refuse_unaskable(editable: EditableModel, case: Case) -> None:
+    """Return if every question about the case fits with its answers, also after the fact.
+
+    Raises:
+        EmptyText, PromptTooLong: one does not; with the field ``questions``.
+    """
+    words = ModelText.of(editable.tokenizer)
+    for asked in (each for prompted in (plainly, told_before) for each in _questions(case, prompted)):
+        for answer in (asked.wanted, asked.unwanted):
+            if answer is not None:
+                object_row(words, asked.prompt, answer, editable.window, "questions")
 
 
 def _questions(case: Case, prompted: Prompted) -> Iterator[_Question]:

@@ -9,12 +9,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from app.domain.contract import EditBatch, Fact, ImportFormat, UnusableRecord
-from app.domain.errors import PalimpsestError
+from app.domain.contract import Fact, ImportFormat, UnusableRecord
 from app.domain.imports.reading import Reading, read
-from app.domain.imports.records import Unusable
 from app.domain.prompts import filled, with_slot
-from workers.host.model_host import ModelHost
 from workers.sources.data_sets import rows_of
 
 Neighbour = tuple[str, str]
@@ -25,10 +22,11 @@ Neighbour = tuple[str, str]
 class Case:
     """A fact, and what is asked about it. All prompts are whole.
 
-    fact: as it is edited, with nothing to ask beside.
+    record: its index in the data set. fact: as it is edited, with nothing to ask beside.
     truth: the object until now; None if the record does not tell.
     """
 
+    record: int
     fact: Fact
     prompt: str
     object: str
@@ -37,10 +35,11 @@ class Case:
     neighbours: tuple[Neighbour, ...]
 
     @classmethod
-    def of(cls, fact: Fact) -> Case:
+    def of(cls, fact: Fact, record: int = 0) -> Case:
         """From a fact as a data file has it; neighbours without a right answer are left out."""
         template = with_slot(fact.subject, fact.template)
         return cls(
+            record,
             fact.model_copy(update={"paraphrases": (), "neighbours": ()}),
             filled(template, fact.subject),
             fact.object,
@@ -73,7 +72,7 @@ class DataSet:
         path = Path(named)
         data = path.read_bytes() if path.is_file() else _downloaded(named)
         found: Reading = read(data, form)
-        cases = tuple(Case.of(each.fact) for each in found.facts)
+        cases = tuple(Case.of(each.fact, each.index) for each in found.facts)
         return cls(path.name, found.format, hashlib.sha256(data).hexdigest(), cases, found.unusable)
 
     def shuffled(self, seed: int) -> DataSet:
@@ -82,33 +81,10 @@ class DataSet:
         random.Random(seed).shuffle(cases)  # noqa: S311 - an order
         return replace(self, cases=tuple(cases))
 
-    def editable(self, host: ModelHost, most: int) -> tuple[list[Case], list[UnusableRecord]]:
-        """The first ``most`` cases that this model can be taught and asked, and those before them that it cannot."""
-        chosen: list[Case] = []
-        refused: list[UnusableRecord] = []
-        for index, case in enumerate(self.cases):
-            if len(chosen) == most:
-                break
-            try:
-                host.check(EditBatch(facts=(_with_questions(case),)))
-                chosen.append(case)
-            except PalimpsestError as error:
-                refused.append(Unusable.of(error).at(index, None))
-        return chosen, refused
-
 
 def batches(cases: Sequence[Case], size: int) -> list[Sequence[Case]]:
     """The cases in batches of ``size``; the last one may be smaller."""
     return [cases[start : start + size] for start in range(0, len(cases), size)]
-
-
-def _with_questions(case: Case) -> Fact:
-    """The fact with all that is asked, so that a question that is too long for the model is found as well."""
-    asked = {
-        "paraphrases": [{"prompt": prompt} for prompt in case.paraphrases],
-        "neighbours": [{"prompt": prompt, "expected": [answer]} for prompt, answer in case.neighbours],
-    }
-    return Fact.model_validate({**case.fact.model_dump(exclude={"paraphrases", "neighbours"}), **asked})
 
 
 def _downloaded(named: str) -> bytes:

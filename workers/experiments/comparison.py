@@ -12,7 +12,7 @@ from workers.experiments.cases import DataSet
 from workers.experiments.evaluation import Evaluation
 from workers.experiments.machine import machine
 from workers.experiments.report import NONE, markdown, of_part, of_share
-from workers.experiments.run_folder import Checkpoint, RunFolder, Unedited, Wanted
+from workers.experiments.run_folder import Checkpoint, RunFolder, Unedited, Wanted, seconds_a_fact
 from workers.experiments.sequence import Heard
 from workers.experiments.summary import Summary
 
@@ -64,8 +64,6 @@ class Row(Kept):
     def of(cls, way: Way, folder: RunFolder, last: Checkpoint, unedited: Unedited) -> Row:
         """From a run that came to its end."""
         asked = unedited.plain[: last.facts]
-        timed = [line for line in folder.lines() if line.seconds is not None]
-        facts = sum(line.facts for line in timed)
         return cls(
             way=way,
             facts=last.facts,
@@ -76,7 +74,7 @@ class Row(Kept):
             kl=None if last.drift is None else last.drift.kl,
             perplexity=None if last.drift is None else last.drift.perplexity,
             fluency=None if last.free is None else last.free.fluency,
-            seconds_a_fact=sum(line.seconds or 0.0 for line in timed) / facts if facts else None,
+            seconds_a_fact=seconds_a_fact(folder.lines()),
         )
 
 

@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import json
-from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 
+from app.domain.imports.reading import reasons
 from app.domain.settings import DATA_DIR
-from workers.editing.presets.preset import Preset
 from workers.experiments import figures
 from workers.experiments.cases import DataSet
 from workers.experiments.machine import machine
 from workers.experiments.report import Found
-from workers.experiments.run_folder import UNUSABLE, Checkpoint, RunFolder, Wanted
+from workers.experiments.run_folder import Checkpoint, RunFolder, Wanted
 from workers.experiments.sequence import Heard, Run, host_of
 
 REPORT, PAGE = "report.json", "report.md"
@@ -41,18 +39,17 @@ class Evaluation:
             seen: list[Checkpoint] = []
             for checkpoint in run.go():
                 seen.append(checkpoint)
-                page = self._report(seen, run.preset, device)
+                page = self._report(run, seen, device)
         return page
 
-    def _report(self, seen: list[Checkpoint], preset: Preset, device: str) -> str:
+    def _report(self, run: Run, seen: list[Checkpoint], device: str) -> str:
         unedited = self.folder.unedited
         assert unedited is not None
-        unusable = json.loads((self.folder.path / UNUSABLE).read_text(encoding="utf-8"))
         found = Found(
             self.wanted,
-            preset,
+            run.preset,
             machine(device),
-            dict(Counter(each["code"] for each in unusable).most_common()),
+            reasons(run.unusable),
             unedited,
             self.folder.lines(),
             seen,

@@ -20,24 +20,24 @@ SCORES, DRIFT = "scores.svg", "drift.svg"
 def draw(found: Found, folder: Path) -> tuple[str, ...]:
     """Write the pictures that more than one checkpoint makes, and return their names.
 
-    None where matplotlib, of the extra ``experiments``, is not installed.
+    There are none where matplotlib, of the extra ``experiments``, is not installed.
     """
     if len(found.checkpoints) < 2:  # noqa: PLR2004 - a line has two ends
         return ()
     try:
-        import matplotlib.pyplot as plt
+        from matplotlib.figure import Figure
     except ImportError:
         return ()
     names = []
     for name, draws in ((SCORES, _scores), (DRIFT, _drift)):
         if name == DRIFT and found.last.drift is None:
             continue
-        figure, axes = plt.subplots(figsize=(7, 4), layout="constrained")
+        figure = Figure(figsize=(7, 4), layout="constrained")
+        axes = figure.subplots()
         draws(axes, found)
         axes.set_xlabel("facts edited")
         axes.grid(visible=True, alpha=0.3)
         figure.savefig(folder / name)
-        plt.close(figure)
         names.append(name)
     return tuple(names)
 

@@ -1,7 +1,7 @@
 """Free text, as users read it: does the model's own text say the new object?
 
 Scored as "The Mirage of Model Editing" (Yang et al. 2025) scores it: the model goes on to its natural stop, and the
-text, normalised, is the object or holds it. Other than there, the object need not be judged by another model.
+text, normalised, is the object or holds it. There another model judges texts as well; here none does.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from collections.abc import Callable, Sequence
 from statistics import mean
 
 from workers.editing.model.editable_model import EditableModel
+from workers.editing.text.joint import without_spaces
 from workers.editing.text.model_text import ModelText
 from workers.evaluation.fluency import ngram_entropy
 from workers.experiments.answers import Kept
@@ -83,9 +84,9 @@ def normalised(text: str) -> str:
 
 
 def holds(text: str, wanted: str) -> bool:
-    """Whether the object stands in the text, normalised: as whole words, but for scripts that have no spaces."""
+    """Whether the object stands in the text, normalised: as whole words, where its script has spaces between them."""
     inside, text = normalised(wanted), normalised(text)
-    return f" {inside} " in f" {text} " if inside.isascii() else inside in text
+    return inside in text if any(map(without_spaces, inside)) else f" {inside} " in f" {text} "
 
 
 def _first_line(text: str) -> str:

@@ -11,7 +11,7 @@ from typing import Any
 
 from workers.editing.presets.preset import Preset
 from workers.experiments.free_text import FreeText
-from workers.experiments.run_folder import BatchLine, Checkpoint, Unedited, Wanted
+from workers.experiments.run_folder import BatchLine, Checkpoint, Unedited, Wanted, seconds_a_fact
 from workers.experiments.summary import Part, Share, Summary
 
 AGES = 4
@@ -51,13 +51,6 @@ class Found:
         """The same, with each fact in the prompt."""
         return Summary.of(self.unedited.told[: self.last.facts], self.unedited.plain[: self.last.facts])
 
-    @property
-    def seconds_a_fact(self) -> float | None:
-        """Of the batches whose time is known."""
-        timed = [line for line in self.lines if line.seconds is not None]
-        facts = sum(line.facts for line in timed)
-        return sum(line.seconds or 0.0 for line in timed) / facts if facts else None
-
     def ages(self) -> list[tuple[int, int, Summary]]:
         """The facts of the newest checkpoint by age, oldest first: from, to (not included), and how they stand."""
         found, count = self.last, self.last.facts
@@ -77,7 +70,7 @@ class Found:
             "machine": self.machine,
             "unusable": self.unusable,
             "batches": dict(Counter(line.status for line in self.lines)),
-            "seconds_a_fact": self.seconds_a_fact,
+            "seconds_a_fact": seconds_a_fact(self.lines),
             "unedited": self.before.model_dump(mode="json"),
             "told_in_the_prompt": self.told.model_dump(mode="json"),
             "free_text_unedited": None if self.unedited.free is None else self.unedited.free.model_dump(mode="json"),
@@ -112,7 +105,8 @@ class Found:
                 f"; other text: KL {last.drift.kl:.3f} a token, {last.drift.top1:.0%} of the likeliest tokens stay, "
                 f"{last.drift.perplexity:.2f} times the perplexity"
             )
-        seconds = NONE if self.seconds_a_fact is None else f"{self.seconds_a_fact:.2f} s a fact"
+        taken = seconds_a_fact(self.lines)
+        seconds = NONE if taken is None else f"{taken:.2f} s a fact"
         kept, memory = last.log_bytes / last.facts / 1e3, last.peak_memory_mb / 1e3
         cost = f"{seconds}, {kept:.1f} kB a fact in the edit log, {memory:.1f} GB of memory at most"
         return "\n".join(

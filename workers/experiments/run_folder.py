@@ -16,9 +16,9 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, TypeVar
+from typing import TypeVar
 
-from app.domain.contract import Drift, Hyperparameters, UnusableRecord
+from app.domain.contract import Drift, Hyperparameters, Unheld, UnusableRecord
 from app.domain.errors import RequestError
 from app.domain.storage import durable_files
 from workers.experiments.answers import CaseAnswers, Kept
@@ -49,7 +49,7 @@ class Wanted(Kept):
     plan: str | None = None
     hyperparameters: Hyperparameters = Hyperparameters()
     strict: bool = False
-    unheld: Literal["drop", "keep"] = "drop"
+    unheld: Unheld = "drop"
     dtype: str = "float32"
     seed: int | None = None
     spoken: int = 30
@@ -65,6 +65,12 @@ class BatchLine(Kept):
     written: int
     seconds: float | None
     error: str | None = None
+
+
+def seconds_a_fact(lines: Sequence[BatchLine]) -> float | None:
+    """Of the batches whose time is known; None if it is of none."""
+    timed = [(line.seconds, line.facts) for line in lines if line.seconds is not None]
+    return sum(seconds for seconds, _ in timed) / sum(facts for _, facts in timed) if timed else None
 
 
 class Unedited(Kept):
@@ -132,8 +138,7 @@ class RunFolder:
         path = self.path / BATCHES
         if not path.is_file():
             return []
-        text, _, _torn = path.read_text(encoding="utf-8").rpartition("\n")
-        return [BatchLine.model_validate_json(line) for line in text.splitlines()]
+        return [BatchLine.model_validate_json(line) for line in path.read_text(encoding="utf-8").splitlines()]
 
     def note(self, lines: Sequence[BatchLine]) -> None:
         """Keep what all batches so far came to."""

@@ -8,11 +8,12 @@ from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from app.domain.contract import Drift, EditBatch, JobOutcome
+from app.domain.contract import Drift, EditBatch, JobOutcome, UnusableRecord
 from app.domain.errors import PalimpsestError, RequestError
+from app.domain.imports.records import Unusable
 from app.domain.settings import DATA_DIR
 from workers.editing.presets.preset import Preset
-from workers.experiments.answers import answers, told_before
+from workers.experiments.answers import answers, refuse_unaskable, told_before
 from workers.experiments.cases import Case, DataSet, batches
 from workers.experiments.free_text import free_text
 from workers.experiments.machine import peak_memory_mb
@@ -54,12 +55,13 @@ def host_of(folder: RunFolder, wanted: Wanted, device: str, data_dir: Path = DAT
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """One run: its folder, what it is, the model, and the cases that are edited, in order."""
+    """One run: its folder, what it is, the model, the cases that are edited, in order, and the records that are not."""
 
     folder: RunFolder
     wanted: Wanted
     host: ModelHost
     cases: Sequence[Case]
+    unusable: Sequence[UnusableRecord]
     heard: Heard
 
     @classmethod
@@ -71,11 +73,12 @@ class Run:
         """
         host.preset_for(_batch(wanted, ()))  # before all records are looked at
         ordered = data if wanted.seed is None else data.shuffled(wanted.seed)
-        chosen, refused = ordered.editable(host, wanted.facts)
-        folder.note_unusable([*data.unusable, *refused])
+        chosen, refused = _editable(host, ordered.cases, wanted.facts)
+        unusable = (*data.unusable, *refused)
+        folder.note_unusable(unusable)
         if not chosen:
             raise RequestError("no record of the data set can be edited", field="dataset", value=data.name)
-        return cls(folder, wanted, host, chosen, heard)
+        return cls(folder, wanted, host, chosen, unusable, heard)
 
     @property
     def preset(self) -> Preset:
@@ -172,6 +175,22 @@ class Run:
             layer: float((live.weights(layer).applied - live.base(layer)).norm() / live.base(layer).norm())
             for layer in sorted(live.masters)
         }
+
+
+def _editable(host: ModelHost, cases: Sequence[Case], most: int) -> tuple[list[Case], list[UnusableRecord]]:
+    """The first ``most`` cases that this model can be taught and asked, and those before them that it cannot."""
+    chosen: list[Case] = []
+    refused: list[UnusableRecord] = []
+    for case in cases:
+        if len(chosen) == most:
+            break
+        try:
+            host.check(EditBatch(facts=(case.fact,)))
+            refuse_unaskable(host.live, case)
+            chosen.append(case)
+        except PalimpsestError as error:
+            refused.append(Unusable.of(error).at(case.record, None))
+    return chosen, refused
 
 
 def _batch(wanted: Wanted, cases: Sequence[Case]) -> EditBatch:

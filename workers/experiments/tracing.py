@@ -134,10 +134,11 @@ def peak_of(effects: Sequence[float]) -> int:
 def draw(found: Tracing, path: Path) -> bool:
     """Write the heat maps; False where matplotlib, of the extra ``experiments``, is not installed."""
     try:
-        import matplotlib.pyplot as plt
+        from matplotlib.figure import Figure
     except ImportError:
         return False
-    figure, panels = plt.subplots(1, len(Site), figsize=(13, 3.4), layout="constrained")
+    figure = Figure(figsize=(13, 3.4), layout="constrained")
+    panels = figure.subplots(1, len(Site))
     for panel, (site, roles) in zip(panels, found.effects.items(), strict=True):
         image = panel.imshow(list(roles.values()), aspect="auto", cmap="viridis", vmin=0.0)
         panel.set_title(f"{site.value} output put back")
@@ -145,5 +146,4 @@ def draw(found: Tracing, path: Path) -> bool:
         panel.set_yticks(range(len(roles)), [role.value for role in roles] if site is Site.BLOCK else [""] * len(roles))
         figure.colorbar(image, ax=panel, label="mean indirect effect" if site is Site.ATTENTION else None)
     figure.savefig(path)
-    plt.close(figure)
     return True

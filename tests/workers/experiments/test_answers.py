@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 import torch
 
 from app.domain.contract import Fact
+from app.domain.errors import PromptTooLong
 from tests.support.tiny_models import Tiny, tiny
 from workers.editing.model.editable_model import EditableModel
-from workers.experiments.answers import answers, told_before
+from workers.experiments.answers import answers, refuse_unaskable, told_before
 from workers.experiments.cases import Case
 
 CASE = Case.of(
@@ -73,3 +76,14 @@ def test_the_fact_is_told_before_every_question(model: Tiny) -> None:
     told = "New fact: Lyon is a city in Japan.\n"
     assert found.own.nll == pytest.approx(by_hand(model, f"{told}Lyon is a city in", "Japan")[0], rel=1e-9)
     assert found.neighbours[1].nll == pytest.approx(by_hand(model, f"{told}Oslo is a city in", "Norway")[0], rel=1e-9)
+
+
+def test_a_case_that_fits_only_without_the_fact_before_it_cannot_be_asked(model: Tiny) -> None:
+    editable = EditableModel.of(model.model, model.tokenizer)
+    refuse_unaskable(editable, CASE)
+    length = len(model.tokenizer(CASE.prompt).input_ids), len(model.tokenizer("Lyon lies there. ").input_ids)
+    long = "Lyon lies there. " * ((editable.window - length[0]) // length[1])
+    case = replace(CASE, paraphrases=(f"{long}{CASE.prompt}",))
+    assert len(answers(editable, [case])) == 1
+    with pytest.raises(PromptTooLong):
+        refuse_unaskable(editable, case)

@@ -27,9 +27,10 @@ PALIMPSEST = str(Path(sys.executable).with_name("palimpsest"))
 
 @pytest.fixture(scope="module")
 def dataset(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Ten facts that the model knows, and one whose subject is nowhere in its prompt."""
+    """Nine facts that the model knows, one whose subject is nowhere in its prompt, and one with too long a question."""
     records = json.loads((bundled(MODEL) / "facts.json").read_text(encoding="utf-8"))[:10]
     records.insert(1, {**records[0], "requested_rewrite": {**records[0]["requested_rewrite"], "prompt": "Nothing is"}})
+    records[4] = {**records[4], "paraphrase_prompts": ["And so on. " * 150]}
     path = tmp_path_factory.mktemp("data") / "some facts.json"
     path.write_text(json.dumps(records), encoding="utf-8")
     return path
@@ -79,8 +80,9 @@ class TestAWholeRun:
         assert checkpoint(whole, 8).written == sum(line.written for line in lines) > 0
 
     def test_says_which_records_were_left_out_and_why(self, whole: RunFolder) -> None:
-        [unusable] = json.loads((whole.path / "unusable.json").read_text())
-        assert (unusable["record"], unusable["code"]) == (1, "subject_not_in_prompt")
+        unusable = json.loads((whole.path / "unusable.json").read_text())
+        left_out = [(each["record"], each["code"]) for each in unusable]
+        assert left_out == [(1, "subject_not_in_prompt"), (4, "prompt_too_long")]
 
     def test_finds_the_edits_in_the_answers(self, whole: RunFolder) -> None:
         unedited, last = whole.unedited, checkpoint(whole, 8)
@@ -106,7 +108,7 @@ class TestAWholeRun:
         told = json.loads((whole.path / "report.json").read_text())
         assert [each["facts"] for each in told["checkpoints"]] == [6, 8]
         assert [(each["from"], each["to"]) for each in told["by_age"]] == [(0, 2), (2, 4), (4, 6), (6, 8)]
-        assert told["unusable"] == {"subject_not_in_prompt": 1}
+        assert told["unusable"] == {"subject_not_in_prompt": 1, "prompt_too_long": 1}
         assert told["batches"] == {"succeeded": 3}
 
     def test_draws_curves(self, whole: RunFolder) -> None:

@@ -28,6 +28,8 @@ def test_normalised(text: str, same: str) -> None:
         ("Romania", "Oman", False),
         ("the united kingdom of", "The United Kingdom", True),
         ("法国在巴黎", "巴黎", True),
+        ("Il vit en Sénégalie", "Sénégal", False),
+        ("Il vit au Sénégal.", "Sénégal", True),
         ("", "Oman", False),
     ],
 )

@@ -81,7 +81,7 @@ def gap(words: ModelText, prompt: str, text: str) -> str:
     if words.chat.opens_reply(prompt):
         return words.chat.gap
     last, first = prompt[-1:] or " ", text[0]
-    if last.isspace() or _opens(prompt) or (_without_spaces(last) and _without_spaces(first)):
+    if last.isspace() or _opens(prompt) or (without_spaces(last) and without_spaces(first)):
         return ""
     return " "
 
@@ -112,5 +112,6 @@ def _opens(prompt: str) -> bool:
     return unicodedata.category(last) in {"Ps", "Pi"}
 
 
-def _without_spaces(character: str) -> bool:
+def without_spaces(character: str) -> bool:
+    """Whether a character is of a script that is written without spaces."""
     return unicodedata.name(character, "").startswith(WITHOUT_SPACES) or ord(character) in THEIR_PUNCTUATION
