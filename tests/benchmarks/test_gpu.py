@@ -57,7 +57,9 @@ def test_it_needs_only_the_engine_and_what_the_engine_needs(tmp_path: Path) -> N
     modules = {line for line in ended.stdout.splitlines() if line.startswith(("app", "workers"))}
     foreign = {module for module in modules if not module.startswith(("workers.editing", "app.domain"))}
     packages = {"app", "workers", "workers.experiments"}
-    assert foreign == packages | {"workers.experiments.machine"}, "the packages, which are empty, and the machine's name"
+    assert foreign == packages | {"workers.experiments.machine"}, (
+        "the packages, which are empty, and the machine's name"
+    )
     found = json.loads((tmp_path / "gpu.json").read_text())
     assert {(row["plan"], row["way"], row["facts"]) for row in found["rows"]} == {
         (plan, way, facts) for plan in ("boundary", "even") for way, facts in ((ENGINE, 1), (ENGINE, 3), (NAIVE, 2))

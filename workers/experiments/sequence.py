@@ -46,6 +46,7 @@ def host_of(folder: RunFolder, wanted: Wanted, device: str, data_dir: Path = DAT
         epoch_hint=lambda: 1,
         device=device,
         dtype=wanted.dtype,
+        layers=tuple(wanted.hyperparameters.layers or ()),
         earlier_versions=1,
     )
     with closing(ModelHost.open(settings)) as host:

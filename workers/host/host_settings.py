@@ -22,6 +22,7 @@ class HostSettings:
     """What a host is opened with.
 
     epoch_hint: gives the least epoch to lead under (a counter in Redis).
+    layers: those that edits will ask for beside the preset's; statistics are taken there, too.
     onboard: whether a model without statistics and corpus may write texts for them.
     fingerprint, found: of the base model, and the preset that an onboarding has left for it, as they are when the host
         is opened: what is served does not change under it.
@@ -37,6 +38,7 @@ class HostSettings:
     dtype: str = "float32"
     preset: Path | None = None
     statistics: Path | None = None
+    layers: tuple[int, ...] = ()
     onboard: bool = True
     fingerprint: str | None = None
     found: Preset | None = None

@@ -77,8 +77,9 @@ class ModelHost(LeadingHost):
         contexts = log_contexts(settings, live, edit_log)
         base = edit_log.create(base_of(settings, live, contexts, preset))
         directory = settings.data_dir / "statistics"
+        layers = sorted({*preset.layers, *settings.layers})
         statistics = find_statistics(
-            live, settings.source, preset.layers, directory, settings.statistics, onboard=settings.onboard
+            live, settings.source, layers, directory, settings.statistics, onboard=settings.onboard
         )
         texts = kept_texts(live, settings.source, directory, settings.statistics) or texts_beside(live, settings.source)
         host = cls(settings, live, statistics, edit_log, base, texts)

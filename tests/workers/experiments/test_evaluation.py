@@ -216,3 +216,13 @@ class TestTheCommand:
         )
         assert done.returncode == status, done.stderr
         assert said in done.stderr
+
+
+def test_statistics_are_taken_at_layers_that_only_this_run_edits(dataset: Path, tmp_path: Path) -> None:
+    data = DataSet.read(str(dataset))
+    everywhere = Hyperparameters(v_num_grad_steps=1, layers=(0, 1, 2, 3))
+    folder = RunFolder(tmp_path / "run")
+    Evaluation(folder, wanted(data, facts=1, batch=1, every=1, hyperparameters=everywhere, unheld="keep"), data).run(
+        "cpu", tmp_path / "kept"
+    )
+    assert [(line.written, line.error) for line in folder.lines()] == [(1, None)]
