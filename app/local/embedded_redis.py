@@ -161,7 +161,7 @@ def _launch(program: Path, data_dir: Path, address: _Address) -> subprocess.Pope
             stdin=configuration,
             stdout=output,
             stderr=subprocess.STDOUT,
-            start_new_session=True,
+            process_group=0,  # Ctrl-C is its owner's
         )
 
 

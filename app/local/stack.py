@@ -153,9 +153,10 @@ class Stack:
         self._children.append(Child(name, command, self._popen(command)))
 
     def _popen(self, command: Sequence[str]) -> subprocess.Popen[bytes]:
-        # A session of its own: Ctrl-C in the terminal reaches this process alone, which then stops its children.
+        # A group of its own: Ctrl-C in the terminal reaches this process alone, which then stops its children. No
+        # session of its own: Linux shares processors out among sessions first; edits would stand back in theirs only.
         return subprocess.Popen(  # noqa: S603 - our own interpreter and modules
-            command, env=self._environment, stdout=self._output, stderr=self._output, start_new_session=True
+            command, env=self._environment, stdout=self._output, stderr=self._output, process_group=0
         )
 
     def _await_ready(self) -> None:

@@ -23,6 +23,8 @@ def test_a_second_start_still_knows_the_edits(tmp_path: Path) -> None:
         job = edited(http, {"facts": [FACT]})
         before = http.post("/query", json=question).raise_for_status().json()
         children = [child.process.pid for child in first._children]
+        assert {os.getsid(pid) for pid in children} == {os.getsid(0)}, "or edits stand back within their session only"
+        assert [os.getpgid(pid) for pid in children] == children, "Ctrl-C must reach their owner alone"
     assert not any(Path(f"/proc/{pid}").exists() for pid in children if os.name == "posix")
 
     with running(start(tmp_path)) as second, httpx.Client(base_url=second.url, timeout=60.0) as http:
