@@ -9,7 +9,6 @@ from app.domain.imports.extras import asked, fields_of, neighbour, neighbours, p
 from app.domain.imports.records import Unusable, text
 from app.domain.imports.ripples import RippleKind, RippleOrNot, ripple
 
-
 PORTABILITY = {
     "Reasoning": RippleKind.MULTI_HOP,
     "Logical_Generalization": RippleKind.LOGICAL_GENERALISATION,

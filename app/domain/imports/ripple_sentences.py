@@ -21,7 +21,7 @@ FORMS = (
 )
 """Sentences whose relation does not stand in them as "<relation> of"."""
 
-OF = r"(The (?:names? of the )?(?:[a-z]+ )+?(?:of [a-z]+ ){%d}of )(.+)( is| are)"
+OF = r"(The (?:names? of the |(?!names? of ))(?:[a-z]+ )+?(?:of [a-z]+ ){%d}of )(.+)( is| are)"
 """All others, for relations with so many "of" in their own names ("place of birth")."""
 
 
