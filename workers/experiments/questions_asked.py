@@ -8,6 +8,7 @@ it: a case of MQuAKE counts if any of its multi-hop questions is answered (Zhong
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from statistics import mean
 
 from app.domain.contract import UnusableRecord
@@ -72,21 +73,30 @@ def askable(
     """The first ``most`` records with the tests that this model can be asked; and why it cannot be asked the others."""
     chosen: list[Rippled] = []
     refused: list[UnusableRecord] = []
-    words = ModelText.of(editable.tokenizer)
     for record in rippled:
         if len(chosen) == most:
             break
         tests: list[Ripple] = []
         for test in record.ripples:
-            try:
-                for question in (*test.questions, *test.known):
-                    prompt_ids(words, put(question.text), editable.window - 1, test.kind.value)
-                tests.append(test)
-            except PalimpsestError as error:
-                refused.append(Unusable.of(error).at(record.index, None))
+            fitting, reasons = _fitting(editable, test)
+            tests += [] if fitting is None else [fitting]
+            refused += [why.at(record.index, None) for why in reasons]
         if tests:
             chosen.append(Rippled(record.index, record.places, tuple(tests)))
     return chosen, refused
+
+
+def _fitting(editable: EditableModel, test: Ripple) -> tuple[Ripple | None, list[Unusable]]:
+    """The test with the questions that fit the model, if it still asks the same; and why the others do not."""
+    words, refused = ModelText.of(editable.tokenizer), dict[Question, Unusable]()
+    for question in (*test.questions, *test.known):
+        try:
+            prompt_ids(words, put(question.text), editable.window - 1, test.kind.value)
+        except PalimpsestError as error:
+            refused[question] = Unusable.of(error)
+    good = tuple(each for each in test.questions if each not in refused)
+    spoilt = not good or (test.every and refused) or not refused.keys().isdisjoint(test.known)
+    return None if spoilt else replace(test, questions=good), list(refused.values())
 
 
 def ask(editable: EditableModel, rippled: Sequence[Rippled], *, conditions: bool = False) -> tuple[RecordAnswers, ...]:

@@ -266,9 +266,9 @@ class TestRippleEdits:
         ):
             if evidence["about"]:
                 with pytest.raises(Unusable):  # "What" stands there too
-                    told(sentence, "AUTHOR", **evidence)  # type: ignore[arg-type]
+                    told(sentence, "AUTHOR", **evidence)
             else:
-                assert told(sentence, "AUTHOR", **evidence).subject == "What is Life"  # type: ignore[arg-type]
+                assert told(sentence, "AUTHOR", **evidence).subject == "What is Life"
 
 
 class TestWikiBigEdit:
