@@ -43,10 +43,6 @@ def fact(fields: Mapping[str, Any]) -> dict[str, Any]:
     )
 
 
-def _neighbour(question: Mapping[str, Any]) -> dict[str, Any] | None:
-    return neighbour(question["prompt"], question.get("ground_truth"))
-
-
 def ripples(fields: Mapping[str, Any]) -> Iterator[RippleOrNot]:
     """What of the portability has another answer than the object: it follows from the fact."""
     new, groups = text(fields, "target_new", "labels"), fields.get("portability")
