@@ -37,7 +37,8 @@ def edit(
     file: Annotated[
         Path | None,
         typer.Argument(
-            help="CounterFact, EasyEdit, KnowEdit, zsRE, CSV, TSV, or facts as the API has them.",
+            help="CounterFact, MQuAKE, RippleEdits, EasyEdit, KnowEdit, zsRE, WikiBigEdit, UnKE, CSV, TSV, or facts as "
+            "the API has them.",
             exists=True,
             dir_okay=False,
         ),

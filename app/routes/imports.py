@@ -102,7 +102,7 @@ def import_facts(
     unheld: Annotated[Unheld, Query(description="What becomes of facts that do not hold.")] = "drop",
     propose: Annotated[bool, Query(description="Each batch waits as a proposal, and makes no version.")] = False,
 ) -> ImportReport:
-    """Queue the facts of a data file: CounterFact, EasyEdit, KnowEdit, zsRE, CSV, TSV, or facts as `POST /edits` has.
+    """Queue the facts of a data file: CounterFact, EasyEdit, zsRE and others, CSV, TSV, or facts as `POST /edits` has.
 
     Records that cannot be used are left out, and the answer says which and why. The rest is queued in batches, each a
     job and, if it succeeds, a version (or, with `propose`, a proposal). A dry run says the same, and queues nothing.

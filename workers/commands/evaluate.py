@@ -50,6 +50,9 @@ def evaluate(
     unheld: UnheldOption = Policy.DROP,
     seed: Seed = None,
     spoken: Spoken = 30,
+    questions: Annotated[
+        int, typer.Option(help="Ask what so many records ask beyond their facts, as multi-hop questions.", min=0)
+    ] = 100,
     out: Annotated[
         Path | None, typer.Option(help="The run's folder; a run that was stopped there goes on.", file_okay=False)
     ] = None,
@@ -84,6 +87,7 @@ def evaluate(
             dtype=dtype,
             seed=seed,
             spoken=spoken,
+            questions=questions,
         )
         folder = out or RUNS / named(model, data.name, method, plan)
         evaluation = Evaluation(RunFolder(folder), wanted, data)

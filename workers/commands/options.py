@@ -42,8 +42,8 @@ DataSetOption = Annotated[
     str,
     typer.Option(
         "--dataset",
-        help="A file as CounterFact, MultiCounterFact, zsRE, EasyEdit or KnowEdit has it, CSV or TSV; or a data set as "
-        "NAME[:SUBSET] that the package datasets knows.",
+        help="A file as CounterFact, MultiCounterFact, MQuAKE, RippleEdits, zsRE, WikiBigEdit, UnKE, EasyEdit or "
+        "KnowEdit has it, CSV or TSV; or a data set as NAME[:SUBSET] that the package datasets knows.",
     ),
 ]
 MostFacts = Annotated[int, typer.Option("--facts", help="Edit at most so many: the first that can be.", min=1)]

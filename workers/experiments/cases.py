@@ -7,10 +7,12 @@ import json
 import random
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from itertools import groupby
 from pathlib import Path
 
 from app.domain.contract import Fact, ImportFormat, UnusableRecord
-from app.domain.imports.reading import Reading, read
+from app.domain.imports.reading import Reading, Rippled, place_of, read
+from app.domain.places import Place
 from app.domain.prompts import filled, with_slot
 from workers.sources.data_sets import rows_of
 
@@ -48,12 +50,17 @@ class Case:
             tuple((filled(each.prompt, fact.subject), each.expected[0]) for each in fact.neighbours if each.expected),
         )
 
+    @property
+    def place(self) -> Place:
+        """Where its fact stands."""
+        return place_of(self.fact)
+
 
 @dataclass(frozen=True, slots=True)
 class DataSet:
-    """The cases of a file or a data set by name, and the records that could not be used.
+    """The cases of a file or a data set by name, what its records ask beyond them, and what could not be used.
 
-    digest: SHA-256 of what was read, in hex.
+    digest: SHA-256 of what was read, in hex. unasked: questions of ``rippled`` that cannot be asked.
     """
 
     name: str
@@ -61,6 +68,8 @@ class DataSet:
     digest: str
     cases: tuple[Case, ...]
     unusable: tuple[UnusableRecord, ...]
+    rippled: tuple[Rippled, ...] = ()
+    unasked: tuple[UnusableRecord, ...] = ()
 
     @classmethod
     def read(cls, named: str, form: ImportFormat = ImportFormat.AUTO) -> DataSet:
@@ -73,13 +82,14 @@ class DataSet:
         data = path.read_bytes() if path.is_file() else _downloaded(named)
         found: Reading = read(data, form)
         cases = tuple(Case.of(each.fact, each.index) for each in found.facts)
-        return cls(path.name, found.format, hashlib.sha256(data).hexdigest(), cases, found.unusable)
+        digest = hashlib.sha256(data).hexdigest()
+        return cls(path.name, found.format, digest, cases, found.unusable, found.rippled, found.unasked)
 
     def shuffled(self, seed: int) -> DataSet:
-        """The same cases in a seeded order."""
-        cases = list(self.cases)
-        random.Random(seed).shuffle(cases)  # noqa: S311 - an order
-        return replace(self, cases=tuple(cases))
+        """The same records in a seeded order; several cases of one stay together."""
+        records = [list(cases) for _, cases in groupby(self.cases, lambda case: case.record)]
+        random.Random(seed).shuffle(records)  # noqa: S311 - an order
+        return replace(self, cases=tuple(case for cases in records for case in cases))
 
 
 def batches(cases: Sequence[Case], size: int) -> list[Sequence[Case]]:

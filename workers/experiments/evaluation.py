@@ -53,6 +53,7 @@ class Evaluation:
             unedited,
             self.folder.lines(),
             seen,
+            reasons(run.unasked),
         )
         page = found.as_page(figures.draw(found, self.folder.path))
         self.folder.write_text(REPORT, found.as_json())

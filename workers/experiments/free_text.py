@@ -60,7 +60,7 @@ def free_text(editable: EditableModel, cases: Sequence[Case]) -> FreeText:
         texts = greedy(editable.model, editable.tokenizer, [prompt for _, prompt in found], TOKENS) if found else []
         pairs = [(text, case.object) for text, (case, _) in zip(texts, found, strict=True)]
         held = Share.of([holds(text, wanted) for text, wanted in pairs])
-        exact = Share.of([normalised(_first_line(text)) == normalised(wanted) for text, wanted in pairs])
+        exact = Share.of([normalised(first_line(text)) == normalised(wanted) for text, wanted in pairs])
         return None if held is None or exact is None else Spoken(holds=held, exact=exact)
 
     def chat(text: str) -> str | None:
@@ -89,7 +89,8 @@ def holds(text: str, wanted: str) -> bool:
     return inside in text if any(map(without_spaces, inside)) else f" {inside} " in f" {text} "
 
 
-def _first_line(text: str) -> str:
+def first_line(text: str) -> str:
+    """The first line that is not blank."""
     return text.strip().partition("\n")[0]
 
 

@@ -5,12 +5,13 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import Any
 
 from workers.editing.presets.preset import Preset
 from workers.experiments.free_text import FreeText
+from workers.experiments.questions_asked import Asked, by_kind, rows
 from workers.experiments.run_folder import BatchLine, Checkpoint, Unedited, Wanted, seconds_a_fact
 from workers.experiments.summary import Part, Share, Summary
 
@@ -24,7 +25,7 @@ NONE = "–"
 class Found:
     """All that a run has found so far; ``checkpoints`` has one at least.
 
-    preset: what was edited with. machine: a line.
+    preset: what was edited with. machine: a line. unasked: reasons why questions beyond the facts were not asked.
     """
 
     wanted: Wanted
@@ -34,6 +35,7 @@ class Found:
     unedited: Unedited
     lines: Sequence[BatchLine]
     checkpoints: Sequence[Checkpoint]
+    unasked: dict[str, int] = field(default_factory=dict)
 
     @property
     def last(self) -> Checkpoint:
@@ -51,6 +53,11 @@ class Found:
         """The same, with each fact in the prompt."""
         return Summary.of(self.unedited.told[: self.last.facts], self.unedited.plain[: self.last.facts])
 
+    @property
+    def asked(self) -> list[Asked]:
+        """What follows from the facts of the newest checkpoint and what must not, by kind."""
+        return by_kind(self.unedited.rippled, self.last.rippled)
+
     def ages(self) -> list[tuple[int, int, Summary]]:
         """The facts of the newest checkpoint by age, oldest first: from, to (not included), and how they stand."""
         found, count = self.last, self.last.facts
@@ -63,7 +70,7 @@ class Found:
 
     def as_json(self) -> str:
         """All figures, without the single answers."""
-        checkpoints = [each.model_dump(mode="json", exclude={"answers"}) for each in self.checkpoints]
+        checkpoints = [each.model_dump(mode="json", exclude={"answers", "rippled"}) for each in self.checkpoints]
         found: dict[str, Any] = {
             "run": self.wanted.model_dump(mode="json"),
             "preset": self.preset.as_dict(),
@@ -74,6 +81,8 @@ class Found:
             "unedited": self.before.model_dump(mode="json"),
             "told_in_the_prompt": self.told.model_dump(mode="json"),
             "free_text_unedited": None if self.unedited.free is None else self.unedited.free.model_dump(mode="json"),
+            "questions": [each.model_dump(mode="json") for each in self.asked],
+            "unasked": self.unasked,
             "checkpoints": checkpoints,
             "by_age": [
                 {"from": start, "to": end, **found.model_dump(mode="json")} for start, end, found in self.ages()
@@ -85,6 +94,7 @@ class Found:
         """The page, in Markdown. ``figures``: names of pictures beside it."""
         parts = [self._head(), self._table(), self._by_age()]
         parts += [] if self.last.free is None else [_spoken(self.unedited.free, self.last.free)]
+        parts += [_rippled(self.asked, self.unasked)] if self.asked or self.unasked else []
         parts += ["\n".join(f"![{name}]({name})" for name in figures)] if figures else []
         return "\n\n".join([*parts, self._made_of()]) + "\n"
 
@@ -206,6 +216,17 @@ def _spoken(before: FreeText | None, after: FreeText) -> str:
         "Free text that says the new object, greedily decoded to its natural stop\n\n"
         + markdown(("asked", "unedited", "edited", "edited: and nothing else"), rows)
         + f"\n\nFluency (n-gram entropy × 100): {fluency}{after.fluency:.0f} after."
+    )
+
+
+def _rippled(found: Sequence[Asked], unasked: dict[str, int]) -> str:
+    head = ("questions", "records", "tests", "unedited", "edited", "unedited: nothing else", "edited: nothing else")
+    left_out = ", ".join(f"{count} {reason}" for reason, count in unasked.items())
+    return (
+        "What follows from the facts, and what must not change: free text whose first line has a right answer in it\n\n"
+        + markdown(head, list(rows(found, of_share)))
+        + "\n\nShares of tests, each record once."
+        + (f" Not asked: {left_out} (`unasked.json`)." if left_out else "")
     )
 
 

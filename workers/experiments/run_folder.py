@@ -5,6 +5,7 @@
   log/<model>/            the edit log, from which a run that was stopped goes on
   batches.jsonl           a line a batch
   unusable.json           the records that were not edited, each with its reason
+  unasked.json            the questions beyond the facts that were not asked, the same
   unedited.json           the model before all edits, and with each fact told in the prompt
   checkpoints/000100.json the same after so many facts
   report.json, report.md, *.svg
@@ -23,12 +24,14 @@ from app.domain.errors import RequestError
 from app.domain.storage import durable_files
 from workers.experiments.answers import CaseAnswers, Kept
 from workers.experiments.free_text import FreeText
+from workers.experiments.questions_asked import RecordAnswers
 from workers.experiments.summary import Summary
 
-RUN, BATCHES, UNUSABLE, UNEDITED, CHECKPOINTS = (
+RUN, BATCHES, UNUSABLE, UNASKED, UNEDITED, CHECKPOINTS = (
     "run.json",
     "batches.jsonl",
     "unusable.json",
+    "unasked.json",
     "unedited.json",
     "checkpoints",
 )
@@ -53,6 +56,7 @@ class Wanted(Kept):
     dtype: str = "float32"
     seed: int | None = None
     spoken: int = 30
+    questions: int = 100
 
 
 class BatchLine(Kept):
@@ -79,6 +83,7 @@ class Unedited(Kept):
     plain: tuple[CaseAnswers, ...]
     told: tuple[CaseAnswers, ...]
     free: FreeText | None
+    rippled: tuple[RecordAnswers, ...] = ()
 
 
 class Checkpoint(Kept):
@@ -98,6 +103,7 @@ class Checkpoint(Kept):
     log_bytes: int
     peak_memory_mb: float
     answers: tuple[CaseAnswers, ...]
+    rippled: tuple[RecordAnswers, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,10 +151,10 @@ class RunFolder:
         text = "".join(f"{line.model_dump_json()}\n" for line in lines)
         durable_files.replace_file(self.path / BATCHES, text.encode())
 
-    def note_unusable(self, unusable: Sequence[UnusableRecord]) -> None:
-        """Keep why records were not edited."""
+    def note_unusable(self, unusable: Sequence[UnusableRecord], name: str = UNUSABLE) -> None:
+        """Keep why records were not edited, or (``UNASKED``) why questions were not asked."""
         rows = [each.model_dump(mode="json") for each in unusable]
-        durable_files.replace_file(self.path / UNUSABLE, (json.dumps(rows, indent=2) + "\n").encode())
+        durable_files.replace_file(self.path / name, (json.dumps(rows, indent=2) + "\n").encode())
 
     @property
     def unedited(self) -> Unedited | None:

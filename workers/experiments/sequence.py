@@ -10,6 +10,7 @@ from pathlib import Path
 
 from app.domain.contract import Drift, EditBatch, JobOutcome, UnusableRecord
 from app.domain.errors import PalimpsestError, RequestError
+from app.domain.imports.reading import Rippled
 from app.domain.imports.records import Unusable
 from app.domain.settings import DATA_DIR
 from workers.editing.presets.preset import Preset
@@ -17,7 +18,8 @@ from workers.experiments.answers import answers, refuse_unaskable, told_before
 from workers.experiments.cases import Case, DataSet, batches
 from workers.experiments.free_text import free_text
 from workers.experiments.machine import peak_memory_mb
-from workers.experiments.run_folder import BatchLine, Checkpoint, RunFolder, Unedited, Wanted
+from workers.experiments.questions_asked import ask, askable, resting_on
+from workers.experiments.run_folder import UNASKED, BatchLine, Checkpoint, RunFolder, Unedited, Wanted
 from workers.experiments.summary import Summary
 from workers.host.host_settings import HostSettings
 from workers.host.model_host import ModelHost
@@ -56,13 +58,18 @@ def host_of(folder: RunFolder, wanted: Wanted, device: str, data_dir: Path = DAT
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """One run: its folder, what it is, the model, the cases that are edited, in order, and the records that are not."""
+    """One run: its folder, what it is, the model, the cases that are edited, in order, and the records that are not.
+
+    rippled: what is asked beyond the cases. unasked: the questions of it that are not.
+    """
 
     folder: RunFolder
     wanted: Wanted
     host: ModelHost
     cases: Sequence[Case]
     unusable: Sequence[UnusableRecord]
+    rippled: Sequence[Rippled]
+    unasked: Sequence[UnusableRecord]
     heard: Heard
 
     @classmethod
@@ -79,7 +86,12 @@ class Run:
         folder.note_unusable(unusable)
         if not chosen:
             raise RequestError("no record of the data set can be edited", field="dataset", value=data.name)
-        return cls(folder, wanted, host, chosen, unusable, heard)
+        resting = resting_on(data.rippled, [case.place for case in chosen])
+        rippled, too_long = askable(host.live, resting, wanted.questions)
+        unasked = (*data.unasked, *too_long)
+        if data.rippled or unasked:
+            folder.note_unusable(unasked, UNASKED)
+        return cls(folder, wanted, host, chosen, unusable, rippled, unasked, heard)
 
     @property
     def preset(self) -> Preset:
@@ -109,6 +121,7 @@ class Run:
             plain=tuple(answers(model, self.cases)),
             told=tuple(answers(model, self.cases, told_before)),
             free=free_text(model, self._spoken(len(self.cases))) if self.wanted.spoken else None,
+            rippled=ask(model, self.rippled, conditions=True),
         )
         self.folder.note_unedited(found)
         return found
@@ -157,6 +170,7 @@ class Run:
             log_bytes=self.folder.log_bytes,
             peak_memory_mb=peak_memory_mb(),
             answers=tuple(found),
+            rippled=ask(model, resting_on(self.rippled, [case.place for case in cases])),
         )
         self.folder.note_checkpoint(checkpoint)
         self.heard(f"{done} facts looked at")

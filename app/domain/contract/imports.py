@@ -20,6 +20,10 @@ class ImportFormat(StrEnum):
     COUNTERFACT = "counterfact"
     EASYEDIT = "easyedit"
     KNOWEDIT = "knowedit"
+    MQUAKE = "mquake"
+    RIPPLEEDITS = "rippleedits"
+    UNKE = "unke"
+    WIKIBIGEDIT = "wikibigedit"
     ZSRE = "zsre"
     CSV = "csv"
     TSV = "tsv"
@@ -46,7 +50,9 @@ class ImportReport(Reply):
         description="Whether a worker looked at every fact: at its tokens, and whether they fit the model's window."
     )
     records: int
-    usable: int = Field(description="Records that can become facts, those beyond `limit` included.")
+    usable: int = Field(
+        description="Facts that records can become, those beyond `limit` included: one a record, in most formats."
+    )
     unusable: int
     reasons: dict[str, int] = Field(description="How many records cannot be used, by the reason's code.")
     first_unusable: tuple[UnusableRecord, ...] = Field(description="The first of them; `unusable` counts all.")

@@ -25,11 +25,11 @@ def fact(fields: Mapping[str, Any]) -> dict[str, Any]:
     rewrite = fields["requested_rewrite"]
     if not isinstance(rewrite, Mapping):
         raise Unusable("invalid_request", "requested_rewrite is no object", "requested_rewrite", rewrite)
-    truth = _named(rewrite.get("target_true"))
+    truth = named(rewrite.get("target_true"))
     return fields_of(
         text(rewrite, "subject"),
         text(rewrite, "prompt"),
-        text({"target_new": _named(rewrite.get("target_new"))}, "target_new"),
+        text({"target_new": named(rewrite.get("target_new"))}, "target_new"),
         previous=truth,
         paraphrased=paraphrases(fields.get("paraphrase_prompts")),
         beside=neighbours(neighbour(prompt, truth) for prompt in texts(fields.get("neighborhood_prompts"))),
@@ -37,6 +37,6 @@ def fact(fields: Mapping[str, Any]) -> dict[str, Any]:
     )
 
 
-def _named(target: object) -> object:
+def named(target: object) -> object:
     """A target's text: ``{"str", "id"}``, or the text itself."""
     return target.get("str") if isinstance(target, Mapping) else target

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from types import MappingProxyType
@@ -10,34 +10,59 @@ from typing import Any
 
 from app.domain.contract import ImportFormat
 from app.domain.errors import UnreadableFile
-from app.domain.imports import counterfact, easyedit, knowedit, own, rows, zsre
+from app.domain.imports import (
+    counterfact,
+    easyedit,
+    knowedit,
+    mquake,
+    own,
+    rippleedits,
+    rows,
+    unke,
+    wikibigedit,
+    zsre,
+)
 from app.domain.imports.json_files import Found, json_records
 from app.domain.imports.records import Record
+from app.domain.imports.ripples import RippleOrNot, nothing_more
 from app.domain.imports.tables import csv_records, tsv_records
 
 LOOKED_AT = 50
 """Records that a JSON file's format is judged by."""
 
-Recogniser = Callable[[Mapping[str, Any]], bool]
+Fields = Mapping[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
 class Shape:
-    """How a record of one format becomes a fact's fields; ``recognises``: whether it has this format."""
+    """How a record of one format becomes facts' fields; ``recognises``: whether it has this format.
 
-    recognises: Recogniser
-    fact: Callable[[Mapping[str, Any]], dict[str, Any]]
+    ripples: what it asks beyond its facts.
+    """
+
+    recognises: Callable[[Fields], bool]
+    facts: Callable[[Fields], Sequence[dict[str, Any]]]
+    ripples: Callable[[Fields], Iterable[RippleOrNot]] = nothing_more
+
+
+def _one(fact: Callable[[Fields], dict[str, Any]]) -> Callable[[Fields], Sequence[dict[str, Any]]]:
+    """Of a format whose records are a fact each."""
+    return lambda fields: (fact(fields),)
 
 
 SHAPES: Mapping[ImportFormat, Shape] = MappingProxyType(
     {
-        ImportFormat.COUNTERFACT: Shape(counterfact.recognises, counterfact.fact),
-        ImportFormat.ZSRE: Shape(zsre.recognises, zsre.fact),
-        ImportFormat.KNOWEDIT: Shape(knowedit.recognises, knowedit.fact),
-        ImportFormat.EASYEDIT: Shape(easyedit.recognises, easyedit.fact),
-        ImportFormat.FACTS: Shape(own.recognises, own.fact),
-        ImportFormat.CSV: Shape(rows.columns, rows.fact),
-        ImportFormat.TSV: Shape(rows.columns, rows.fact),
+        ImportFormat.MQUAKE: Shape(mquake.recognises, mquake.facts, mquake.ripples),
+        ImportFormat.COUNTERFACT: Shape(counterfact.recognises, _one(counterfact.fact)),
+        ImportFormat.RIPPLEEDITS: Shape(rippleedits.recognises, _one(rippleedits.fact), rippleedits.ripples),
+        ImportFormat.ZSRE: Shape(zsre.recognises, _one(zsre.fact)),
+        ImportFormat.WIKIBIGEDIT: Shape(wikibigedit.recognises, _one(wikibigedit.fact), wikibigedit.ripples),
+        ImportFormat.UNKE: Shape(unke.recognises, _one(unke.fact), unke.ripples),
+        ImportFormat.KNOWEDIT: Shape(knowedit.recognises, _one(knowedit.fact), knowedit.ripples),
+        ImportFormat.EASYEDIT: Shape(easyedit.recognises, _one(easyedit.fact)),
+        ImportFormat.FACTS: Shape(own.recognises, _one(own.fact)),
+        ImportFormat.CSV: Shape(rows.columns, _one(rows.fact)),
+        ImportFormat.TSV: Shape(rows.columns, _one(rows.fact)),
     }
 )
 """In the order in which a JSON file is tried for them: what has more fields of its own comes first."""

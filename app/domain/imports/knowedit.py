@@ -6,7 +6,15 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from app.domain.imports.extras import asked, fields_of, neighbour, neighbours, paraphrases, texts
-from app.domain.imports.records import text
+from app.domain.imports.records import Unusable, text
+from app.domain.imports.ripples import RippleKind, RippleOrNot, ripple
+
+PORTABILITY = {
+    "Reasoning": RippleKind.MULTI_HOP,
+    "Logical_Generalization": RippleKind.LOGICAL_GENERALISATION,
+    "Subject_Aliasing": RippleKind.SUBJECT_ALIASING,
+}
+"""Groups of questions by name."""
 
 
 def recognises(fields: Mapping[str, Any]) -> bool:
@@ -35,12 +43,24 @@ def fact(fields: Mapping[str, Any]) -> dict[str, Any]:
     )
 
 
-def _neighbour(question: Mapping[str, Any]) -> dict[str, Any] | None:
-    return neighbour(question["prompt"], question.get("ground_truth"))
+def ripples(fields: Mapping[str, Any]) -> Iterator[RippleOrNot]:
+    """What of the portability has another answer than the object: it follows from the fact."""
+    new, groups = text(fields, "target_new", "labels"), fields.get("portability")
+    for name, group in groups.items() if isinstance(groups, Mapping) else ():
+        for number, each in enumerate(asked(group)):
+            place = f"portability.{name}.{number}"
+            if name not in PORTABILITY:
+                yield Unusable("unknown_kind", f"it is not known what {name} asks for", place, each["prompt"])
+            elif not _says(each, new):
+                yield from ripple(PORTABILITY[name], [(place, each["prompt"], each.get("ground_truth"))])
 
 
 def _followed(portability: object, new: str) -> Iterator[str]:
     """Prompts that the new object answers too; the others ask for what follows from it."""
     for each in asked(portability):
-        if new.casefold() in (answer.casefold() for answer in texts(each.get("ground_truth"))):
+        if _says(each, new):
             yield from texts(each["prompt"])
+
+
+def _says(question: Mapping[str, Any], new: str) -> bool:
+    return new.casefold() in (answer.casefold() for answer in texts(question.get("ground_truth")))

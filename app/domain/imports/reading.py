@@ -1,10 +1,11 @@
-"""A data file's facts, and its records that cannot become one."""
+"""A data file's facts, what it asks beyond them, and its records that cannot become facts."""
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from pydantic import ValidationError
 
@@ -13,6 +14,7 @@ from app.domain.errors import PalimpsestError
 from app.domain.imports.decoding import text_of
 from app.domain.imports.formats import SHAPES, Shape, parsed
 from app.domain.imports.records import EMPTY, Record, Unusable
+from app.domain.imports.ripples import Ripple
 from app.domain.places import Place
 from app.domain.prompts import is_visible, with_slot
 
@@ -27,17 +29,28 @@ class ReadFact:
 
 
 @dataclass(frozen=True, slots=True)
+class Rippled:
+    """What one record asks beyond its facts: tests that take for granted that all facts at these places hold."""
+
+    index: int
+    places: frozenset[Place]
+    ripples: tuple[Ripple, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Reading:
-    """What a file holds."""
+    """What a file holds. ``unasked``: questions of ``rippled`` that cannot be asked, by their records."""
 
     format: ImportFormat
     facts: tuple[ReadFact, ...]
     unusable: tuple[UnusableRecord, ...]
+    rippled: tuple[Rippled, ...] = ()
+    unasked: tuple[UnusableRecord, ...] = ()
 
     @property
     def records(self) -> int:
         """How many there are."""
-        return len(self.facts) + len(self.unusable)
+        return len({each.index for each in self.facts} | {each.record for each in self.unusable})
 
 
 def read(data: bytes, named: ImportFormat = ImportFormat.AUTO, *, chat: bool = False) -> Reading:
@@ -50,18 +63,31 @@ def read(data: bytes, named: ImportFormat = ImportFormat.AUTO, *, chat: bool = F
         UnreadableFile: nothing can be read of it.
     """
     found, records = parsed(text_of(data), named)
+    shape = SHAPES[found]
     facts: list[ReadFact] = []
     unusable: list[UnusableRecord] = []
+    rippled: list[Rippled] = []
+    unasked: list[UnusableRecord] = []
     places: dict[Place, ReadFact] = {}
     for index, line, record in records:
         try:
-            read_fact = ReadFact(index, line, _fact(record, SHAPES[found], chat=chat))
-            _once(read_fact, places)
+            of_record = [ReadFact(index, line, fact) for fact in _facts(record, shape, chat=chat)]
+            fresh, repeated = _fresh(of_record, places)
         except Unusable as why:
             unusable.append(why.at(index, line))
-        else:
-            facts.append(read_fact)
-    return Reading(found, tuple(facts), tuple(unusable))
+            continue
+        facts += fresh
+        unusable += [why.at(index, line) for why in repeated]
+        ripples, bad = _ripples(record, shape)
+        unasked += [why.at(index, line) for why in bad]
+        if ripples:
+            rippled.append(Rippled(index, frozenset(place_of(each.fact) for each in of_record), ripples))
+    return Reading(found, tuple(facts), tuple(unusable), tuple(rippled), tuple(unasked))
+
+
+def place_of(fact: Fact) -> Place:
+    """Where a fact that is no list of messages stands."""
+    return Place.of(fact.subject, with_slot(fact.subject.strip(), fact.template))
 
 
 def reasons(unusable: Sequence[UnusableRecord]) -> dict[str, int]:
@@ -69,15 +95,23 @@ def reasons(unusable: Sequence[UnusableRecord]) -> dict[str, int]:
     return dict(Counter(each.code for each in unusable).most_common())
 
 
-def _fact(record: Record | Unusable, shape: Shape, *, chat: bool) -> Fact:
-    """The record as a fact that has what every model needs: a subject once in its prompt, an object that shows.
+def _facts(record: Record | Unusable, shape: Shape, *, chat: bool) -> list[Fact]:
+    """The record as facts, in most formats one.
 
     Raises:
-        Unusable: it cannot be one.
+        Unusable: one of them cannot be one.
     """
     if isinstance(record, Unusable):
         raise record
-    fields = shape.fact(record.fields)
+    return [_fact(fields, chat=chat) for fields in shape.facts(record.fields)]
+
+
+def _fact(fields: Mapping[str, Any], *, chat: bool) -> Fact:
+    """A fact that has what every model needs: a subject once in its prompt, an object that shows.
+
+    Raises:
+        Unusable: the fields make none.
+    """
     try:
         fact = Fact.model_validate({**fields, "chat": True} if chat else fields)
         if not is_visible(fact.object):
@@ -91,26 +125,51 @@ def _fact(record: Record | Unusable, shape: Shape, *, chat: bool) -> Fact:
     return fact
 
 
+def _ripples(record: Record | Unusable, shape: Shape) -> tuple[tuple[Ripple, ...], list[Unusable]]:
+    """The tests of a record, and its questions that cannot be asked."""
+    found = [] if isinstance(record, Unusable) else list(shape.ripples(record.fields))
+    return (
+        tuple(each for each in found if isinstance(each, Ripple)),
+        [each for each in found if isinstance(each, Unusable)],
+    )
+
+
 def _misformed(error: ValidationError) -> Unusable:
     first = error.errors(include_url=False)[0]
     field = ".".join(str(part) for part in first["loc"]) or None
     return Unusable("invalid_request", first["msg"].removeprefix("Value error, "), field, first["input"])
 
 
-def _once(found: ReadFact, places: dict[Place, ReadFact]) -> None:
-    """Note where the fact stands.
+def _fresh(found: Sequence[ReadFact], places: dict[Place, ReadFact]) -> tuple[list[ReadFact], list[Unusable]]:
+    """Those of a record's facts that no fact before says, whose places are noted; and why the others are left out.
 
     Raises:
-        Unusable: an earlier record says the same, or something else, of the same subject and prompt.
+        Unusable: one of them contradicts a fact before; no place is noted.
     """
-    fact = found.fact
-    if fact.messages is not None:
-        return
-    place = Place.of(fact.subject, with_slot(fact.subject.strip(), fact.template))
-    earlier = places.setdefault(place, found)
-    if earlier is found:
-        return
+    fresh: list[ReadFact] = []
+    repeated: list[Unusable] = []
+    noted: dict[Place, ReadFact] = {}
+    for each in found:
+        if each.fact.messages is not None:
+            fresh.append(each)
+            continue
+        place = place_of(each.fact)
+        earlier = places.get(place) or noted.setdefault(place, each)
+        if earlier is each:
+            fresh.append(each)
+        else:
+            repeated.append(_said_before(each.fact, earlier))
+    places.update(noted)
+    return fresh, repeated
+
+
+def _said_before(fact: Fact, earlier: ReadFact) -> Unusable:
+    """Why a fact that an earlier record says is left out.
+
+    Raises:
+        Unusable: the earlier record says something else of the same subject and prompt.
+    """
     if earlier.fact.object == fact.object:
-        raise Unusable("repeated_fact", f"record {earlier.index} says the same", "object", fact.object)
+        return Unusable("repeated_fact", f"record {earlier.index} says the same", "object", fact.object)
     detail = f"record {earlier.index} gives the same subject and prompt another object"
     raise Unusable("contradictory_facts", detail, "object", [earlier.fact.object, fact.object])

@@ -19,8 +19,12 @@ from tests.support.data_files import (
     EASYEDIT,
     FACTS,
     KNOWEDIT,
+    MQUAKE,
     REAL,
+    RIPPLEEDITS,
     TABLE,
+    UNKE,
+    WIKIBIGEDIT,
     WIKIBIO,
     ZSRE,
     as_bytes,
@@ -30,7 +34,11 @@ from tests.support.data_files import (
 F = ImportFormat
 
 NAMES = st.sampled_from(
-    sorted({name for each in (*COUNTERFACT, *EASYEDIT, *KNOWEDIT, *WIKIBIO, *ZSRE, *FACTS) for name in each})
+    sorted(
+        {name for each in (*COUNTERFACT, *EASYEDIT, *KNOWEDIT, *WIKIBIO, *ZSRE, *FACTS) for name in each}
+        | {name for each in (*MQUAKE, *RIPPLEEDITS, *WIKIBIGEDIT, *UNKE) for name in each}
+        | {"prompt", "test_queries", "condition_queries", "answers", "value", "question"}
+    )
 )
 
 
@@ -57,6 +65,9 @@ class TestForms:
             (KNOWEDIT, F.KNOWEDIT),
             (WIKIBIO, F.KNOWEDIT),
             (ZSRE, F.ZSRE),
+            (RIPPLEEDITS, F.RIPPLEEDITS),
+            (WIKIBIGEDIT, F.WIKIBIGEDIT),
+            (UNKE, F.UNKE),
             (FACTS, F.FACTS),
         ],
     )
@@ -65,6 +76,15 @@ class TestForms:
             reading = read(data)
             assert (reading.format, len(reading.facts), reading.unusable) == (form, len(records), ())
             assert reading == read(data, form)
+
+    def test_a_record_of_mquake_is_several_facts(self) -> None:
+        for data in (as_bytes(MQUAKE), as_lines(MQUAKE)):
+            reading = read(data)
+            assert (reading.format, reading.records, reading.unusable) == (F.MQUAKE, 1, ())
+            assert [(each.index, each.fact.subject, each.fact.object, each.fact.id) for each in reading.facts] == [
+                (0, "Oslo", "Japan", "5"),
+                (0, "Japan", "peso", "5"),
+            ]
 
     def test_counterfact_gives_its_neighbours_the_true_answer(self) -> None:
         fact = only(read(as_bytes(COUNTERFACT)))
