@@ -20,10 +20,12 @@ MODEL, LAYERS, FACTS = "atlas-gpt2", (0, 1, 2), 4
 
 @pytest.fixture(scope="package")
 def data(tmp_path_factory: pytest.TempPathFactory) -> DataSet:
-    """Twelve facts; the second one again with another object, and one whose subject is nowhere in its prompt."""
+    """Twelve facts; the second one again in other words after its subject; one whose subject is nowhere in its prompt."""
     records = json.loads((bundled(MODEL) / "facts.json").read_text(encoding="utf-8"))[:12]
     rewrite = records[1]["requested_rewrite"]
-    records.insert(2, {**records[1], "requested_rewrite": {**rewrite, "target_new": {"str": "Peru"}}})
+    records.insert(
+        2, {**records[1], "requested_rewrite": {**rewrite, "prompt": "The country where {} can be found is"}}
+    )
     records.insert(1, {**records[0], "requested_rewrite": {**records[0]["requested_rewrite"], "prompt": "Nothing is"}})
     path = tmp_path_factory.mktemp("data") / "facts.json"
     path.write_text(json.dumps(records), encoding="utf-8")

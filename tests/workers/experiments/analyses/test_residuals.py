@@ -77,7 +77,7 @@ def test_steps_are_those_in_which_a_fact_was_not_done(bench: Workbench, residual
     found = descended(bench.live, facts, bench.groups, FIRST, AT_THE_BLOCK, preset, watch)
     assert int(found.steps.sum()) == watch.running
     assert 0 < int(found.steps.min()) < 24
-    assert residuals.steps[LAST].tolist() == [9, 9, 9, 9]  # the last one of ten passes would only measure
+    assert int(residuals.steps[LAST].max()) == 9  # the last one of ten passes would only measure
 
 
 @torch.inference_mode()
