@@ -20,7 +20,7 @@ MODEL, LAYERS, FACTS = "atlas-gpt2", (0, 1, 2), 4
 
 @pytest.fixture(scope="package")
 def data(tmp_path_factory: pytest.TempPathFactory) -> DataSet:
-    """Twelve facts; the second one again in other words after its subject; one whose subject is nowhere in its prompt."""
+    """Twelve facts; the second one in other words after its subject; one whose subject is nowhere in its prompt."""
     records = json.loads((bundled(MODEL) / "facts.json").read_text(encoding="utf-8"))[:12]
     rewrite = records[1]["requested_rewrite"]
     records.insert(
