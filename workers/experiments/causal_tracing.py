@@ -6,8 +6,8 @@ the clean run at a time is put back. The indirect effect is by how much that bri
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from workers.editing.model.anatomy import attention
 from workers.editing.model.editable_model import EditableModel
 from workers.experiments.recall import Recalled
+from workers.experiments.replacing import replacing
 
 SIGMAS = 3.0
 """Standard deviation of the noise, in those of the subjects' embeddings."""
@@ -116,9 +117,9 @@ class Tracer:
             return states
 
         with ExitStack() as stack:
-            stack.enter_context(_replacing(editable.model.get_input_embeddings(), disturb))
+            stack.enter_context(replacing(editable.model.get_input_embeddings(), disturb))
             for module in restored:
-                stack.enter_context(_replacing(module, put_back))
+                stack.enter_context(replacing(module, put_back))
             logits = editable.model(input_ids=ids, use_cache=False, logits_to_keep=1).logits[:, -1]
         found = logits.to(torch.promote_types(logits.dtype, torch.float32)).softmax(-1)[:, fact.answer].double()
         return [float(found[0]), *found[1:].view(len(places), n).mean(-1).tolist()]
@@ -137,17 +138,3 @@ def window_around(layer: int, depth: int, site: Site) -> range:
     width = 1 if site is Site.BLOCK else max(1, depth // WINDOW)
     start = max(0, layer - width // 2)
     return range(start, min(depth, layer - width // 2 + width))
-
-
-@contextmanager
-def _replacing(module: nn.Module, change: Callable[[Tensor], Tensor]) -> Iterator[None]:
-    """Have a module's output changed; of several outputs the first."""
-
-    def hook(_module: nn.Module, _given: object, output: Tensor | tuple[Tensor, ...]) -> Tensor | tuple[Tensor, ...]:
-        return (change(output[0]), *output[1:]) if isinstance(output, tuple) else change(output)
-
-    handle = module.register_forward_hook(hook)
-    try:
-        yield
-    finally:
-        handle.remove()

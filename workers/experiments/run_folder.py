@@ -106,6 +106,19 @@ class Checkpoint(Kept):
     rippled: tuple[RecordAnswers, ...] = ()
 
 
+def refuse_other(there: Kept, wanted: Kept) -> None:
+    """Return if what lies in a folder was begun with what is wanted of it now.
+
+    Raises:
+        RequestError: it was not; with the name of the first difference as its field.
+    """
+    old, new = there.model_dump(), wanted.model_dump()
+    other = next((name for name in new if old.get(name) != new[name]), None)
+    if other is not None:
+        detail = f"another run lies in this folder: its {other} is {old.get(other)}"
+        raise RequestError(detail, field=other, value=new[other])
+
+
 @dataclass(frozen=True, slots=True)
 class RunFolder:
     """A run's files; each is written whole or not at all."""
@@ -122,12 +135,8 @@ class RunFolder:
         there = self._read(RUN, Wanted)
         if there is None:
             self._write(RUN, wanted)
-        elif there != wanted:
-            old, new = there.model_dump(), wanted.model_dump()
-            other = next(name for name in old if old[name] != new[name])
-            raise RequestError(
-                f"another run lies in this folder: its {other} is {old[other]}", field=other, value=new[other]
-            )
+        else:
+            refuse_other(there, wanted)
 
     @property
     def log(self) -> Path:

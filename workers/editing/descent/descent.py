@@ -64,6 +64,7 @@ class Descent:
         self.share = (1.0 / sizes.to(wide)).to(self.start.device)[self.group_of]  # of a fact in its group's loss
         self.nll_weight = torch.ones_like(self.start_norm[0])
         self.reached = torch.full_like(self.share, torch.nan)  # (facts,), the last NLL that was measured
+        self.steps = torch.zeros_like(self.group_of)  # (facts,), gradient steps that were taken
         contexts = [len(fact.rows) for fact in self.facts]
         batches = suffix_batches(editable, layer, objective.sites, _rows(self.facts), limit)
         self.parts = [RowLosses.of(batch, contexts, wide) for batch in batches]
@@ -87,6 +88,7 @@ class Descent:
             if not bool(running.any()):
                 break
             self._step(optimizer, running)
+            self.steps += left
             self._drop_converged(running, steps - 1 - step)
         return (self.start[0] + self.delta[0].detach()).double().T.contiguous()
 

@@ -19,11 +19,12 @@ from workers.editing.types import Observer
 
 @dataclass(frozen=True, slots=True)
 class Descended:
-    """Targets Z (d_out, groups), float64, and of each fact of the groups, one group after another, the last NLL of its
-    object that was measured before the last step: (facts,), NaN where no step was taken."""
+    """Targets Z (d_out, groups), float64, and of each fact of the groups, one group after another, (facts,): the last
+    NLL of its object that was measured before the last step, NaN where no step was taken; gradient steps, int64."""
 
     targets: Tensor
     losses: Tensor
+    steps: Tensor
 
 
 def targets_at(
@@ -62,13 +63,14 @@ def descended(
     Raises:
         NonFiniteUpdate: a loss is NaN or infinite.
     """
-    found, losses, done = [], [], 0
+    found, losses, steps, done = [], [], [], 0
     for chunk in _chunks(facts, groups, preset.max_batch_tokens):
         descent = Descent(editable, facts, chunk, layer, objective, preset)
         found.append(descent.run(observer, done, len(facts)))
         losses.append(descent.reached)
+        steps.append(descent.steps)
         done += sum(len(group.members) for group in chunk)
-    return Descended(torch.cat(found, dim=1), torch.cat(losses))
+    return Descended(torch.cat(found, dim=1), torch.cat(losses), torch.cat(steps))
 
 
 def _chunks(facts: Sequence[TokenisedFact], groups: Sequence[Group], limit: int) -> list[list[Group]]:
