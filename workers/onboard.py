@@ -164,7 +164,8 @@ class Onboarding:
             raise RequestError(detail, field="facts")
         half = min(SEARCHED, len(known) // 2)
         searched, promised = known[:half], known[half : half + PROMISED]
-        traced = self._traced(searched, findings, tell) if trace else None
+        others = known[half + PROMISED :]
+        traced = self._traced([*searched, *others], findings, tell) if trace else None
         own = spans(self.live.depth)
         pairs = affordable(own if traced is None else traced.among(own), self.live.key_width(0))
         statistics = self._statistics(tuple(sorted({layer for pair in pairs for layer in pair})), tell)

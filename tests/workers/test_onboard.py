@@ -90,11 +90,18 @@ def test_t16_what_must_be_computed_first_is_told_with_the_layers_before_it_is(
 def test_the_layers_of_a_trace_take_their_statistics_and_stand_on_the_card(
     model: Path, corpus: Path, facts: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(Traced, "of", lambda _live, _facts: Traced((2, 3), 10))
+    asked: list[WorldFact] = []
+
+    def of(_live: EditableModel, facts: Sequence[WorldFact]) -> Traced:
+        asked.extend(facts)
+        return Traced((2, 3), 10)
+
+    monkeypatch.setattr(Traced, "of", of)
     found: list[Finding] = []
     opened = Onboarding.open(str(model), data_dir=tmp_path / "data", corpus=str(corpus))
     made = opened.run(minutes=0, facts=facts, trace=True, telling=Telling(found=found.append))
     told = {each.name: each.value for each in found}
+    assert len(asked) == 8  # of the sixteen: the others are those that the promise is measured on
     assert told["critical layers by tracing"] == "2, 3, of 10 facts that the model knows"
     assert told["needed first"].startswith("statistics at layers 0, 1, 2, 3, ")
     assert made.card is not None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -54,11 +54,14 @@ class Recalled:
         return Role.FIRST_AFTER if at == self.end else Role.FURTHER
 
 
-def recalled(editable: EditableModel, facts: Sequence[Fact]) -> list[Recalled]:
-    """Those facts whose object the model gives: its first token is the likeliest after the prompt."""
+def recalled(editable: EditableModel, facts: Iterable[Fact]) -> Iterator[Recalled]:
+    """Those facts whose object the model gives: its first token is the likeliest after the prompt. One pass each, when
+    it is asked for."""
     words = ModelText.of(editable.tokenizer)
-    found = [each for fact in facts if (each := _tokenised(words, fact)) is not None]
-    return [each for each in found if _gives(editable, each)]
+    for fact in facts:
+        found = _tokenised(words, fact)
+        if found is not None and _gives(editable, found):
+            yield found
 
 
 def subject_deviation(editable: EditableModel, facts: Sequence[Recalled]) -> float:

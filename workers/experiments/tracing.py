@@ -70,7 +70,7 @@ def trace_all(
     Raises:
         RequestError: it gives none. UnsupportedArchitecture: a block has no attention of its own.
     """
-    facts = recalled(editable, _as_they_were(cases))
+    facts = list(recalled(editable, _as_they_were(cases)))
     if not facts:
         raise RequestError("the model knows none of these facts", field="facts", value=dataset)
     deviation = subject_deviation(editable, facts)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import islice
 
 import torch
 
@@ -29,7 +30,8 @@ class Traced:
     @classmethod
     def of(cls, live: EditableModel, facts: Sequence[WorldFact]) -> Traced:
         """Trace the first facts whose true object the model gives: the same layers, whenever it is asked."""
-        known = recalled(live, [Fact(each.fact.subject, each.fact.prompt, each.truth) for each in facts])[:TRACED]
+        true = (Fact(each.fact.subject, each.fact.prompt, each.truth) for each in facts)
+        known = list(islice(recalled(live, true), TRACED))
         if not known:
             return cls((), 0)
         tracer = Tracer(live, subject_deviation(live, known), samples=SAMPLES)

@@ -29,13 +29,13 @@ def model(request: pytest.FixtureRequest) -> EditableModel:
 
 def test_a_fact_is_known_where_its_objects_first_token_is_the_likeliest(model: EditableModel) -> None:
     facts = [Fact("Kyoto", PROMPT, "Japan"), Fact("Lyon", PROMPT, "France"), Fact("Accra", PROMPT, "Japan")]
-    known = recalled(model, facts)
+    known = list(recalled(model, facts))
     assert [model.tokenizer.decode(list(each.ids[each.begin : each.end])) for each in known] == [" Kyoto", " Accra"]
     assert {model.tokenizer.decode([each.answer]) for each in known} == {" Japan"}
 
 
 def test_a_fact_that_is_longer_than_the_window_is_left_out(model: EditableModel) -> None:
-    assert recalled(model, [Fact("Kyoto", "word " * model.window + PROMPT, "Japan")]) == []
+    assert list(recalled(model, [Fact("Kyoto", "word " * model.window + PROMPT, "Japan")])) == []
 
 
 def test_the_deviation_is_that_of_all_numbers_of_the_subjects_embeddings(model: EditableModel) -> None:

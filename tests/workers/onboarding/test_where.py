@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 from typing import cast
 
@@ -197,7 +198,7 @@ def weight(model: EditableModel, layer: int) -> nn.Parameter:
 
 
 @torch.inference_mode()
-def taken_as_known(model: EditableModel, facts: list[Fact]) -> list[Recalled]:
+def taken_as_known(model: EditableModel, facts: Iterable[Fact]) -> list[Recalled]:
     """The facts with whatever the model finds likeliest as their objects; their subjects end the prompts."""
     found = []
     for fact in facts:
