@@ -10,7 +10,7 @@ NO_SMOLLM2 := $(SMOLLM2) could not be had: the demo and palimpsest serve use atl
 BENCHMARKS := edit_speed edit_cost solve_speed statistics_speed sequence_cost roofline query_latency front_end sequential_editing unseen_model bundled_models teaching real_model yardsticks
 # Whose tests compare numbers: whole folders, so that no new test in them is left out, and no file outside of them
 # (tests/workers/test_kernels.py). Left out are the same comparisons on whole models, which take minutes.
-NUMBERS := tests/benchmarks tests/workers/editing tests/workers/evaluation tests/workers/experiments tests/workers/exports tests/workers/host \
+NUMBERS := tests/benchmarks tests/workers/causal_tracing tests/workers/editing tests/workers/evaluation tests/workers/experiments tests/workers/exports tests/workers/host \
 	tests/workers/models tests/workers/onboarding tests/workers/questions tests/workers/sources tests/workers/versions \
 	tests/workers/lead/test_replicas.py tests/workers/test_offline.py
 TOO_LONG := tests/workers/editing/test_golden.py tests/workers/editing/test_parity.py \

@@ -6,7 +6,7 @@ What `palimpsest onboard` runs, and `palimpsest serve` when it meets a model tha
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
 
@@ -27,8 +27,10 @@ from workers.onboarding.inspection import Finding, inspect
 from workers.onboarding.kept import Kept
 from workers.onboarding.kept_texts import KeptTexts
 from workers.onboarding.search import Search, Tried, affordable, spans
+from workers.onboarding.traced import Traced
 from workers.onboarding.trial import Bench, Outcome, counted, known_to
-from workers.onboarding.world_facts import world_facts
+from workers.onboarding.where import Choice, choices
+from workers.onboarding.world_facts import WorldFact, world_facts
 from workers.sources import source_of
 
 SEARCHED, PROMISED = 20, 20
@@ -104,13 +106,20 @@ class Onboarding:
         return known_preset(self.source, fingerprint(self.live)) is not None or self.kept.preset.is_file()
 
     def run(
-        self, *, minutes: float, facts: Path | None = None, anew: bool = False, telling: Telling | None = None
+        self,
+        *,
+        minutes: float,
+        facts: Path | None = None,
+        anew: bool = False,
+        trace: bool = False,
+        telling: Telling | None = None,
     ) -> Onboarded:
         """All of it. A model whose preset ships with us keeps that, and only takes its statistics, unless ``anew``.
 
         Args:
             minutes: what the search may take, beside the statistics.
             facts: a file of the caller's own facts to calibrate on.
+            trace: try the layers of causal tracing too, beside the search's own spans.
 
         Raises:
             PalimpsestError: the model writes no text, knows too little, or the file is at fault.
@@ -123,7 +132,7 @@ class Onboarding:
         if preset is not None and not anew:
             self._statistics(preset.layers, tell)
             return Onboarded(preset, None, None, time.monotonic() - start)
-        return self._calibrated(findings, minutes, facts, tell, start)
+        return self._calibrated(findings, minutes, facts, tell, start, trace=trace)
 
     def _statistics(self, layers: tuple[int, ...], tell: Telling) -> Statistics:
         over = "" if self.corpus is None else f", over the texts of {name_of(self.corpus)}"
@@ -147,16 +156,19 @@ class Onboarding:
         return f"{statistics.tokens:,} tokens{of}{settled}, layers {_listed(sorted(statistics.second_moments))}"
 
     def _calibrated(
-        self, findings: list[Finding], minutes: float, facts: Path | None, tell: Telling, start: float
+        self, findings: list[Finding], minutes: float, facts: Path | None, tell: Telling, start: float, *, trace: bool
     ) -> Onboarded:
-        pairs = affordable(spans(self.live.depth), self.live.key_width(0))
-        statistics = self._statistics(tuple(sorted({layer for pair in pairs for layer in pair})), tell)
         known = known_to(self.live, world_facts(facts)[:LOOKED_AT])
         if len(known) < 2 * FEWEST:
             detail = f"the model knows the neighbours of {len(known)} facts; at least {2 * FEWEST} are needed"
             raise RequestError(detail, field="facts")
         half = min(SEARCHED, len(known) // 2)
         searched, promised = known[:half], known[half : half + PROMISED]
+        others = known[half + PROMISED :]
+        traced = self._traced([*searched, *others], findings, tell) if trace else None
+        own = spans(self.live.depth)
+        pairs = affordable(own if traced is None else traced.among(own), self.live.key_width(0))
+        statistics = self._statistics(tuple(sorted({layer for pair in pairs for layer in pair})), tell)
         contexts = self.contexts
         bench = Bench(self.live, PriorSource(self.live, statistics, contexts), contexts, tuple(searched))
         self.kept.folder.mkdir(parents=True, exist_ok=True)
@@ -167,12 +179,23 @@ class Onboarding:
         best = search.run(minutes * 60, tell.tried)
         chosen = search.start.with_overrides(best.values)
         before = Outcome(*counted(self.live, promised), 1.0, 0.0)
-        promise = bench.over(promised).run(chosen)
+        unseen = bench.over(promised)
+        promise = unseen.run(chosen)
+        where: list[Choice] = []
+        if traced is not None and traced.critical:
+            where = choices(search, best, promise, traced.span, own, unseen)
         told = self._told(statistics)
         tried, counts = list(search.tried.values()), (len(searched), len(promised))
-        self.kept.write(chosen, card(self.name, findings, told, before, tried, chosen, promise, counts))
+        self.kept.write(chosen, card(self.name, findings, told, before, tried, chosen, promise, counts, where))
         self._keep_only(statistics, chosen.layers)
         return Onboarded(chosen, self.kept.card, promise, time.monotonic() - start)
+
+    def _traced(self, facts: Sequence[WorldFact], findings: list[Finding], tell: Telling) -> Traced:
+        """By tracing; what came of it is told, and added to what was found."""
+        found = Traced.of(self.live, facts)
+        findings.append(found.finding)
+        tell.found(found.finding)
+        return found
 
     def _keep_only(self, statistics: Statistics, layers: tuple[int, ...]) -> None:
         """Leave the statistics of the chosen layers alone: each is (d_in, d_in), and others can be taken again."""

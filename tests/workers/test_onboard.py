@@ -14,6 +14,7 @@ from workers.editing.model.editable_model import EditableModel
 from workers.host.statistics_store import kept_texts
 from workers.onboard import Onboarded, Onboarding, Telling
 from workers.onboarding.inspection import Finding
+from workers.onboarding.traced import Traced
 from workers.onboarding.world_facts import WorldFact
 
 
@@ -84,3 +85,27 @@ def test_t16_what_must_be_computed_first_is_told_with_the_layers_before_it_is(
     assert [each.value for each in named] == [
         "statistics at layers 0, 1, 2, where edits may be made, over the texts of texts.txt"
     ]
+
+
+def test_the_layers_of_a_trace_take_their_statistics_and_stand_on_the_card(
+    model: Path, corpus: Path, facts: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[WorldFact] = []
+
+    def of(_live: EditableModel, facts: Sequence[WorldFact]) -> Traced:
+        asked.extend(facts)
+        return Traced((2, 3), 10)
+
+    monkeypatch.setattr(Traced, "of", of)
+    found: list[Finding] = []
+    opened = Onboarding.open(str(model), data_dir=tmp_path / "data", corpus=str(corpus))
+    made = opened.run(minutes=0, facts=facts, trace=True, telling=Telling(found=found.append))
+    told = {each.name: each.value for each in found}
+    assert len(asked) == 8  # of the sixteen: the others are those that the promise is measured on
+    assert told["critical layers by tracing"] == "2, 3, of 10 facts that the model knows"
+    assert told["needed first"].startswith("statistics at layers 0, 1, 2, 3, ")
+    assert made.card is not None
+    page = made.card.read_text(encoding="utf-8")
+    assert "| critical layers by tracing | 2, 3, of 10 facts that the model knows |" in page
+    assert "| tracing | 2, 3 | not tried | not tried | 0." in page
+    assert "| search | 1, 2 | 0." in page

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 EXAMPLES = (
     "palimpsest onboard path/to/model",
     "palimpsest onboard path/to/model --minutes 10 --facts facts.json --corpus texts.txt",
+    "palimpsest onboard atlas-gpt2 --anew --trace --minutes 2",
 )
 
 
@@ -31,6 +32,9 @@ def onboard(
         Path | None, typer.Option(help="Your own facts to calibrate on: JSON as CounterFact or EasyEdit have it.")
     ] = None,
     anew: Annotated[bool, typer.Option("--anew", help="Search also for a model whose preset ships with us.")] = False,
+    trace: Annotated[
+        bool, typer.Option("--trace", help="Try also the layers that causal tracing finds facts recalled at.")
+    ] = False,
     if_needed: Annotated[
         bool, typer.Option("--if-needed", help="Do nothing for a model that has a preset already.")
     ] = False,
@@ -58,7 +62,7 @@ def onboard(
                 telling = bars.telling()
                 if told is not None:
                     telling = TellingFile(told, minutes).telling(telling)
-                made = opened.run(minutes=minutes, facts=facts, anew=anew, telling=telling)
+                made = opened.run(minutes=minutes, facts=facts, anew=anew, trace=trace, telling=telling)
             except RequestError as error:
                 if not if_needed:
                     raise

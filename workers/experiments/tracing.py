@@ -1,24 +1,21 @@
-"""A causal trace over many facts: means by site, role and layer, the critical layers that follow, and heat maps."""
+"""A causal trace over the facts of a data set: what was found, as a page and as heat maps."""
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from statistics import mean
 
-import torch
-
 from app.domain.errors import RequestError
+from app.domain.prompts import with_slot
+from workers.causal_tracing.critical import PART, averaged, critical_layers, peak_of
+from workers.causal_tracing.recall import Role, recalled, subject_deviation
+from workers.causal_tracing.tracer import SIGMAS, Site, Tracer
 from workers.editing.model.editable_model import EditableModel
+from workers.editing.types import Fact
 from workers.experiments.answers import Kept
 from workers.experiments.cases import Case
-from workers.experiments.causal_tracing import SIGMAS, Site, Trace, Tracer
-from workers.experiments.recall import Role, recalled, subject_deviation
 from workers.experiments.sequence import Heard
-
-PART = 0.5
-"""Critical are the layers around the peak whose effect is above this part of it."""
 
 
 class Tracing(Kept):
@@ -73,7 +70,7 @@ def trace_all(
     Raises:
         RequestError: it gives none. UnsupportedArchitecture: a block has no attention of its own.
     """
-    facts = recalled(editable, cases)
+    facts = list(recalled(editable, _as_they_were(cases)))
     if not facts:
         raise RequestError("the model knows none of these facts", field="facts", value=dataset)
     deviation = subject_deviation(editable, facts)
@@ -98,37 +95,10 @@ def trace_all(
     )
 
 
-def averaged(traces: Sequence[Trace]) -> tuple[dict[Site, dict[Role, tuple[float, ...]]], dict[Role, int]]:
-    """Mean effects by site, role and layer: first over a fact's tokens of that role, then over facts; and by role how
-    many facts have such tokens."""
-    found: dict[tuple[Site, Role], list[torch.Tensor]] = defaultdict(list)
-    for trace in traces:
-        roles = trace.fact.roles()
-        for role in Role:
-            if places := [at for at, each in enumerate(roles) if each is role]:
-                for site, effects in trace.effects.items():
-                    found[site, role].append(effects[places].mean(0))
-    means = {
-        site: {role: tuple(torch.stack(found[site, role]).mean(0).tolist()) for role in Role if found[site, role]}
-        for site in Site
-    }
-    return means, {role: len(found[Site.BLOCK, role]) for role in Role}
-
-
-def critical_layers(effects: Sequence[float]) -> tuple[int, ...]:
-    """The layers around the greatest effect, one beside another, whose effect is at least ``PART`` of it."""
-    first = last = peak_of(effects)
-    least = PART * effects[first]
-    while first > 0 and effects[first - 1] >= least:
-        first -= 1
-    while last + 1 < len(effects) and effects[last + 1] >= least:
-        last += 1
-    return tuple(range(first, last + 1))
-
-
-def peak_of(effects: Sequence[float]) -> int:
-    """The layer with the greatest effect."""
-    return max(range(len(effects)), key=effects.__getitem__)
+def _as_they_were(cases: Sequence[Case]) -> list[Fact]:
+    """The facts with their objects until now; without those whose record does not tell."""
+    given = [(case.fact, case.truth) for case in cases if case.truth is not None]
+    return [Fact(fact.subject, with_slot(fact.subject, fact.template), truth) for fact, truth in given]
 
 
 def draw(found: Tracing, path: Path) -> bool:

@@ -84,8 +84,7 @@ class Search:
         longest of this run, end after the time is up.
         """
         deadline = time.monotonic() + seconds
-        first = {name: values[0] for name, values in AXES.items()}
-        best, moved = self._try({"layers": self.spans[0], **first}, tell), True
+        best, moved = self._try(_start(self.spans[0]), tell), True
         while moved:
             moved = False
             for name, choice in self._choices():
@@ -95,6 +94,19 @@ class Search:
                 if (found := self._try(values, tell)).beats(best):
                     best, moved = found, True
         return best
+
+    def at_start(self, layers: list[int]) -> Tried | None:
+        """The trial at these layers with all else as where the search begins; None: there was none."""
+        return self.tried.get(_name(_start(layers)))
+
+    def best_at(self, spans: Sequence[list[int]]) -> Tried | None:
+        """The trial with the best score among those at one of these spans; None: none was tried and could be edited."""
+        found = [
+            (each.outcome.score, each)
+            for each in self.tried.values()
+            if each.outcome and each.values["layers"] in spans
+        ]
+        return max(found, key=lambda pair: pair[0])[1] if found else None
 
     def _choices(self) -> Iterator[tuple[str, Any]]:
         """What can be changed, axis by axis: its name, and a value. First what told most on the models we know."""
@@ -148,6 +160,11 @@ def affordable(pairs: Sequence[list[int]], width: int) -> list[list[int]]:
             break
         found.append(pair)
     return found
+
+
+def _start(layers: list[int]) -> dict[str, Any]:
+    """Values that a search begins with at some layers."""
+    return {"layers": layers, **{name: values[0] for name, values in AXES.items()}}
 
 
 def _name(values: dict[str, Any]) -> str:

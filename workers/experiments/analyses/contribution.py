@@ -10,10 +10,10 @@ from torch import Tensor
 
 from workers.editing.lookup import TokenisedFact
 from workers.editing.model.editable_model import EditableModel
+from workers.editing.model.replacing import replacing
 from workers.experiments.analyses.residuals import Kind, Residuals
 from workers.experiments.analyses.workbench import Workbench
 from workers.experiments.answers import Kept
-from workers.experiments.replacing import replacing
 from workers.questions.scoring import scored_rows
 
 

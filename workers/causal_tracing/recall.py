@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
 import torch
 from torch import nn
 
-from app.domain.prompts import SLOT, with_slot
+from app.domain.prompts import SLOT
 from workers.editing.model.editable_model import EditableModel
 from workers.editing.text.joint import joint
 from workers.editing.text.model_text import ModelText
-from workers.experiments.cases import Case
+from workers.editing.types import Fact
 
 
 class Role(StrEnum):
@@ -54,16 +54,14 @@ class Recalled:
         return Role.FIRST_AFTER if at == self.end else Role.FURTHER
 
 
-def recalled(editable: EditableModel, cases: Sequence[Case]) -> list[Recalled]:
-    """Those cases whose old object the model gives: its first token is the likeliest after the prompt."""
+def recalled(editable: EditableModel, facts: Iterable[Fact]) -> Iterator[Recalled]:
+    """Those facts whose object the model gives: its first token is the likeliest after the prompt. One pass each, when
+    it is asked for."""
     words = ModelText.of(editable.tokenizer)
-    found = []
-    for case in cases:
-        if case.truth is None or (fact := _tokenised(words, case, case.truth)) is None:
-            continue
-        if len(fact.ids) <= editable.window and _likeliest(editable, fact.ids) == fact.answer:
-            found.append(fact)
-    return found
+    for fact in facts:
+        found = _tokenised(words, fact)
+        if found is not None and _gives(editable, found):
+            yield found
 
 
 def subject_deviation(editable: EditableModel, facts: Sequence[Recalled]) -> float:
@@ -74,17 +72,20 @@ def subject_deviation(editable: EditableModel, facts: Sequence[Recalled]) -> flo
         return float(embeddings(torch.tensor(ids, device=editable.device)).double().std())
 
 
-def _tokenised(words: ModelText, case: Case, truth: str) -> Recalled | None:
+def _tokenised(words: ModelText, fact: Fact) -> Recalled | None:
     """None where the subject leaves no token of its own, or the answer none."""
-    before, _, after = with_slot(case.fact.subject, case.fact.template).partition(SLOT)
-    found = words.within("", before + case.fact.subject + after, "")
-    start, end = len(before), len(before) + len(case.fact.subject)
+    start = fact.prompt.index(SLOT)
+    end = start + len(fact.subject)
+    found = words.within("", fact.text, "")
     inside = [at for at, (a, b) in enumerate(found.offsets) if a < end and b > start and a < b]
-    answer = joint(words, case.prompt, truth, "previous").object
+    answer = joint(words, fact.text, fact.object, "previous").object
     return Recalled(tuple(found.ids), inside[0], inside[-1] + 1, answer[0]) if inside and answer else None
 
 
 @torch.inference_mode()
-def _likeliest(editable: EditableModel, ids: Sequence[int]) -> int:
-    given = torch.tensor([list(ids)], device=editable.device)
-    return int(editable.model(input_ids=given, use_cache=False, logits_to_keep=1).logits[0, -1].argmax())
+def _gives(editable: EditableModel, fact: Recalled) -> bool:
+    """Whether the answer is the likeliest next token; not where the prompt is longer than the model's window."""
+    if len(fact.ids) > editable.window:
+        return False
+    given = torch.tensor([fact.ids], device=editable.device)
+    return int(editable.model(input_ids=given, use_cache=False, logits_to_keep=1).logits[0, -1].argmax()) == fact.answer

@@ -14,10 +14,10 @@ from enum import StrEnum
 import torch
 from torch import Tensor, nn
 
+from workers.causal_tracing.recall import Recalled
 from workers.editing.model.anatomy import attention
 from workers.editing.model.editable_model import EditableModel
-from workers.experiments.recall import Recalled
-from workers.experiments.replacing import replacing
+from workers.editing.model.replacing import replacing
 
 SIGMAS = 3.0
 """Standard deviation of the noise, in those of the subjects' embeddings."""
@@ -27,7 +27,6 @@ WINDOW = 5
 
 MOST_ROWS = 128
 """Of one forward pass."""
-
 
 Parts = Sequence[Sequence[int]]
 """Places in a prompt, those of one forward pass together."""
@@ -62,26 +61,41 @@ class Tracer:
 
     def __init__(self, editable: EditableModel, deviation: float, *, samples: int = 10, seed: int = 0) -> None:
         self._editable, self._deviation, self._samples, self._seed = editable, deviation, samples, seed
-        model, anatomy = editable.model, editable.anatomy
-        self._outputs: dict[Site, list[nn.Module]] = {
-            Site.BLOCK: list(anatomy.blocks),
-            Site.MLP: [model.get_submodule(name) for name in anatomy.projections],
-            Site.ATTENTION: [attention(block) for block in anatomy.blocks],
-        }
 
     @torch.inference_mode()
     def trace(self, fact: Recalled, number: int = 0) -> Trace:
-        """All sites, tokens and layers of one fact. ``number``: of the fact, for its noise."""
+        """All sites, tokens and layers of one fact. ``number``: of the fact, for its noise.
+
+        Raises:
+            UnsupportedArchitecture: a block has no attention of its own.
+        """
         tokens = len(fact.ids)
         noise = self._noise(fact, number)
         clean, disturbed = self._probabilities(fact, noise, (), [0])
         step = max(1, (MOST_ROWS - 1) // self._samples)
         parts = [list(range(tokens))[start : start + step] for start in range(0, tokens, step)]
-        effects = {}
-        for site, modules in self._outputs.items():
-            rows = [self._restored(fact, noise, modules, site, layer, parts) for layer in range(len(modules))]
-            effects[site] = torch.tensor(rows, dtype=torch.float64).T - disturbed
+        effects = {site: self._brought_back(fact, noise, site, parts) - disturbed for site in Site}
         return Trace(fact, clean, disturbed, effects)
+
+    @torch.inference_mode()
+    def mlp_effects(self, fact: Recalled, number: int = 0) -> Tensor:
+        """The MLPs' effects (layers,) at the last subject token alone, as ``trace`` has them, in one pass a layer."""
+        noise = self._noise(fact, number)
+        _, disturbed = self._probabilities(fact, noise, (), [0])
+        return self._brought_back(fact, noise, Site.MLP, [[fact.end - 1]])[0] - disturbed
+
+    def _brought_back(self, fact: Recalled, noise: Tensor, site: Site, parts: Parts) -> Tensor:
+        """The answer's probability (tokens, layers) with one state put back; the tokens are those of ``parts``."""
+        modules = self._outputs(site)
+        rows = [self._restored(fact, noise, modules, site, layer, parts) for layer in range(len(modules))]
+        return torch.tensor(rows, dtype=torch.float64).T
+
+    def _outputs(self, site: Site) -> list[nn.Module]:
+        """The modules, by layer, whose outputs are put back."""
+        model, anatomy = self._editable.model, self._editable.anatomy
+        if site is Site.MLP:
+            return [model.get_submodule(name) for name in anatomy.projections]
+        return [attention(block) if site is Site.ATTENTION else block for block in anatomy.blocks]
 
     def _restored(
         self,
@@ -90,7 +104,7 @@ class Tracer:
         modules: Sequence[nn.Module],
         site: Site,
         layer: int,
-        parts: list[list[int]],
+        parts: Parts,
     ) -> list[float]:
         """The answer's probability with the states of a layer put back, token by token."""
         around = window_around(layer, len(modules), site)

@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import pytest
 import torch
 from torch import Tensor
 
 from tests.support.tiny_models import tiny
+from workers.causal_tracing.recall import Recalled
+from workers.causal_tracing.tracer import SIGMAS, Site, Trace, Tracer, window_around
 from workers.editing.model.editable_model import EditableModel
-from workers.experiments.causal_tracing import SIGMAS, Site, Trace, Tracer, window_around
-from workers.experiments.recall import Recalled, Role
-from workers.experiments.tracing import Tracing, averaged, critical_layers, draw
 
 DEVIATION, SAMPLES = 0.5, 3
 
@@ -117,63 +114,8 @@ def test_outputs_are_put_back_in_a_window_of_a_fifth_of_the_layers(
     assert list(window_around(layer, depth, site)) == layers
 
 
-class TestRoles:
-    def test_are_those_of_the_paper(self) -> None:
-        assert Recalled(tuple(range(9)), 1, 5, 0).roles() == [
-            None,
-            Role.FIRST_SUBJECT,
-            Role.MIDDLE_SUBJECT,
-            Role.MIDDLE_SUBJECT,
-            Role.LAST_SUBJECT,
-            Role.FIRST_AFTER,
-            Role.FURTHER,
-            Role.FURTHER,
-            Role.LAST,
-        ]
-
-    def test_the_only_token_of_a_subject_is_its_last(self) -> None:
-        assert Recalled((1, 2, 3), 0, 1, 0).roles() == [Role.LAST_SUBJECT, Role.FIRST_AFTER, Role.LAST]
-
-    def test_a_fact_counts_once_in_a_role_however_many_tokens_it_has_there(self) -> None:
-        def traced(ids: int, effect: float) -> Trace:
-            effects = torch.full((ids, 2), effect, dtype=torch.float64)
-            return Trace(Recalled(tuple(range(ids)), 0, 1, 0), 0.9, 0.1, dict.fromkeys(Site, effects))
-
-        means, of_role = averaged([traced(8, 0.2), traced(4, 0.4), traced(3, 0.9)])
-        assert of_role[Role.FURTHER] == 2
-        assert of_role[Role.MIDDLE_SUBJECT] == 0
-        assert means[Site.MLP][Role.FURTHER] == pytest.approx((0.3, 0.3))
-        assert Role.MIDDLE_SUBJECT not in means[Site.MLP]
-
-
-@pytest.mark.parametrize(
-    ("effects", "layers"),
-    [
-        ([0.1, 0.3, 0.5, 0.6, 0.4, 0.2], (1, 2, 3, 4)),
-        ([0.9, 0.1, 0.8], (0,)),  # 2 is not beside the peak
-        ([0.0, 0.0, 0.2], (2,)),
-    ],
-)
-def test_critical_layers_lie_around_the_peak(effects: list[float], layers: tuple[int, ...]) -> None:
-    assert critical_layers(effects) == layers
-
-
-def test_the_page_names_the_layers_and_the_map_is_drawn(tmp_path: Path, trace: Trace) -> None:
-    effects, of_role = averaged([trace])
-    found = Tracing(
-        model="tiny",
-        dataset="facts.json",
-        facts=1,
-        asked=2,
-        samples=SAMPLES,
-        deviation=DEVIATION,
-        clean=trace.clean,
-        disturbed=trace.disturbed,
-        effects=effects,
-        of_role=of_role,
-        critical=(0, 1),
-    )
-    assert '"layers": [0, 1]' in found.as_page(None)
-    assert draw(found, tmp_path / "map.svg")
-    assert "</svg>" in (tmp_path / "map.svg").read_text()
-    assert Tracing.model_validate_json(found.model_dump_json()) == found
+def test_the_mlps_effects_at_the_subjects_last_token_can_be_had_alone(
+    model: EditableModel, fact: Recalled, trace: Trace
+) -> None:
+    alone = Tracer(model, DEVIATION, samples=SAMPLES).mlp_effects(fact)
+    torch.testing.assert_close(alone, trace.effects[Site.MLP][fact.end - 1], rtol=1e-9, atol=1e-12)
