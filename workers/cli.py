@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from workers.commands.abilities import abilities
 from workers.commands.apply import apply
 from workers.commands.compare import compare
 from workers.commands.evaluate import evaluate
@@ -10,4 +11,4 @@ from workers.commands.onboard import onboard
 from workers.commands.statistics import statistics
 from workers.commands.trace import trace
 
-__all__ = ["apply", "compare", "evaluate", "export", "onboard", "statistics", "trace"]
+__all__ = ["abilities", "apply", "compare", "evaluate", "export", "onboard", "statistics", "trace"]

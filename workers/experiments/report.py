@@ -10,6 +10,7 @@ from itertools import pairwise
 from typing import Any
 
 from workers.editing.presets.preset import Preset
+from workers.experiments.ability_looks import AbilityLook
 from workers.experiments.free_text import FreeText
 from workers.experiments.run_folder import BatchLine, Checkpoint, Unedited, Wanted, seconds_a_fact
 from workers.experiments.summary import Part, Share, Summary
@@ -24,7 +25,7 @@ NONE = "–"
 class Found:
     """All that a run has found so far; ``checkpoints`` has one at least.
 
-    preset: what was edited with. machine: a line.
+    preset: what was edited with. machine: a line. abilities: if tasks were asked.
     """
 
     wanted: Wanted
@@ -34,6 +35,7 @@ class Found:
     unedited: Unedited
     lines: Sequence[BatchLine]
     checkpoints: Sequence[Checkpoint]
+    abilities: Sequence[AbilityLook] = ()
 
     @property
     def last(self) -> Checkpoint:
@@ -78,13 +80,15 @@ class Found:
             "by_age": [
                 {"from": start, "to": end, **found.model_dump(mode="json")} for start, end, found in self.ages()
             ],
+            "abilities": [each.model_dump(mode="json") for each in self.abilities],
         }
         return json.dumps(found, indent=2) + "\n"
 
-    def as_page(self, figures: Sequence[str]) -> str:
-        """The page, in Markdown. ``figures``: names of pictures beside it."""
+    def as_page(self, figures: Sequence[str], tables: Sequence[str] = ()) -> str:
+        """The page, in Markdown. ``figures``: names of pictures beside it. ``tables``: more of them."""
         parts = [self._head(), self._table(), self._by_age()]
         parts += [] if self.last.free is None else [_spoken(self.unedited.free, self.last.free)]
+        parts += tables
         parts += ["\n".join(f"![{name}]({name})" for name in figures)] if figures else []
         return "\n\n".join([*parts, self._made_of()]) + "\n"
 
