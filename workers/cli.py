@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from workers.commands.abilities import abilities
 from workers.commands.analyse import analyse
 from workers.commands.apply import apply
 from workers.commands.compare import compare
@@ -11,4 +12,4 @@ from workers.commands.onboard import onboard
 from workers.commands.statistics import statistics
 from workers.commands.trace import trace
 
-__all__ = ["analyse", "apply", "compare", "evaluate", "export", "onboard", "statistics", "trace"]
+__all__ = ["abilities", "analyse", "apply", "compare", "evaluate", "export", "onboard", "statistics", "trace"]

@@ -21,7 +21,11 @@ from workers.commands.options import (
     Seed,
     Spoken,
     Strict,
+    TaskFolder,
+    TaskLimit,
+    TaskNames,
     UnheldOption,
+    asked_tasks,
     named,
     overrides,
     telling_errors,
@@ -30,6 +34,7 @@ from workers.commands.options import (
 EXAMPLES = (
     "palimpsest evaluate --model atlas-gpt2 --dataset facts.csv --batch 1 --every 1 --out runs/first",
     "palimpsest evaluate --model atlas-gpt2 --dataset facts.csv --facts 2000 --method alphaedit --plan even",
+    "palimpsest evaluate --model smollm2 --dataset facts.csv --every 100 --tasks mmlu --tasks glue --task-limit 50",
 )
 
 RUNS = Path("runs")
@@ -53,6 +58,9 @@ def evaluate(
     questions: Annotated[
         int, typer.Option(help="Ask what so many records ask beyond their facts, as multi-hop questions.", min=0)
     ] = 100,
+    tasks: TaskNames = None,
+    task_path: TaskFolder = None,
+    task_limit: TaskLimit = None,
     out: Annotated[
         Path | None, typer.Option(help="The run's folder; a run that was stopped there goes on.", file_okay=False)
     ] = None,
@@ -90,7 +98,7 @@ def evaluate(
             questions=questions,
         )
         folder = out or RUNS / named(model, data.name, method, plan)
-        evaluation = Evaluation(RunFolder(folder), wanted, data)
+        evaluation = Evaluation(RunFolder(folder), wanted, data, asked_tasks(tasks, task_path, task_limit))
         page = evaluation.run(device, data_dir, lambda line: console.print(line, highlight=False, markup=False))
     Console().print(page.partition("\n| ")[0].strip(), markup=False, highlight=False, soft_wrap=True)
     console.print(f"All of it: {folder / 'report.md'}", highlight=False, markup=False, soft_wrap=True)

@@ -18,6 +18,7 @@ from app.domain.settings import SharedSettings
 
 if TYPE_CHECKING:
     from app.domain.contract import Hyperparameters
+    from workers.experiments.abilities import Tasks
 
 
 class Policy(StrEnum):
@@ -60,6 +61,20 @@ UnheldOption = Annotated[
 ]
 Seed = Annotated[int | None, typer.Option(help="Shuffle the records by it; else they keep their order.")]
 Spoken = Annotated[int, typer.Option(help="Ask the first so many facts for free text as well.", min=0)]
+TaskNames = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--tasks",
+        help="A task, group or tag of lm-evaluation-harness (mmlu, glue, sst2, ...) to ask; may be given again.",
+        metavar="TASK",
+    ),
+]
+TaskFolder = Annotated[
+    Path | None, typer.Option("--task-path", help="A folder with task files of your own.", exists=True, file_okay=False)
+]
+TaskLimit = Annotated[
+    int | None, typer.Option("--task-limit", help="Ask the first so many questions of each task.", min=1)
+]
 Device = Annotated[str, typer.Option(help="As torch names it.")]
 Dtype = Annotated[str, typer.Option(help="float64, float32, bfloat16 or float16.")]
 
@@ -103,3 +118,10 @@ def overrides(text: str) -> Hyperparameters:
 def named(*parts: str | None) -> str:
     """A folder's name of what makes a run."""
     return "-".join(re.sub(r"[^A-Za-z0-9_.]+", "_", Path(part).stem) for part in parts if part is not None)
+
+
+def asked_tasks(names: list[str] | None, folder: Path | None, limit: int | None) -> Tasks | None:
+    """The tasks of the three options; None if there are none."""
+    from workers.experiments.abilities import Tasks
+
+    return Tasks(tuple(dict.fromkeys(names)), folder, limit) if names else None

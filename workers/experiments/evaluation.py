@@ -7,7 +7,9 @@ from pathlib import Path
 
 from app.domain.imports.reading import reasons
 from app.domain.settings import DATA_DIR
-from workers.experiments import figures
+from workers.experiments import ability_tables, figures
+from workers.experiments.abilities import Harness, Tasks
+from workers.experiments.ability_looks import AbilityLooks, looks
 from workers.experiments.cases import DataSet
 from workers.experiments.machine import machine
 from workers.experiments.report import Found
@@ -19,19 +21,21 @@ REPORT, PAGE = "report.json", "report.md"
 
 @dataclass(frozen=True, slots=True)
 class Evaluation:
-    """One run in its folder, of a data set that was read."""
+    """One run in its folder, of a data set that was read; ``tasks``: asked at every checkpoint."""
 
     folder: RunFolder
     wanted: Wanted
     data: DataSet
+    tasks: Tasks | None = None
 
     def run(self, device: str, data_dir: Path = DATA_DIR, heard: Heard = lambda _line: None) -> str:
         """All of it, or what is left of it; the page that tells what was found.
 
         Raises:
-            RequestError: another run lies in the folder, or no record can be edited. PalimpsestError: as
-                ``ModelHost.open`` does.
+            RequestError: another run lies in the folder, no record can be edited, or a task cannot be asked.
+            PalimpsestError: as ``ModelHost.open`` does.
         """
+        harness = None if self.tasks is None else Harness(self.tasks)
         self.folder.begin(self.wanted)
         page = ""
         with host_of(self.folder, self.wanted, device, data_dir) as host:
@@ -39,6 +43,8 @@ class Evaluation:
             seen: list[Checkpoint] = []
             for checkpoint in run.go():
                 seen.append(checkpoint)
+                if harness is not None:
+                    AbilityLooks(run, harness).at(checkpoint.facts)
                 page = self._report(run, seen, device)
         return page
 
@@ -54,8 +60,10 @@ class Evaluation:
             self.folder.lines(),
             seen,
             reasons(run.unasked),
+            looks(self.folder),
         )
-        page = found.as_page(figures.draw(found, self.folder.path))
+        drawn = (*figures.draw(found, self.folder.path), *ability_tables.draw(found.abilities, self.folder.path))
+        page = found.as_page(drawn, [ability_tables.table(found.abilities)] if found.abilities else ())
         self.folder.write_text(REPORT, found.as_json())
         self.folder.write_text(PAGE, page)
         return page

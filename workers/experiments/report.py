@@ -10,6 +10,7 @@ from itertools import pairwise
 from typing import Any
 
 from workers.editing.presets.preset import Preset
+from workers.experiments.ability_looks import AbilityLook
 from workers.experiments.free_text import FreeText
 from workers.experiments.questions_asked import Asked, by_kind, rows
 from workers.experiments.run_folder import BatchLine, Checkpoint, Unedited, Wanted, seconds_a_fact
@@ -26,6 +27,7 @@ class Found:
     """All that a run has found so far; ``checkpoints`` has one at least.
 
     preset: what was edited with. machine: a line. unasked: reasons why questions beyond the facts were not asked.
+    abilities: if tasks were asked.
     """
 
     wanted: Wanted
@@ -36,6 +38,7 @@ class Found:
     lines: Sequence[BatchLine]
     checkpoints: Sequence[Checkpoint]
     unasked: dict[str, int] = field(default_factory=dict)
+    abilities: Sequence[AbilityLook] = ()
 
     @property
     def last(self) -> Checkpoint:
@@ -87,14 +90,16 @@ class Found:
             "by_age": [
                 {"from": start, "to": end, **found.model_dump(mode="json")} for start, end, found in self.ages()
             ],
+            "abilities": [each.model_dump(mode="json") for each in self.abilities],
         }
         return json.dumps(found, indent=2) + "\n"
 
-    def as_page(self, figures: Sequence[str]) -> str:
-        """The page, in Markdown. ``figures``: names of pictures beside it."""
+    def as_page(self, figures: Sequence[str], tables: Sequence[str] = ()) -> str:
+        """The page, in Markdown. ``figures``: names of pictures beside it. ``tables``: more of them."""
         parts = [self._head(), self._table(), self._by_age()]
         parts += [] if self.last.free is None else [_spoken(self.unedited.free, self.last.free)]
         parts += [_rippled(self.asked, self.unasked)] if self.asked or self.unasked else []
+        parts += tables
         parts += ["\n".join(f"![{name}]({name})" for name in figures)] if figures else []
         return "\n\n".join([*parts, self._made_of()]) + "\n"
 

@@ -8,6 +8,7 @@
   unasked.json            the questions beyond the facts that were not asked, the same
   unedited.json           the model before all edits, and with each fact told in the prompt
   checkpoints/000100.json the same after so many facts
+  abilities/              of the unedited model and at each checkpoint, if tasks were asked (``ability_looks``)
   report.json, report.md, *.svg
 """
 
