@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from app.domain.imports.reading import reasons
 from app.domain.settings import DATA_DIR
 from workers.experiments import figures
 from workers.experiments.cases import DataSet
+from workers.experiments.further import Further
+from workers.experiments.in_context import IKE, InContext
 from workers.experiments.machine import machine
+from workers.experiments.references import References
 from workers.experiments.report import Found
 from workers.experiments.run_folder import Checkpoint, RunFolder, Wanted
 from workers.experiments.sequence import Heard, Run, host_of
@@ -19,11 +22,12 @@ REPORT, PAGE = "report.json", "report.md"
 
 @dataclass(frozen=True, slots=True)
 class Evaluation:
-    """One run in its folder, of a data set that was read."""
+    """One run in its folder, of a data set that was read; references: texts that free text is compared with."""
 
     folder: RunFolder
     wanted: Wanted
     data: DataSet
+    references: References | None = None
 
     def run(self, device: str, data_dir: Path = DATA_DIR, heard: Heard = lambda _line: None) -> str:
         """All of it, or what is left of it; the page that tells what was found.
@@ -35,7 +39,8 @@ class Evaluation:
         self.folder.begin(self.wanted)
         page = ""
         with host_of(self.folder, self.wanted, device, data_dir) as host:
-            run = Run.over(self.folder, self.wanted, host, self.data, heard)
+            kind = InContext if self.wanted.method == IKE else Run
+            run = replace(kind.over(self.folder, self.wanted, host, self.data, heard), references=self.references)
             seen: list[Checkpoint] = []
             for checkpoint in run.go():
                 seen.append(checkpoint)
@@ -54,7 +59,8 @@ class Evaluation:
             self.folder.lines(),
             seen,
         )
-        page = found.as_page(figures.draw(found, self.folder.path))
-        self.folder.write_text(REPORT, found.as_json())
+        further = Further(run.cases[: found.last.facts], unedited, found.last)
+        page = found.as_page(figures.draw(found, self.folder.path), further.sections())
+        self.folder.write_text(REPORT, found.as_json(further.figures()))
         self.folder.write_text(PAGE, page)
         return page

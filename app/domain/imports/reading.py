@@ -40,11 +40,12 @@ class Reading:
         return len(self.facts) + len(self.unusable)
 
 
-def read(data: bytes, named: ImportFormat = ImportFormat.AUTO, *, chat: bool = False) -> Reading:
+def read(data: bytes, named: ImportFormat = ImportFormat.AUTO, *, chat: bool = False, again: bool = False) -> Reading:
     """Read a whole file.
 
     Args:
         chat: the prompts are a user's turns, and the objects begin replies.
+        again: a record may give an earlier one's subject and prompt another object; else it cannot be used.
 
     Raises:
         UnreadableFile: nothing can be read of it.
@@ -56,7 +57,7 @@ def read(data: bytes, named: ImportFormat = ImportFormat.AUTO, *, chat: bool = F
     for index, line, record in records:
         try:
             read_fact = ReadFact(index, line, _fact(record, SHAPES[found], chat=chat))
-            _once(read_fact, places)
+            _once(read_fact, places, again=again)
         except Unusable as why:
             unusable.append(why.at(index, line))
         else:
@@ -97,11 +98,12 @@ def _misformed(error: ValidationError) -> Unusable:
     return Unusable("invalid_request", first["msg"].removeprefix("Value error, "), field, first["input"])
 
 
-def _once(found: ReadFact, places: dict[Place, ReadFact]) -> None:
+def _once(found: ReadFact, places: dict[Place, ReadFact], *, again: bool) -> None:
     """Note where the fact stands.
 
     Raises:
-        Unusable: an earlier record says the same, or something else, of the same subject and prompt.
+        Unusable: an earlier record says the same, or something else, of the same subject and prompt
+            (``again``: only if the last one of these says the same).
     """
     fact = found.fact
     if fact.messages is not None:
@@ -112,5 +114,8 @@ def _once(found: ReadFact, places: dict[Place, ReadFact]) -> None:
         return
     if earlier.fact.object == fact.object:
         raise Unusable("repeated_fact", f"record {earlier.index} says the same", "object", fact.object)
+    if again:
+        places[place] = found
+        return
     detail = f"record {earlier.index} gives the same subject and prompt another object"
     raise Unusable("contradictory_facts", detail, "object", [earlier.fact.object, fact.object])
