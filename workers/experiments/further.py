@@ -68,7 +68,7 @@ class Further:
         before = NONE if self.unedited.consistency is None else f"{self.unedited.consistency.cosine.mean:.3f}"
         after = self.now.consistency.cosine
         return (
-            f"Consistency (TF-IDF cosine with {after.cases} facts' reference texts): {before} before, "
+            f"Consistency (TF-IDF cosine with reference texts, facts: {after.cases}): {before} before, "
             f"{after.mean:.3f} ({after.low:.2f} to {after.high:.2f}) after."
         )
 

@@ -96,7 +96,7 @@ class TestDemonstrations:
 @pytest.fixture
 def wide() -> EditableModel:
     """What demonstrations ask of a model, with a window that holds some of them."""
-    return cast(EditableModel, SimpleNamespace(tokenizer=tiny("gpt2").tokenizer, window=512))
+    return cast("EditableModel", SimpleNamespace(tokenizer=tiny("gpt2").tokenizer, window=512))
 
 
 def wanted(found: DataSet, **changes: Any) -> Wanted:
