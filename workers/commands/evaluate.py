@@ -48,13 +48,19 @@ def evaluate(
     every: Annotated[
         int | None, typer.Option(help="Look at all facts so far after every so many; else at the end.", min=1)
     ] = None,
-    method: Annotated[str | None, typer.Option(help="Instead of the preset's.")] = None,
+    method: Annotated[
+        str | None, typer.Option(help="Instead of the preset's; ike tells facts in the prompt and edits nothing.")
+    ] = None,
     plan: Annotated[str | None, typer.Option(help="Instead of the preset's.")] = None,
     hyperparameters: Overrides = "{}",
     strict: Strict = False,
     unheld: UnheldOption = Policy.DROP,
     seed: Seed = None,
     spoken: Spoken = 30,
+    references: Annotated[
+        Path | None,
+        typer.Option(help="Texts that free text is compared with: ROME's attribute_snippets.json.", dir_okay=False),
+    ] = None,
     questions: Annotated[
         int, typer.Option(help="Ask what so many records ask beyond their facts, as multi-hop questions.", min=0)
     ] = 100,
@@ -77,9 +83,11 @@ def evaluate(
     with telling_errors(console):
         from workers.experiments.cases import DataSet
         from workers.experiments.evaluation import Evaluation
+        from workers.experiments.references import References
         from workers.experiments.run_folder import RunFolder, Wanted
 
         data = DataSet.read(dataset)
+        texts = None if references is None else References.read(references)
         wanted = Wanted(
             model=model,
             dataset=data.name,
@@ -96,9 +104,11 @@ def evaluate(
             seed=seed,
             spoken=spoken,
             questions=questions,
+            references=None if texts is None else texts.digest,
         )
         folder = out or RUNS / named(model, data.name, method, plan)
-        evaluation = Evaluation(RunFolder(folder), wanted, data, asked_tasks(tasks, task_path, task_limit))
+        tasks_asked = asked_tasks(tasks, task_path, task_limit)
+        evaluation = Evaluation(RunFolder(folder), wanted, data, tasks_asked, texts)
         page = evaluation.run(device, data_dir, lambda line: console.print(line, highlight=False, markup=False))
     Console().print(page.partition("\n| ")[0].strip(), markup=False, highlight=False, soft_wrap=True)
     console.print(f"All of it: {folder / 'report.md'}", highlight=False, markup=False, soft_wrap=True)

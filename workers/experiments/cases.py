@@ -14,6 +14,7 @@ from app.domain.contract import Fact, ImportFormat, UnusableRecord
 from app.domain.imports.reading import Reading, Rippled, place_of, read
 from app.domain.places import Place
 from app.domain.prompts import filled, with_slot
+from workers.experiments.rewrites import NOTHING, Rewrite, rewrites
 from workers.sources.data_sets import rows_of
 
 Neighbour = tuple[str, str]
@@ -25,7 +26,7 @@ class Case:
     """A fact, and what is asked about it. All prompts are whole.
 
     record: its index in the data set. fact: as it is edited, with nothing to ask beside.
-    truth: the object until now; None if the record does not tell.
+    truth: the object until now; None if the record does not tell. rewrite: what CounterFact tells beside it.
     """
 
     record: int
@@ -35,6 +36,7 @@ class Case:
     truth: str | None
     paraphrases: tuple[str, ...]
     neighbours: tuple[Neighbour, ...]
+    rewrite: Rewrite = NOTHING
 
     @classmethod
     def of(cls, fact: Fact, record: int = 0) -> Case:
@@ -75,13 +77,18 @@ class DataSet:
     def read(cls, named: str, form: ImportFormat = ImportFormat.AUTO) -> DataSet:
         """Read a file, or the training split of a data set ``NAME[:SUBSET]`` that the package ``datasets`` knows.
 
+        A record that gives an earlier one's subject and prompt another object edits that fact again.
+
         Raises:
             RequestError: there is neither. UnreadableFile: its form is not known.
         """
         path = Path(named)
         data = path.read_bytes() if path.is_file() else _downloaded(named)
-        found: Reading = read(data, form)
-        cases = tuple(Case.of(each.fact, each.index) for each in found.facts)
+        found: Reading = read(data, form, again=True)
+        beside = rewrites(data, found.format)
+        cases = tuple(
+            replace(Case.of(each.fact, each.index), rewrite=beside.get(each.index, NOTHING)) for each in found.facts
+        )
         digest = hashlib.sha256(data).hexdigest()
         return cls(path.name, found.format, digest, cases, found.unusable, found.rippled, found.unasked)
 

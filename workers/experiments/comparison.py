@@ -6,12 +6,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from app.domain.contract import Hyperparameters
 from app.domain.settings import DATA_DIR
 from workers.experiments.answers import Kept
 from workers.experiments.cases import DataSet
 from workers.experiments.evaluation import Evaluation
+from workers.experiments.in_context import IKE, NothingToShow
 from workers.experiments.machine import machine
 from workers.experiments.report import NONE, markdown, of_part, of_share
+from workers.experiments.retention import standing
 from workers.experiments.run_folder import Checkpoint, RunFolder, Unedited, Wanted, seconds_a_fact
 from workers.experiments.sequence import Heard
 from workers.experiments.summary import Summary
@@ -41,6 +44,7 @@ WAYS = (
     *(Way(method=method, plan=plan) for method, own in OWN_SPREAD.items() for plan in (own, BOUNDARY)),
     Way(method="memit", plan="replay"),
     *(Way(method=method) for method in ONE_LAYER),
+    Way(method=IKE),
 )
 """In the order of the tables."""
 
@@ -63,7 +67,7 @@ class Row(Kept):
     @classmethod
     def of(cls, way: Way, folder: RunFolder, last: Checkpoint, unedited: Unedited) -> Row:
         """From a run that came to its end."""
-        asked = unedited.plain[: last.facts]
+        asked = standing(unedited.plain[: last.facts], last.superseded)
         return cls(
             way=way,
             facts=last.facts,
@@ -143,7 +147,12 @@ class Comparison:
     def _row(self, way: Way, device: str, data_dir: Path, heard: Heard) -> Row:
         folder = RunFolder(self.folder / "-".join(filter(None, (way.method, way.plan))))
         wanted = self.wanted.model_copy(update={"method": way.method, "plan": way.plan})
-        Evaluation(folder, wanted, self.data).run(device, data_dir, heard)
+        if way.method == IKE:
+            wanted = wanted.model_copy(update={"hyperparameters": Hyperparameters()})
+        try:
+            Evaluation(folder, wanted, self.data).run(device, data_dir, heard)
+        except NothingToShow as error:
+            return Row(way=way, error=f"{error.code}: {error.detail}")
         unedited, last = folder.unedited, folder.last_checkpoint
         assert unedited is not None
         assert last is not None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from app.domain.imports.reading import reasons
@@ -11,7 +11,10 @@ from workers.experiments import ability_tables, figures
 from workers.experiments.abilities import Harness, Tasks
 from workers.experiments.ability_looks import AbilityLooks, looks
 from workers.experiments.cases import DataSet
+from workers.experiments.further import Further
+from workers.experiments.in_context import IKE, InContext
 from workers.experiments.machine import machine
+from workers.experiments.references import References
 from workers.experiments.report import Found
 from workers.experiments.run_folder import Checkpoint, RunFolder, Wanted
 from workers.experiments.sequence import Heard, Run, host_of
@@ -21,12 +24,16 @@ REPORT, PAGE = "report.json", "report.md"
 
 @dataclass(frozen=True, slots=True)
 class Evaluation:
-    """One run in its folder, of a data set that was read; ``tasks``: asked at every checkpoint."""
+    """One run in its folder, of a data set that was read.
+
+    tasks: asked at every checkpoint. references: texts that free text is compared with.
+    """
 
     folder: RunFolder
     wanted: Wanted
     data: DataSet
     tasks: Tasks | None = None
+    references: References | None = None
 
     def run(self, device: str, data_dir: Path = DATA_DIR, heard: Heard = lambda _line: None) -> str:
         """All of it, or what is left of it; the page that tells what was found.
@@ -39,7 +46,8 @@ class Evaluation:
         self.folder.begin(self.wanted)
         page = ""
         with host_of(self.folder, self.wanted, device, data_dir) as host:
-            run = Run.over(self.folder, self.wanted, host, self.data, heard)
+            kind = InContext if self.wanted.method == IKE else Run
+            run = replace(kind.over(self.folder, self.wanted, host, self.data, heard), references=self.references)
             seen: list[Checkpoint] = []
             for checkpoint in run.go():
                 seen.append(checkpoint)
@@ -62,8 +70,10 @@ class Evaluation:
             reasons(run.unasked),
             looks(self.folder),
         )
+        further = Further(run.cases[: found.last.facts], unedited, found.last)
         drawn = (*figures.draw(found, self.folder.path), *ability_tables.draw(found.abilities, self.folder.path))
-        page = found.as_page(drawn, [ability_tables.table(found.abilities)] if found.abilities else ())
-        self.folder.write_text(REPORT, found.as_json())
+        abilities = [ability_tables.table(found.abilities)] if found.abilities else []
+        page = found.as_page(drawn, [*further.sections(), *abilities])
+        self.folder.write_text(REPORT, found.as_json(further.figures()))
         self.folder.write_text(PAGE, page)
         return page

@@ -15,7 +15,7 @@ from workers.editing.model.editable_model import EditableModel
 from workers.editing.text.joint import without_spaces
 from workers.editing.text.model_text import ModelText
 from workers.evaluation.fluency import ngram_entropy
-from workers.experiments.answers import Kept
+from workers.experiments.answers import Kept, Prompted, plainly
 from workers.experiments.cases import Case
 from workers.experiments.summary import Share
 from workers.questions.decoding import MAX_BATCH_TOKENS, Start, continuations, greedy
@@ -51,7 +51,7 @@ class FreeText(Kept):
     fluency: float
 
 
-def free_text(editable: EditableModel, cases: Sequence[Case]) -> FreeText:
+def free_text(editable: EditableModel, cases: Sequence[Case], prompted: Prompted = plainly) -> FreeText:
     """Ask about each case in four ways, greedily; of paraphrases only the first is asked."""
     words = ModelText.of(editable.tokenizer)
 
@@ -63,17 +63,18 @@ def free_text(editable: EditableModel, cases: Sequence[Case]) -> FreeText:
         exact = Share.of([normalised(first_line(text)) == normalised(wanted) for text, wanted in pairs])
         return None if held is None or exact is None else Spoken(holds=held, exact=exact)
 
-    def chat(text: str) -> str | None:
+    def chat(case: Case, text: str) -> str | None:
+        text = prompted(case, text)
         return words.chat.render([{"role": "user", "content": text}]) if words.chat.openings else None
 
-    own = spoken(lambda case: case.prompt)
+    own = spoken(lambda case: prompted(case, case.prompt))
     assert own is not None
     return FreeText(
         own=own,
-        paraphrases=spoken(lambda case: case.paraphrases[0] if case.paraphrases else None),
-        sentence_in_chat=spoken(lambda case: chat(COMPLETE + case.prompt)),
-        prompt_in_chat=spoken(lambda case: chat(case.prompt)),
-        fluency=_fluency(editable, words, cases),
+        paraphrases=spoken(lambda case: prompted(case, case.paraphrases[0]) if case.paraphrases else None),
+        sentence_in_chat=spoken(lambda case: chat(case, COMPLETE + case.prompt)),
+        prompt_in_chat=spoken(lambda case: chat(case, case.prompt)),
+        fluency=_fluency(editable, words, [prompted(case, case.prompt) for case in cases]),
     )
 
 
@@ -94,8 +95,8 @@ def first_line(text: str) -> str:
     return text.strip().partition("\n")[0]
 
 
-def _fluency(editable: EditableModel, words: ModelText, cases: Sequence[Case]) -> float:
-    rows = [prompt_ids(words, case.prompt, editable.window, "prompts") for case in cases]
+def _fluency(editable: EditableModel, words: ModelText, prompts: Sequence[str]) -> float:
+    rows = [prompt_ids(words, prompt, editable.window, "prompts") for prompt in prompts]
     starts = [Start(list(row), TOLD) for row in rows]
     found = continuations(editable.model, editable.tokenizer, starts, max_batch_tokens=MAX_BATCH_TOKENS)
     return 100 * mean(ngram_entropy(each.new) for each in found)

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import Any
 
 from workers.editing.presets.preset import Preset
 from workers.experiments.ability_looks import AbilityLook
+from workers.experiments.answers import CaseAnswers
 from workers.experiments.free_text import FreeText
 from workers.experiments.questions_asked import Asked, by_kind, rows
+from workers.experiments.retention import standing
 from workers.experiments.run_folder import BatchLine, Checkpoint, Unedited, Wanted, seconds_a_fact
 from workers.experiments.summary import Part, Share, Summary
 
@@ -26,12 +28,12 @@ NONE = "–"
 class Found:
     """All that a run has found so far; ``checkpoints`` has one at least.
 
-    preset: what was edited with. machine: a line. unasked: reasons why questions beyond the facts were not asked.
-    abilities: if tasks were asked.
+    preset: what was edited with; None where nothing was. machine: a line. unasked: reasons why questions beyond the
+    facts were not asked. abilities: if tasks were asked.
     """
 
     wanted: Wanted
-    preset: Preset
+    preset: Preset | None
     machine: str
     unusable: dict[str, int]
     unedited: Unedited
@@ -48,13 +50,17 @@ class Found:
     @property
     def before(self) -> Summary:
         """The unedited model on the facts of the newest checkpoint."""
-        asked = self.unedited.plain[: self.last.facts]
+        asked = self._standing(self.unedited.plain)
         return Summary.of(asked, asked)
 
     @property
     def told(self) -> Summary:
         """The same, with each fact in the prompt."""
-        return Summary.of(self.unedited.told[: self.last.facts], self.unedited.plain[: self.last.facts])
+        return Summary.of(self._standing(self.unedited.told), self._standing(self.unedited.plain))
+
+    def _standing(self, found: Sequence[CaseAnswers]) -> list[CaseAnswers]:
+        """Those of the newest checkpoint that were not edited again."""
+        return standing(found[: self.last.facts], self.last.superseded)
 
     @property
     def asked(self) -> list[Asked]:
@@ -63,20 +69,22 @@ class Found:
 
     def ages(self) -> list[tuple[int, int, Summary]]:
         """The facts of the newest checkpoint by age, oldest first: from, to (not included), and how they stand."""
-        found, count = self.last, self.last.facts
+        found, before = self._standing(self.last.answers), self._standing(self.unedited.plain)
+        count = len(found)
         cuts = [count * part // AGES for part in range(AGES + 1)]
         return [
-            (start, end, Summary.of(found.answers[start:end], self.unedited.plain[start:end]))
+            (start, end, Summary.of(found[start:end], before[start:end]))
             for start, end in pairwise(cuts)
             if start < end
         ]
 
-    def as_json(self) -> str:
-        """All figures, without the single answers."""
-        checkpoints = [each.model_dump(mode="json", exclude={"answers", "rippled"}) for each in self.checkpoints]
+    def as_json(self, further: Mapping[str, Any]) -> str:
+        """All figures, and further ones, without the single answers."""
+        single = {"answers", "probes", "rippled"}
+        checkpoints = [each.model_dump(mode="json", exclude=single) for each in self.checkpoints]
         found: dict[str, Any] = {
             "run": self.wanted.model_dump(mode="json"),
-            "preset": self.preset.as_dict(),
+            "preset": None if self.preset is None else self.preset.as_dict(),
             "machine": self.machine,
             "unusable": self.unusable,
             "batches": dict(Counter(line.status for line in self.lines)),
@@ -91,23 +99,21 @@ class Found:
                 {"from": start, "to": end, **found.model_dump(mode="json")} for start, end, found in self.ages()
             ],
             "abilities": [each.model_dump(mode="json") for each in self.abilities],
+            **further,
         }
         return json.dumps(found, indent=2) + "\n"
 
-    def as_page(self, figures: Sequence[str], tables: Sequence[str] = ()) -> str:
-        """The page, in Markdown. ``figures``: names of pictures beside it. ``tables``: more of them."""
+    def as_page(self, figures: Sequence[str], further: Sequence[str]) -> str:
+        """The page, in Markdown. ``figures``: names of pictures beside it. ``further``: sections of it."""
         parts = [self._head(), self._table(), self._by_age()]
         parts += [] if self.last.free is None else [_spoken(self.unedited.free, self.last.free)]
         parts += [_rippled(self.asked, self.unasked)] if self.asked or self.unasked else []
-        parts += tables
+        parts += further
         parts += ["\n".join(f"![{name}]({name})" for name in figures)] if figures else []
         return "\n\n".join([*parts, self._made_of()]) + "\n"
 
     def _head(self) -> str:
         now, wanted, last = self.last.summary, self.wanted, self.last
-        layers = ", ".join(map(str, self.preset.layers))
-        strict = ", strict" if wanted.strict else ""
-        how = f"{self.preset.method}, plan {self.preset.plan}, layers {layers}{strict}"
         holds = (
             f"own prompt {of_part(now.efficacy)}, to the token {of_share(now.efficacy.exact)}; "
             f"paraphrases {of_part(now.generalisation)}. The first batch still: {of_part(last.first.efficacy)}"
@@ -128,13 +134,21 @@ class Found:
             [
                 f"# {wanted.model}: {last.facts} facts of {wanted.dataset}",
                 "",
-                f"In batches of {wanted.batch}, with {how}; {last.written} were written.",
+                f"In batches of {wanted.batch}, with {self._how()}.",
                 "",
                 f"- **Does it hold?** {holds}.",
                 f"- **What else changed?** {changed}.",
                 f"- **What did it cost?** {cost}.",
             ]
         )
+
+    def _how(self) -> str:
+        if self.preset is None:
+            return f"{self.wanted.method}: no weight was changed, all facts were told in the prompt"
+        layers = ", ".join(map(str, self.preset.layers))
+        strict = ", strict" if self.wanted.strict else ""
+        method = f"{self.preset.method}, plan {self.preset.plan}, layers {layers}{strict}"
+        return f"{method}; {self.last.written} were written"
 
     def _table(self) -> str:
         rows = [("unedited", self.before), ("the fact told in the prompt, unedited", self.told)]
@@ -173,7 +187,7 @@ class Found:
             f"{count} {status}" for status, count in Counter(line.status for line in self.lines).items()
         )
         unusable = ", ".join(f"{count} {reason}" for reason, count in self.unusable.items()) or "none"
-        norms = ", ".join(f"{layer}: {norm:.3f}" for layer, norm in self.last.norms.items())
+        norms = ", ".join(f"{layer}: {norm:.3f}" for layer, norm in self.last.norms.items()) or "none"
         return "\n".join(
             [
                 f"Batches: {statuses}. Records that could not be used: {unusable} (`unusable.json`).",

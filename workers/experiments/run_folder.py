@@ -25,7 +25,9 @@ from app.domain.errors import RequestError
 from app.domain.storage import durable_files
 from workers.experiments.answers import CaseAnswers, Kept
 from workers.experiments.free_text import FreeText
+from workers.experiments.probes import Probed
 from workers.experiments.questions_asked import RecordAnswers
+from workers.experiments.references import Consistency
 from workers.experiments.summary import Summary
 
 RUN, BATCHES, UNUSABLE, UNASKED, UNEDITED, CHECKPOINTS = (
@@ -41,7 +43,10 @@ Read = TypeVar("Read", bound=Kept)
 
 
 class Wanted(Kept):
-    """What a run is. digest: of the data set. seed: of the order of its cases; None: as they stand there."""
+    """What a run is. digest: of the data set. seed: of the order of its cases; None: as they stand there.
+
+    references: digest of the file of reference texts; None without one.
+    """
 
     model: str
     dataset: str
@@ -58,6 +63,7 @@ class Wanted(Kept):
     seed: int | None = None
     spoken: int = 30
     questions: int = 100
+    references: str | None = None
 
 
 class BatchLine(Kept):
@@ -85,10 +91,14 @@ class Unedited(Kept):
     told: tuple[CaseAnswers, ...]
     free: FreeText | None
     rippled: tuple[RecordAnswers, ...] = ()
+    probes: tuple[Probed | None, ...] = ()
+    consistency: Consistency | None = None
 
 
 class Checkpoint(Kept):
-    """After so many facts were handed in, of which some were written: all of them, and the first batch alone.
+    """After so many facts were handed in, of which some were written: all that stand, and the oldest batch of them.
+
+    superseded: indices of the facts that were edited again since; neither summary counts them.
 
     drift: on text that nothing was taught of, against the unedited model; None without such texts. norms: by layer,
     ‖ΔW‖ / ‖W‖ (Frobenius). log_bytes: of the whole edit log.
@@ -105,6 +115,9 @@ class Checkpoint(Kept):
     peak_memory_mb: float
     answers: tuple[CaseAnswers, ...]
     rippled: tuple[RecordAnswers, ...] = ()
+    superseded: tuple[int, ...] = ()
+    probes: tuple[Probed | None, ...] = ()
+    consistency: Consistency | None = None
 
 
 def refuse_other(there: Kept, wanted: Kept) -> None:

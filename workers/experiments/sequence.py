@@ -13,12 +13,16 @@ from app.domain.errors import PalimpsestError, RequestError
 from app.domain.imports.reading import Rippled
 from app.domain.imports.records import Unusable
 from app.domain.settings import DATA_DIR
+from workers.editing.model.editable_model import EditableModel
 from workers.editing.presets.preset import Preset
-from workers.experiments.answers import answers, refuse_unaskable, told_before
+from workers.experiments.answers import Prompted, answers, plainly, refuse_unaskable, told_before
 from workers.experiments.cases import Case, DataSet, batches
 from workers.experiments.free_text import free_text
 from workers.experiments.machine import peak_memory_mb
+from workers.experiments.probes import probed, refuse_unprobeable
 from workers.experiments.questions_asked import ask, askable, resting_on
+from workers.experiments.references import Consistency, References, consistency
+from workers.experiments.retention import standing, superseded
 from workers.experiments.run_folder import UNASKED, BatchLine, Checkpoint, RunFolder, Unedited, Wanted
 from workers.experiments.summary import Summary
 from workers.host.host_settings import HostSettings
@@ -71,6 +75,7 @@ class Run:
     rippled: Sequence[Rippled]
     unasked: Sequence[UnusableRecord]
     heard: Heard
+    references: References | None = None
 
     @classmethod
     def over(cls, folder: RunFolder, wanted: Wanted, host: ModelHost, data: DataSet, heard: Heard) -> Run:
@@ -94,9 +99,13 @@ class Run:
         return cls(folder, wanted, host, chosen, unusable, rippled, unasked, heard)
 
     @property
-    def preset(self) -> Preset:
-        """What the batches are edited with."""
+    def preset(self) -> Preset | None:
+        """What the batches are edited with; None where nothing is edited."""
         return self.host.preset_for(_batch(self.wanted, ()))
+
+    def prompted(self, case: Case, prompt: str) -> str:
+        """How a question is put once the case has been edited."""
+        return plainly(case, prompt)
 
     def go(self) -> Iterator[Checkpoint]:
         """Edit what has not been edited, and yield every checkpoint; those that are there already are read.
@@ -122,6 +131,8 @@ class Run:
             told=tuple(answers(model, self.cases, told_before)),
             free=free_text(model, self._spoken(len(self.cases))) if self.wanted.spoken else None,
             rippled=ask(model, self.rippled, conditions=True),
+            probes=tuple(probed(model, self.cases)),
+            consistency=self._consistency(model, len(self.cases), plainly),
         )
         self.folder.note_unedited(found)
         return found
@@ -157,28 +168,38 @@ class Run:
         if later:
             raise RequestError(f"the checkpoint of {done} facts is gone from the run's folder", field="folder")
         model, cases = self.host.live, self.cases[:done]
-        found = answers(model, cases)
-        first = min(self.wanted.batch, done)
+        found = answers(model, cases, self.prompted)
+        without = superseded(cases)
+        now, before = standing(found, without), standing(unedited.plain[:done], without)
+        first = self.wanted.batch
         checkpoint = Checkpoint(
             facts=done,
             written=sum(line.written for line in lines),
-            summary=Summary.of(found, unedited.plain[:done]),
-            first=Summary.of(found[:first], unedited.plain[:first]),
-            free=free_text(model, self._spoken(done)) if self.wanted.spoken else None,
+            summary=Summary.of(now, before),
+            first=Summary.of(now[:first], before[:first]),
+            free=free_text(model, self._spoken(done), self.prompted) if self.wanted.spoken else None,
             drift=self._drift(),
             norms=self._norms(),
             log_bytes=self.folder.log_bytes,
             peak_memory_mb=peak_memory_mb(),
             answers=tuple(found),
             rippled=ask(model, resting_on(self.rippled, [case.place for case in cases])),
+            superseded=without,
+            probes=tuple(probed(model, cases, self.prompted)),
+            consistency=self._consistency(model, done, self.prompted),
         )
         self.folder.note_checkpoint(checkpoint)
         self.heard(f"{done} facts looked at")
         return checkpoint
 
     def _spoken(self, done: int) -> Sequence[Case]:
-        """Those of which free text is asked: the first ones."""
-        return self.cases[: min(done, self.wanted.spoken)]
+        """Those of which free text is asked: the first ones that stand."""
+        return standing(self.cases[:done], superseded(self.cases[:done]))[: self.wanted.spoken]
+
+    def _consistency(self, model: EditableModel, done: int, prompted: Prompted) -> Consistency | None:
+        if self.references is None:
+            return None
+        return consistency(model, self._spoken(done), self.references, prompted)
 
     def _drift(self) -> Drift | None:
         harm = self.host.harm
@@ -202,6 +223,7 @@ def _editable(host: ModelHost, cases: Sequence[Case], most: int) -> tuple[list[C
         try:
             host.check(EditBatch(facts=(case.fact,)))
             refuse_unaskable(host.live, case)
+            refuse_unprobeable(host.live, case)
             chosen.append(case)
         except PalimpsestError as error:
             refused.append(Unusable.of(error).at(case.record, None))
@@ -209,9 +231,9 @@ def _editable(host: ModelHost, cases: Sequence[Case], most: int) -> tuple[list[C
 
 
 def _batch(wanted: Wanted, cases: Sequence[Case]) -> EditBatch:
-    """A batch as a request would ask for it."""
+    """A batch as a request would ask for it; of a fact that it edits twice it has the later."""
     return EditBatch.model_construct(
-        facts=tuple(case.fact for case in cases),
+        facts=tuple(case.fact for case in standing(cases, superseded(cases))),
         method=wanted.method,
         plan=wanted.plan,
         hyperparameters=wanted.hyperparameters,

@@ -53,11 +53,12 @@ class Reading:
         return len({each.index for each in self.facts} | {each.record for each in self.unusable})
 
 
-def read(data: bytes, named: ImportFormat = ImportFormat.AUTO, *, chat: bool = False) -> Reading:
+def read(data: bytes, named: ImportFormat = ImportFormat.AUTO, *, chat: bool = False, again: bool = False) -> Reading:
     """Read a whole file.
 
     Args:
         chat: the prompts are a user's turns, and the objects begin replies.
+        again: a record may give an earlier one's subject and prompt another object; else it cannot be used.
 
     Raises:
         UnreadableFile: nothing can be read of it.
@@ -72,7 +73,7 @@ def read(data: bytes, named: ImportFormat = ImportFormat.AUTO, *, chat: bool = F
     for index, line, record in records:
         try:
             of_record = [ReadFact(index, line, fact) for fact in _facts(record, shape, chat=chat)]
-            fresh, repeated = _fresh(of_record, places)
+            fresh, repeated = _fresh(of_record, places, again=again)
         except Unusable as why:
             unusable.append(why.at(index, line))
             continue
@@ -140,11 +141,13 @@ def _misformed(error: ValidationError) -> Unusable:
     return Unusable("invalid_request", first["msg"].removeprefix("Value error, "), field, first["input"])
 
 
-def _fresh(found: Sequence[ReadFact], places: dict[Place, ReadFact]) -> tuple[list[ReadFact], list[Unusable]]:
+def _fresh(
+    found: Sequence[ReadFact], places: dict[Place, ReadFact], *, again: bool
+) -> tuple[list[ReadFact], list[Unusable]]:
     """Those of a record's facts that no fact before says, whose places are noted; and why the others are left out.
 
     Raises:
-        Unusable: one of them contradicts a fact before; no place is noted.
+        Unusable: one of them contradicts a fact before (``again``: a fact of the same record); no place is noted.
     """
     fresh: list[ReadFact] = []
     repeated: list[Unusable] = []
@@ -154,8 +157,10 @@ def _fresh(found: Sequence[ReadFact], places: dict[Place, ReadFact]) -> tuple[li
             fresh.append(each)
             continue
         place = place_of(each.fact)
-        earlier = places.get(place) or noted.setdefault(place, each)
-        if earlier is each:
+        earlier = noted.get(place) or places.get(place)
+        replaced = again and place not in noted and earlier is not None and earlier.fact.object != each.fact.object
+        if earlier is None or replaced:
+            noted[place] = each
             fresh.append(each)
         else:
             repeated.append(_said_before(each.fact, earlier))

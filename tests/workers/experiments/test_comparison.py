@@ -13,6 +13,7 @@ from workers.editing.methods import METHODS
 from workers.experiments import sequence
 from workers.experiments.cases import DataSet
 from workers.experiments.comparison import OWN_SPREAD, WAYS, Comparison, Table, Way
+from workers.experiments.in_context import IKE
 from workers.experiments.run_folder import Wanted
 from workers.models import bundled
 
@@ -44,7 +45,7 @@ def table(comparison: Comparison, tmp_path_factory: pytest.TempPathFactory) -> T
 
 
 def test_every_method_is_there_with_its_own_spread_and_with_blue() -> None:
-    assert {way.method for way in WAYS} == METHODS.keys()
+    assert {way.method for way in WAYS} == {*METHODS, IKE}
     assert {way.plan for way in WAYS} - {None} == PLANS.keys()
     for method, own in OWN_SPREAD.items():
         assert {way.plan for way in WAYS if way.method == method} >= {own, "boundary"}
