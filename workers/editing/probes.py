@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from torch import Tensor
 
 from app.domain.errors import InvalidHyperparameter, PromptTooLong
+from app.domain.prompts import SLOT
 from workers.editing.keys import keys_at
 from workers.editing.lookup import TokenisedFact, tokenise
 from workers.editing.model.editable_model import EditableModel
@@ -17,6 +18,8 @@ FEWEST = 8
 """With fewer probes than this in all contexts, those of the bare prompts are taken."""
 
 NO_PROBE = "no probe fits into the model's window, so that a share tells no ridge: give the number"
+
+NO_PILOT = "no probe fits into the model's window, so that there is no norm to bring values to"
 
 PROBES: tuple[tuple[str, str], ...] = (
     ("The capital of {} is", "France"),
@@ -53,6 +56,9 @@ PROBES: tuple[tuple[str, str], ...] = (
     ("The planet {} is known for its", "Saturn"),
 )
 
+ANY_OBJECTS = ("it",) * len(PROBES)
+"""The object plays no part in the key."""
+
 
 def probe_keys(editable: EditableModel, contexts: Sequence[str], layer: int, max_batch_tokens: int) -> Tensor:
     """Keys (d_in, n), float64, of the probes at a layer, over the contexts as those of facts are.
@@ -78,10 +84,25 @@ def refuse_without_probes(editable: EditableModel, contexts: Sequence[str]) -> N
         raise InvalidHyperparameter(NO_PROBE, field="share")
 
 
-def _fitting(editable: EditableModel, contexts: Sequence[str]) -> Iterator[TokenisedFact]:
+def pilots(editable: EditableModel) -> list[TokenisedFact]:
+    """The probes as facts to be written, in their bare prompts: each has the next one's subject as its object.
+
+    Raises:
+        InvalidHyperparameter: no probe fits into the model's window.
+    """
+    subjects = [subject for _, subject in PROBES]
+    found = list(_fitting(editable, (SLOT,), [*subjects[1:], subjects[0]]))
+    if not found:
+        raise InvalidHyperparameter(NO_PILOT, field="norm_anchor")
+    return found
+
+
+def _fitting(
+    editable: EditableModel, contexts: Sequence[str], objects: Sequence[str] = ANY_OBJECTS
+) -> Iterator[TokenisedFact]:
     words = ModelText.of(editable.tokenizer)
-    for prompt, subject in PROBES:
-        try:  # the object plays no part in the key
-            yield tokenise(words, Fact(subject, prompt, "it"), contexts, editable.window)
+    for (prompt, subject), object_ in zip(PROBES, objects, strict=True):
+        try:
+            yield tokenise(words, Fact(subject, prompt, object_), contexts, editable.window)
         except PromptTooLong:
             continue
