@@ -56,9 +56,6 @@ PROBES: tuple[tuple[str, str], ...] = (
     ("The planet {} is known for its", "Saturn"),
 )
 
-ANY_OBJECTS = ("it",) * len(PROBES)
-"""The object plays no part in the key."""
-
 
 def probe_keys(editable: EditableModel, contexts: Sequence[str], layer: int, max_batch_tokens: int) -> Tensor:
     """Keys (d_in, n), float64, of the probes at a layer, over the contexts as those of facts are.
@@ -91,18 +88,21 @@ def pilots(editable: EditableModel) -> list[TokenisedFact]:
         InvalidHyperparameter: no probe fits into the model's window.
     """
     subjects = [subject for _, subject in PROBES]
-    found = list(_fitting(editable, (SLOT,), [*subjects[1:], subjects[0]]))
+    objects = [*subjects[1:], *subjects[:1]]
+    facts = [Fact(subject, prompt, object_) for (prompt, subject), object_ in zip(PROBES, objects, strict=True)]
+    found = list(_fitting(editable, (SLOT,), facts))
     if not found:
         raise InvalidHyperparameter(NO_PILOT, field="norm_anchor")
     return found
 
 
 def _fitting(
-    editable: EditableModel, contexts: Sequence[str], objects: Sequence[str] = ANY_OBJECTS
+    editable: EditableModel, contexts: Sequence[str], facts: Sequence[Fact] | None = None
 ) -> Iterator[TokenisedFact]:
+    """The ``facts`` that fit into the window; None: the probes, with any object, which plays no part in a key."""
     words = ModelText.of(editable.tokenizer)
-    for (prompt, subject), object_ in zip(PROBES, objects, strict=True):
+    for fact in [Fact(subject, prompt, "it") for prompt, subject in PROBES] if facts is None else facts:
         try:
-            yield tokenise(words, Fact(subject, prompt, object_), contexts, editable.window)
+            yield tokenise(words, fact, contexts, editable.window)
         except PromptTooLong:
             continue
