@@ -160,7 +160,7 @@ class OfflineModel:
         layers = plan_layers(self.preset)
         found = find_statistics(self.live, self.source, self.preset.layers, data_dir / "statistics", statistics)
         source, knowledge, current = PriorSource(self.live, found, self.contexts), KnowledgeBase(), self.live
-        preset = self.preset.by_numbers() if strict else self.preset
+        preset = self.preset.as_published() if strict else self.preset
         for number, batch in enumerate(batches):
             start = time.monotonic()
             sent = [each if isinstance(each, FactLine) else _line(each) for each in batch]

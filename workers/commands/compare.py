@@ -42,7 +42,9 @@ def compare(
     batch: BatchSize = 20,
     only: Annotated[
         list[str] | None,
-        typer.Option(help="A row of the table, METHOD or METHOD:PLAN; may come more than once.", metavar="ROW"),
+        typer.Option(
+            help="A row of the table, METHOD or METHOD:PLAN[:NAME=VALUE...]; may come more than once.", metavar="ROW"
+        ),
     ] = None,
     hyperparameters: Overrides = "{}",
     strict: Strict = False,
@@ -67,7 +69,7 @@ def compare(
         from workers.experiments.comparison import WAYS, Comparison
         from workers.experiments.run_folder import Wanted
 
-        known = {":".join(filter(None, (way.method, way.plan))): way for way in WAYS}
+        known = {way.name: way for way in WAYS if not (strict and way.hyperparameters.history is not None)}
         if unknown := [row for row in only or () if row not in known]:
             raise typer.BadParameter(f"{unknown[0]} is none of {', '.join(known)}", param_hint="--only")
         data = DataSet.read(dataset)

@@ -13,8 +13,9 @@ from workers.editing.types import Fact
 class Effort:
     """Factors on what the preset gives every fact.
 
-    steps, rate, clamp: of the descent to its target (``v_num_grad_steps``, ``v_lr``, ``clamp_norm_factor``); of a
-        method that tunes, of its steps, rate and bound. Tuned facts move one matrix together, so the strongest counts.
+    steps, rate, clamp: of the descent to its target (``v_num_grad_steps``, ``v_lr``, ``clamp_norm_factor``), which then
+        goes on where ``early_stop`` would have ended it; of a method that tunes, of its steps, rate and bound. Tuned
+        facts move one matrix together, so the strongest counts.
     weight: the fact counts in a solve as if it were given so often. So its realised share grows as with λ / ``weight``,
         and that of the others hardly changes. A solve that is exact for each key, as ROME's, takes no notice.
     """
@@ -33,6 +34,7 @@ class Effort:
             v_num_grad_steps=preset.v_num_grad_steps * self.steps,
             v_lr=preset.v_lr * self.rate,
             clamp_norm_factor=preset.clamp_norm_factor * self.clamp,
+            early_stop=None,
             num_steps=preset.num_steps * self.steps,
             lr=preset.lr * self.rate,
             norm_constraint=preset.norm_constraint * self.clamp,

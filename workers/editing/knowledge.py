@@ -69,9 +69,10 @@ class Admission:
 
     def priors(self, source: PriorSource, preset: Preset) -> Priors:
         """What the batch's solves must respect, at each layer that is solved at."""
-        ridges = source.ridges(preset)
+        ridges, anchors = source.ridges(preset), source.anchors(preset)
+        previous = {layer: keys.previous for layer, keys in self.layers.items()}
         return {
-            layer: source.at(layer, self.layers[layer].previous if layer in self.layers else None, ridges.get(layer))
+            layer: source.at(layer, previous.get(layer), ridges.get(layer), anchors.get(layer))
             for layer in solved_layers(preset)
         }
 

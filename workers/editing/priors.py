@@ -12,11 +12,12 @@ from app.domain.errors import InvalidHyperparameter
 from app.domain.prompts import SLOT
 from workers.editing.algebra.layer_base import LayerBase
 from workers.editing.algebra.previous_keys import PreviousKeys
+from workers.editing.anchors import anchor_norm
 from workers.editing.layer_plans import LayerStep, find_plan
 from workers.editing.methods import Leverage, find_method
 from workers.editing.model.editable_model import EditableModel
 from workers.editing.presets.preset import Preset
-from workers.editing.probes import probe_keys, refuse_without_probes
+from workers.editing.probes import pilots, probe_keys, refuse_without_probes
 from workers.editing.shares import ridge_for_share
 from workers.editing.statistics import Statistics
 from workers.editing.types import LayerPrior
@@ -26,6 +27,7 @@ class PriorSource:
     """Priors of one base model. What is taken from C is kept by layer: it depends on nothing else.
 
     So is the ridge that follows from a share: by the keys of ``probes`` on the base model, whatever was edited since.
+    And so are the anchors of values, by what the probes' targets are there.
     """
 
     def __init__(self, editable: EditableModel, statistics: Statistics, contexts: Sequence[str] = (SLOT,)) -> None:
@@ -34,6 +36,7 @@ class PriorSource:
         self._bases: dict[int, LayerBase] = {}
         self._probes: dict[int, Tensor] = {}
         self._ridges: dict[_RidgeKey, float] = {}
+        self._anchors: dict[tuple[int, Preset], float] = {}
 
     def check(self, preset: Preset) -> None:
         """Return if the model has every layer of the preset's plan, and statistics where one is solved at.
@@ -59,15 +62,23 @@ class PriorSource:
                 raise InvalidHyperparameter(detail, field="nullspace_threshold", value=preset.nullspace_threshold)
         if preset.share is not None and method.leverage is not None:
             refuse_without_probes(self._editable, self._contexts)
+        if preset.norm_anchor and method.tune is None:
+            pilots(self._editable)
 
-    def at(self, layer: int, previous_keys: PreviousKeys | None = None, ridge: float | None = None) -> LayerPrior:
-        """The prior at a layer; no ``previous_keys`` where nothing was edited before; None: the preset's ridge.
+    def at(
+        self,
+        layer: int,
+        previous_keys: PreviousKeys | None = None,
+        ridge: float | None = None,
+        anchor: float | None = None,
+    ) -> LayerPrior:
+        """The prior at a layer; no ``previous_keys`` where nothing was edited before; no ``ridge``: the preset's.
 
         Raises:
             StatisticsMismatch: there are no statistics for the layer, or of another width.
         """
         empty = PreviousKeys.empty(self._editable.key_width(layer), self._editable.weight(layer).device)
-        return LayerPrior(self._base(layer), previous_keys or empty, ridge)
+        return LayerPrior(self._base(layer), previous_keys or empty, ridge, anchor)
 
     def ridges(self, preset: Preset) -> dict[int, float]:
         """λ or α at each layer that is solved at: from the preset's share, else its number. Empty without a ridge.
@@ -81,6 +92,22 @@ class PriorSource:
         if preset.share is None:
             return dict.fromkeys(solved_layers(preset), float(getattr(preset, preset.ridge_name)))
         return {layer: self._ridge(layer, preset, preset.share) for layer in solved_layers(preset)}
+
+    def anchors(self, preset: Preset) -> dict[int, float]:
+        """The norm of values at each layer that has targets of its own, if the preset asks for it: found once a preset.
+
+        Raises:
+            InvalidHyperparameter: no probe fits into the model's window. NonFiniteUpdate: a loss is not finite.
+        """
+        method = find_method(preset.method)
+        if not preset.norm_anchor or method.tune is not None:
+            return {}
+        layers = {step.target_layer for step in plan_steps(preset) if step.carried_from is None}
+        for layer in layers:
+            if (layer, preset) not in self._anchors:
+                found = anchor_norm(self._editable.unedited(), layer, method.objective, preset)
+                self._anchors[layer, preset] = found
+        return {layer: self._anchors[layer, preset] for layer in layers}
 
     def _ridge(self, layer: int, preset: Preset, share: float) -> float:
         leverage = find_method(preset.method).leverage

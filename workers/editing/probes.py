@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from torch import Tensor
 
 from app.domain.errors import InvalidHyperparameter, PromptTooLong
+from app.domain.prompts import SLOT
 from workers.editing.keys import keys_at
 from workers.editing.lookup import TokenisedFact, tokenise
 from workers.editing.model.editable_model import EditableModel
@@ -17,6 +18,8 @@ FEWEST = 8
 """With fewer probes than this in all contexts, those of the bare prompts are taken."""
 
 NO_PROBE = "no probe fits into the model's window, so that a share tells no ridge: give the number"
+
+NO_PILOT = "no probe fits into the model's window, so that there is no norm to bring values to"
 
 PROBES: tuple[tuple[str, str], ...] = (
     ("The capital of {} is", "France"),
@@ -78,10 +81,28 @@ def refuse_without_probes(editable: EditableModel, contexts: Sequence[str]) -> N
         raise InvalidHyperparameter(NO_PROBE, field="share")
 
 
-def _fitting(editable: EditableModel, contexts: Sequence[str]) -> Iterator[TokenisedFact]:
+def pilots(editable: EditableModel) -> list[TokenisedFact]:
+    """The probes as facts to be written, in their bare prompts: each has the next one's subject as its object.
+
+    Raises:
+        InvalidHyperparameter: no probe fits into the model's window.
+    """
+    subjects = [subject for _, subject in PROBES]
+    objects = [*subjects[1:], *subjects[:1]]
+    facts = [Fact(subject, prompt, object_) for (prompt, subject), object_ in zip(PROBES, objects, strict=True)]
+    found = list(_fitting(editable, (SLOT,), facts))
+    if not found:
+        raise InvalidHyperparameter(NO_PILOT, field="norm_anchor")
+    return found
+
+
+def _fitting(
+    editable: EditableModel, contexts: Sequence[str], facts: Sequence[Fact] | None = None
+) -> Iterator[TokenisedFact]:
+    """The ``facts`` that fit into the window; None: the probes, with any object, which plays no part in a key."""
     words = ModelText.of(editable.tokenizer)
-    for prompt, subject in PROBES:
-        try:  # the object plays no part in the key
-            yield tokenise(words, Fact(subject, prompt, "it"), contexts, editable.window)
+    for fact in [Fact(subject, prompt, "it") for prompt, subject in PROBES] if facts is None else facts:
+        try:
+            yield tokenise(words, fact, contexts, editable.window)
         except PromptTooLong:
             continue

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from app.domain.errors import JobFailed, NonFiniteUpdate
 from workers.editing.aims import Aims
+from workers.editing.anchors import anchored
 from workers.editing.carried import carried_targets
 from workers.editing.groups import group_leaders
 from workers.editing.keys import keys_at, outputs_at
@@ -59,6 +60,10 @@ def solve(
     for step in steps:
         if step.target_layer not in targets:
             found = aims.at(shadow, step.target_layer, method.objective, preset, members.watch)
+            anchor = priors[step.target_layer].anchor
+            if anchor is not None:
+                limit = preset.max_batch_tokens
+                found = anchored(shadow, leaders, found, step.target_layer, site, anchor, limit)
             targets[step.target_layer] = found
             for later in (each.target_layer for each in steps if each.carried_from == step.layer):
                 targets[later] = carried_targets(
@@ -81,6 +86,7 @@ def _right_factor(
     """The method's factor (n, d_in) of keys (d_in, n), each of which counts ``weights`` (n,) times: as if it, and its
     residual, stood there so often, which is one column of √w times its length."""
     assert method.right_factor is not None
+    prior = method.respected(prior, preset)
     with answers(layer):
         if weights is None:
             return method.right_factor(keys, prior, preset)

@@ -88,11 +88,13 @@ class LayerPrior:
     """What a solve at one layer must respect: C with all that is taken from it, and K_p. On the solver's device.
 
     ridge: λ or α for this layer, in place of the preset's number.
+    anchor: the norm of the values of targets at this layer; None: as a descent leaves it.
     """
 
     base: LayerBase
     previous_keys: PreviousKeys
     ridge: float | None = None
+    anchor: float | None = None
 
     @property
     def second_moment(self) -> Tensor:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -29,20 +30,51 @@ ONE_LAYER = ("rome", "ft-l")
 
 
 class Way(Kept):
-    """A row of the comparison."""
+    """A row of the comparison. hyperparameters: what sets it apart from a row of the same method and plan."""
 
     method: str
     plan: str | None = None
+    hyperparameters: Hyperparameters = Hyperparameters()
+
+    @property
+    def parts(self) -> tuple[str, ...]:
+        """Method, plan and what else sets it apart, in words."""
+        apart = self.hyperparameters.model_dump(mode="json", exclude_none=True)
+        named = (f"{name}={json.dumps(value)}" for name, value in apart.items())
+        return (self.method, *filter(None, (self.plan,)), *named)
 
     @property
     def title(self) -> str:
         """As tables name it."""
-        return self.method if self.plan is None else f"{self.method}, {self.plan}"
+        return ", ".join(self.parts)
 
+    @property
+    def name(self) -> str:
+        """As it is asked for."""
+        return ":".join(self.parts)
+
+    def of(self, common: Hyperparameters) -> Hyperparameters:
+        """Its own hyperparameters, and otherwise those that all rows have in common."""
+        return common.model_copy(update=self.hyperparameters.model_dump(exclude_none=True))
+
+
+def _apart(method: str, plan: str, **hyperparameters: float | bool) -> Way:
+    return Way(method=method, plan=plan, hyperparameters=Hyperparameters.model_validate(hyperparameters))
+
+
+LATER = (
+    *(_apart("rect", plan, history=True) for plan in (OWN_SPREAD["rect"], BOUNDARY)),
+    *(_apart("prune", plan, history=False) for plan in (OWN_SPREAD["prune"], BOUNDARY)),
+    *(_apart(method, BOUNDARY, norm_anchor=True) for method in ("memit", "alphaedit")),
+    _apart("memit", BOUNDARY, early_stop=1),
+    _apart("memit", OWN_SPREAD["memit"], early_stop=2, update_norm_lambda=10.0),
+)
+"""What came after BLUE: K_p in RECT's solve, and PRUNE's without; norm anchors; ENCORE, and its early stop alone."""
 
 WAYS = (
     *(Way(method=method, plan=plan) for method, own in OWN_SPREAD.items() for plan in (own, BOUNDARY)),
     Way(method="memit", plan="replay"),
+    *LATER,
     *(Way(method=method) for method in ONE_LAYER),
     Way(method=IKE),
 )
@@ -145,10 +177,10 @@ class Comparison:
         return table
 
     def _row(self, way: Way, device: str, data_dir: Path, heard: Heard) -> Row:
-        folder = RunFolder(self.folder / "-".join(filter(None, (way.method, way.plan))))
-        wanted = self.wanted.model_copy(update={"method": way.method, "plan": way.plan})
-        if way.method == IKE:
-            wanted = wanted.model_copy(update={"hyperparameters": Hyperparameters()})
+        folder = RunFolder(self.folder / "-".join(way.parts))
+        common = Hyperparameters() if way.method == IKE else self.wanted.hyperparameters
+        own = {"method": way.method, "plan": way.plan, "hyperparameters": way.of(common)}
+        wanted = self.wanted.model_copy(update=own)
         try:
             Evaluation(folder, wanted, self.data).run(device, data_dir, heard)
         except NothingToShow as error:

@@ -113,14 +113,13 @@ class ModelHost(LeadingHost):
         return self._preset(batch.method, batch.plan, batch.hyperparameters, batch.strict)
 
     def _preset_with(self, method: str | None, plan: str | None, overrides: Hyperparameters, strict: bool) -> Preset:
-        if strict and overrides.share is not None:
-            detail = "the published methods know no share; give mom2_update_weight or L2"
-            raise InvalidHyperparameter(detail, field="hyperparameters.share", value=overrides.share)
+        if strict:
+            self._refuse_ours(overrides)
         preset = preset_of(self.settings, self.live, method, plan)
         self._priors.check(preset)
         try:
             preset = preset.with_overrides(overrides.model_dump(exclude_none=True))
-            preset = preset.by_numbers() if strict else preset
+            preset = preset.as_published() if strict else preset
             self._priors.check(preset)
             self._priors.refuse_unsolvable(preset)
         except StatisticsMismatch as error:
@@ -129,6 +128,16 @@ class ModelHost(LeadingHost):
         except RequestError as error:
             raise error.at("hyperparameters") from None
         return preset
+
+    @staticmethod
+    def _refuse_ours(overrides: Hyperparameters) -> None:
+        """Raise InvalidHyperparameter for what the methods' published code does not know."""
+        if overrides.share is not None:
+            detail = "the published methods know no share; give mom2_update_weight or L2"
+            raise InvalidHyperparameter(detail, field="hyperparameters.share", value=overrides.share)
+        if overrides.history is not None:
+            detail = "strict has previous keys in the solve or not as the method's own code does"
+            raise InvalidHyperparameter(detail, field="hyperparameters.history", value=overrides.history)
 
     def _check_bounds(self, verify: Verify | None) -> None:
         if verify is not None and verify.of_harm and not self.harm.ready:

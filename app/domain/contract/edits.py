@@ -122,7 +122,21 @@ class Hyperparameters(Request):
     v_weight_decay: Annotated[float, _in_range("v_weight_decay")] | None = None
     kl_factor: Annotated[float, _in_range("kl_factor")] | None = None
     clamp_norm_factor: Annotated[float, _in_range("clamp_norm_factor")] | None = None
+    early_stop: Annotated[int, _in_range("early_stop", MOST_STEPS)] | None = Field(
+        None, description="A fact's target is done once its object was the likeliest everywhere in so many steps."
+    )
+    norm_anchor: bool | None = Field(
+        None, description="Bring what the MLP shall give to the norm that targets have in the unedited model."
+    )
     mom2_update_weight: Annotated[float, _in_range("mom2_update_weight")] | None = None
+    update_norm_lambda: Annotated[float, _in_range("update_norm_lambda")] | None = Field(
+        None, description="Weight of the update's squared norm in the solve. AlphaEdit has L2 for that."
+    )
+    history: bool | None = Field(
+        None,
+        description="Whether the solve protects the keys of earlier edits; left out: as the method has it, which all "
+        "but RECT do.",
+    )
     L2: Annotated[float, _in_range("L2")] | None = None
     share: Annotated[float, _in_range("share")] | None = Field(
         None,

@@ -76,6 +76,17 @@ def test_a_number_that_json_lacks_is_refused_by_its_field(
     assert response.json()["field"] == field
 
 
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("early_stop", 0), ("early_stop", 1.5), ("update_norm_lambda", -1), ("history", "maybe"), ("norm_anchor", 3)],
+)
+def test_a_hyperparameter_out_of_its_range_is_refused_by_its_field(
+    service: TestClient, name: str, value: object
+) -> None:
+    response = sent(service, json.dumps({"facts": [FACT], "hyperparameters": {name: value}}))
+    assert (response.status_code, response.json()["field"]) == (422, f"hyperparameters.{name}")
+
+
 class TestWrongFacts:
     """Case T27 of the field."""
 

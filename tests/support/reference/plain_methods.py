@@ -37,18 +37,22 @@ def by_rect(
     contexts: Sequence[str],
     second_moments: dict[int, Tensor],
     share: float,
+    *,
+    knows_history: bool = False,
 ) -> History:
-    """MEMIT without previous keys; of each layer's update the entries of largest |Δ / (W + 1e-8)|."""
+    """MEMIT, mostly without previous keys; of each layer's update the entries of largest |Δ / (W + 1e-8)|."""
     base = {layer: plain.weight(layer) for layer in planned(settings)}
-    history = []
+    previous, history = no_keys(second_moments), []
     for batch in batches:
         before = {layer: plain.weight(layer) for layer in base}
-        updates = edit_batch(plain, batch, settings, contexts, second_moments, no_keys(second_moments))
+        updates = edit_batch(plain, batch, settings, contexts, second_moments, previous)
         for layer, update in updates.items():
             order = (update / (before[layer] + 1e-8)).abs().flatten().argsort()
             kept = torch.zeros(update.numel(), dtype=torch.bool)
             kept[order[int((1 - share) * update.numel()) - 1 :]] = True
             plain.set(layer, before[layer] + update * kept.view_as(update))
+        for layer in base if knows_history else ():
+            previous[layer] = torch.cat([previous[layer], keys_of(plain, layer, contexts, batch)], dim=1)
         history.append({layer: plain.weight(layer) - base[layer] for layer in base})
     return history
 
@@ -59,8 +63,10 @@ def by_prune(
     settings: PlainSettings,
     contexts: Sequence[str],
     second_moments: dict[int, Tensor],
+    *,
+    knows_history: bool = True,
 ) -> History:
-    """MEMIT with previous keys; after every batch W = W_0 + f(sum of all updates)."""
+    """MEMIT, mostly with previous keys; after every batch W = W_0 + f(sum of all updates)."""
     base = {layer: plain.weight(layer) for layer in planned(settings)}
     total = {layer: torch.zeros_like(weight) for layer, weight in base.items()}
     previous, history = no_keys(second_moments), []
@@ -72,7 +78,7 @@ def by_prune(
             largest = torch.linalg.svdvals(base[layer])[0]
             taken_down = torch.log(values) - torch.log(largest) + largest
             plain.set(layer, base[layer] + left @ torch.diag(torch.where(values > largest, taken_down, values)) @ right)
-        for layer in base:
+        for layer in base if knows_history else ():
             previous[layer] = torch.cat([previous[layer], keys_of(plain, layer, contexts, batch)], dim=1)
         history.append({layer: plain.weight(layer) - base[layer] for layer in base})
     return history

@@ -17,7 +17,8 @@ from workers.experiments.in_context import IKE
 from workers.experiments.run_folder import Wanted
 from workers.models import bundled
 
-CHOSEN = (Way(method="memit", plan="even"), Way(method="memit", plan="boundary"), Way(method="ft-l"))
+APART = Way(method="memit", plan="boundary", hyperparameters=Hyperparameters(early_stop=1))
+CHOSEN = (Way(method="memit", plan="even"), Way(method="memit", plan="boundary"), APART, Way(method="ft-l"))
 
 
 @pytest.fixture(scope="module")
@@ -48,14 +49,32 @@ def test_every_method_is_there_with_its_own_spread_and_with_blue() -> None:
     assert {way.method for way in WAYS} == {*METHODS, IKE}
     assert {way.plan for way in WAYS} - {None} == PLANS.keys()
     for method, own in OWN_SPREAD.items():
-        assert {way.plan for way in WAYS if way.method == method} >= {own, "boundary"}
+        plain = {way.plan for way in WAYS if way.method == method and way.hyperparameters == Hyperparameters()}
+        assert plain >= {own, "boundary"}
+
+
+def test_rows_that_differ_in_hyperparameters_have_names_of_their_own_beside_the_plain_one() -> None:
+    assert len({way.name for way in WAYS}) == len(WAYS)
+    way = next(way for way in WAYS if way.hyperparameters.early_stop == 2)
+    assert (way.title, way.name) == (
+        "memit, even, early_stop=2, update_norm_lambda=10.0",
+        "memit:even:early_stop=2:update_norm_lambda=10.0",
+    )
+    apart = [way for way in WAYS if way.hyperparameters != Hyperparameters()]
+    assert apart
+    assert all(Way(method=way.method, plan=way.plan) in WAYS for way in apart)
+
+
+def test_a_rows_own_hyperparameters_go_before_those_of_all() -> None:
+    way = Way(method="memit", hyperparameters=Hyperparameters(early_stop=2))
+    assert way.of(Hyperparameters(v_lr=0.3, early_stop=9)) == Hyperparameters(v_lr=0.3, early_stop=2)
 
 
 def test_each_row_is_of_the_same_facts(comparison: Comparison, table: Table) -> None:
     assert [row.way for row in table.rows] == list(CHOSEN)
-    assert [(row.facts, row.written, row.error) for row in table.rows] == [(4, 4, None)] * 3
+    assert [(row.facts, row.written, row.error) for row in table.rows] == [(4, 4, None)] * 4
     assert all(row.unedited == table.rows[0].unedited for row in table.rows)
-    assert len({row.edited.model_dump_json() for row in table.rows if row.edited}) == 3
+    assert len({row.edited.model_dump_json() for row in table.rows if row.edited}) == 4
     assert table.rows[1].edited is not None
     assert table.rows[1].edited.efficacy.exact.mean >= 0.5
 
@@ -64,8 +83,8 @@ def test_the_page_has_a_line_a_row_and_the_unedited_model(comparison: Comparison
     page = (comparison.folder / "comparison.md").read_text()
     assert page == table.as_page()
     titles = [line.split(" | ")[0].removeprefix("| ") for line in page.splitlines() if line.startswith("| ")]
-    assert titles[2:] == ["unedited", "memit, even", "memit, boundary", "ft-l"]
-    assert len(json.loads((comparison.folder / "comparison.json").read_text())["rows"]) == 3
+    assert titles[2:] == ["unedited", "memit, even", "memit, boundary", "memit, boundary, early_stop=1", "ft-l"]
+    assert len(json.loads((comparison.folder / "comparison.json").read_text())["rows"]) == 4
 
 
 def test_what_was_run_is_not_run_again(

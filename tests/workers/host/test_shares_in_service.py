@@ -63,6 +63,28 @@ def test_strict_knows_no_share(tmp_path: Path) -> None:
             host.check(batch(Hyperparameters(share=0.5), strict=True))
         assert caught.value.field == "hyperparameters.share"
         assert host.preset_for(batch(Hyperparameters(), strict=True)).share is None
+        with pytest.raises(InvalidHyperparameter) as caught:
+            host.check(batch(Hyperparameters(history=True), "rect", strict=True))
+        assert caught.value.field == "hyperparameters.history"
+
+
+def test_what_came_after_the_methods_is_used_and_reported(tmp_path: Path) -> None:
+    """Each changes what is written, and a version edited with it comes back from its log as it was."""
+    settings = (
+        Hyperparameters(),
+        Hyperparameters(norm_anchor=True),
+        Hyperparameters(update_norm_lambda=50.0),
+    )
+    digests = []
+    for index, asked in enumerate(settings):
+        source, data = save_tiny(tmp_path / "model"), tmp_path / str(index)
+        with opened(source, data) as host:
+            said = report_of(host, "job-1", batch(asked)).hyperparameters
+            assert said == {**said, **asked.model_dump(exclude_none=True)}
+            digests.append(digest_of(host))
+        with opened(source, data) as host:
+            assert digest_of(host) == digests[-1]
+    assert len(set(digests)) == len(settings)
 
 
 class TestImpossible:

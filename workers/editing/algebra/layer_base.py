@@ -22,6 +22,7 @@ class LayerBase:
         """``load`` gives C (d_in, d_in) on the solver's device; it is asked again and again, so that none is kept."""
         self._load = load
         self._null_spaces: dict[int, Space] = {}
+        self._loaded: tuple[float, Space | None] | None = None
 
     @classmethod
     def of(cls, second_moment: Tensor) -> LayerBase:
@@ -35,8 +36,23 @@ class LayerBase:
     @cached_property
     def weighted(self) -> Space | None:
         """All directions, weighed by C = L Lᵀ; None where C is singular, as one of too few tokens is. O(d_in³)."""
-        factor, info = torch.linalg.cholesky_ex(self.second_moment())
-        return Space(None, factor, self.second_moment) if int(info) == 0 else None
+        return self._space(0.0)
+
+    def loaded(self, load: float) -> Space | None:
+        """All directions, weighed by C + load · I; ``weighted`` where the load is 0. The last one asked for is kept."""
+        if load == 0:
+            return self.weighted
+        if self._loaded is None or self._loaded[0] != load:
+            self._loaded = load, self._space(load)
+        return self._loaded[1]
+
+    def _space(self, load: float) -> Space | None:
+        def weights() -> Tensor:
+            moment = self.second_moment()
+            return moment if load == 0 else moment + load * torch.eye(len(moment)).to(moment)
+
+        factor, info = torch.linalg.cholesky_ex(weights())
+        return Space(None, factor, weights) if int(info) == 0 else None
 
     def null_space(self, threshold: float) -> Space:
         """C's directions of eigenvalue below ``threshold``, all weighed alike: P = Q Qᵀ, S = I. O(d_in³) once.

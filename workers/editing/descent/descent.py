@@ -30,7 +30,7 @@ REBUILDING = 0.25
 @dataclass(frozen=True, slots=True)
 class Measured:
     """One pass's figures of each fact, (facts,). nll: of its object, the part of the loss that a fact holds by.
-    misses: tokens of its object that are not the likeliest, int64."""
+    misses: tokens of its object that are not the likeliest, int64; 0 where nothing asks for them."""
 
     loss: Tensor
     nll: Tensor
@@ -63,6 +63,7 @@ class Descent:
         self.group_of = torch.repeat_interleave(torch.arange(len(groups)), sizes).to(self.start.device)
         self.share = (1.0 / sizes.to(wide)).to(self.start.device)[self.group_of]  # of a fact in its group's loss
         self.nll_weight = torch.ones_like(self.start_norm[0])
+        self.likeliest = torch.zeros_like(self.start_norm[0], dtype=torch.int64)  # passes in which all objects were
         self.reached = torch.full_like(self.share, torch.nan)  # (facts,), the last NLL that was measured
         self.steps = torch.zeros_like(self.group_of)  # (facts,), gradient steps that were taken
         contexts = [len(fact.rows) for fact in self.facts]
@@ -105,7 +106,7 @@ class Descent:
             losses += self._backward(nll_weight * nll + self.preset.kl_factor * divergence)
             nlls += nll.detach()
             divergences += divergence.detach()
-            if self.objective.easing is not None:
+            if self._counts_misses:
                 misses += part.misses(objects.detach(), count)
         decay = self.preset.v_weight_decay * (self.delta.norm(dim=2) / self.start_norm**2).sum(dim=0)
         decay.sum().backward()
@@ -123,12 +124,19 @@ class Descent:
     def _finished(self, measured: Measured) -> Tensor:
         """Which groups are done, (groups,) bool; eases those whose objects' tokens are the likeliest everywhere."""
         finished = self._worst(measured.loss) < CONVERGED
-        easing = self.objective.easing
+        easing, early_stop = self.objective.easing, self.preset.early_stop
+        likeliest = self._worst(measured.misses) == 0
+        if early_stop is not None:
+            self.likeliest += likeliest
+            finished |= self.likeliest >= early_stop
         if easing is not None:
-            likeliest = self._worst(measured.misses) == 0
             self.nll_weight[likeliest] = easing.nll_weight
             finished |= likeliest & (self._worst(measured.divergence) < easing.divergence)
         return finished
+
+    @property
+    def _counts_misses(self) -> bool:
+        return self.objective.easing is not None or self.preset.early_stop is not None
 
     def _worst(self, figures: Tensor) -> Tensor:
         """The largest figure of the facts of each group, (groups,)."""

@@ -55,7 +55,7 @@ def descended(
     taught prompts count, of the mean NLL of the object's tokens + kl_factor · KL(p_δ ‖ p_0) of the next token after
     "{subject} is a" + v_weight_decay · Σ ‖δ‖ / ‖h₀‖²
     (ROME, eq. 4; MEMIT's and PMET's released code), with Adam, each ‖δ‖ ≤ clamp_norm_factor · ‖h₀‖ after each step,
-    h₀ what its site gives for the bare prompt. Z = h₀ + δ.
+    h₀ what its site gives for the bare prompt. Z = h₀ + δ. ``preset.early_stop`` ends it before its loss does.
 
     Differs from the released code in cost alone: all groups of a chunk step together (Adam is elementwise), and the
     last pass, which only measures, is left out. Memory is bounded by ``preset.max_batch_tokens``.

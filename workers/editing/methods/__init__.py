@@ -36,6 +36,7 @@ class Method:
     objective: what the descent to the targets moves, and when it ends.
     one_layer: whether it changes the last critical layer alone, whatever the plan.
     one_at_a_time: whether facts are written one after another, each under the weights that those before it left.
+    history: whether its solve knows K_p, where a preset does not say.
     finish: (a layer's whole update, the layer before the batch, preset) -> the update that is applied in its place,
         once all layers are solved; None applies it as it is.
     """
@@ -48,14 +49,20 @@ class Method:
     objective: Objective = AT_THE_BLOCK
     one_layer: bool = False
     one_at_a_time: bool = False
+    history: bool = True
     finish: Finish | None = None
+
+    def respected(self, prior: LayerPrior, preset: Preset) -> LayerPrior:
+        """What the solve must respect: the prior with its previous keys, or without."""
+        history = self.history if preset.history is None else preset.history
+        return prior if history else prior.without_previous_keys()
 
 
 METHODS: Mapping[str, Method] = MappingProxyType(
     {
         "memit": Method("memit", memit.right_factor, memit.leverage),
         "alphaedit": Method("alphaedit", alphaedit.right_factor, alphaedit.leverage, alphaedit.solvable),
-        "rect": Method("rect", rect.right_factor, memit.leverage, finish=rect.finish),
+        "rect": Method("rect", memit.right_factor, memit.leverage, history=False, finish=rect.finish),
         "prune": Method("prune", memit.right_factor, memit.leverage, finish=prune.finish),
         "pmet": Method("pmet", memit.right_factor, memit.leverage, objective=pmet.OBJECTIVE),
         "rome": Method("rome", rome.right_factor, objective=rome.OBJECTIVE, one_layer=True, one_at_a_time=True),

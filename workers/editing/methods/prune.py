@@ -7,7 +7,8 @@ W = W_0 + ΔW + U (f(σ) - σ) Vᵀ over the singular triplets above σ_max alon
 
 Differs from the paper, which restrains the sum once, after the last edit: a service has no last edit, so the formula
 holds after every batch, and the next batch is solved under the restrained weights. Its code adds f(ΔW) to weights that
-hold ΔW already; this is the formula. The paper puts PRUNE on top of any method; here it is MEMIT with previous keys.
+hold ΔW already; this is the formula. The paper puts PRUNE on top of any method; here it is MEMIT with previous
+keys, which hold long sequences together (2605.26670); with ``history`` false, without them, as in the code.
 """
 
 from __future__ import annotations

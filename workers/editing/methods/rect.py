@@ -2,26 +2,21 @@
 Rescue"): of MEMIT's update Δ only the entries are applied that change their weight most, relatively.
 
 Δ = R Kᵀ (λC + K Kᵀ)⁻¹, then 0 wherever |Δ / (W + 1e-8)| is not among the largest ``rect_share`` of its layer.
+
+The solve has no previous keys, as in the released code, unless the preset's ``history`` puts them there, as in
+MEMIT's: the objective then counts all facts so far (Wang et al., 2026, "The Labyrinth and the Thread", 2605.26670).
+What the mask leaves out is not made up for by later batches, as their code does in a further variant.
 """
 
 from __future__ import annotations
 
 from dataclasses import replace
 
-from torch import Tensor
-
-from workers.editing.methods import memit
 from workers.editing.model.updates import LayerWeights, WeightUpdate
 from workers.editing.presets.preset import Preset
-from workers.editing.types import LayerPrior
 
 EPSILON = 1e-8
 """Keeps a weight of 0 from dividing by it (the released code)."""
-
-
-def right_factor(keys: Tensor, prior: LayerPrior, preset: Preset) -> Tensor:
-    """MEMIT's Kᵀ (λC + K Kᵀ)⁻¹, without previous keys, as the released code has it. Returns (n, d_in), float64."""
-    return memit.right_factor(keys, prior.without_previous_keys(), preset)
 
 
 def finish(update: WeightUpdate, weights: LayerWeights, preset: Preset) -> WeightUpdate:

@@ -20,6 +20,7 @@ PUBLISHED_METHODS = {
     "memit_prune": "prune",
     "prune": "prune",
     "pmet": "pmet",
+    "encore": "memit",
     "alphaedit": "alphaedit",
     "rome": "rome",
     "ft": "ft-l",
@@ -34,7 +35,7 @@ SUPPORTED = {"fact_token": "subject_last", "weight_decay": 0, "nll_loss_factor":
 RIDGES = {"alphaedit": "L2"}
 """The field of a method's ridge, where it is not ``mom2_update_weight``."""
 
-OPTIONAL = frozenset({"share"})
+OPTIONAL = frozenset({"share", "history", "early_stop"})
 """Fields that may be None."""
 
 
@@ -44,7 +45,12 @@ class Preset:
 
     layers: critical layers, rising; a plan chooses among them.
     v_*: the optimisation of targets (steps, learning rate, weight decay). clamp_norm_factor: bound of ‖δ‖ / ‖h₀‖.
+    early_stop: a descent ends at the so manieth step in which the fact's object is the likeliest in every context
+        (ENCORE's most-probable early stopping, 2502.01636; ``-prob_cutoff`` in its files). None: by its loss alone.
+    norm_anchor: whether values are brought to the norm that they have on the unedited model (``anchors.py``).
     mom2_update_weight: λ, the weight of C. mom2_adjustment: whether ROME measures by C, or as if C were I.
+    update_norm_lambda: weight of ‖Δ‖² in the objective of MEMIT's solve (ENCORE, 2502.01636). AlphaEdit's is ``L2``.
+    history: whether K_p stands in the solve (2605.26670); None: as the method has it. ROME and FT-L know no K_p.
     L2: α, AlphaEdit's ridge. nullspace_threshold: eigenvalue of C below which a direction counts as free.
     share: the part of its residual that a solve shall realise for a fact of median leverage; λ or α follows from it and
         the model's C, layer by layer, in place of the number (``shares.py``). None: the number holds.
@@ -61,8 +67,12 @@ class Preset:
     v_weight_decay: float = 0.5
     kl_factor: float = 0.0625
     clamp_norm_factor: float = 0.75
+    early_stop: int | None = None
+    norm_anchor: bool = False
     mom2_update_weight: float = 15000.0
     mom2_adjustment: bool = True
+    update_norm_lambda: float = 0.0
+    history: bool | None = None
     L2: float = 10.0
     share: float | None = None
     nullspace_threshold: float = 2e-2
@@ -98,6 +108,10 @@ class Preset:
         """The same without a share: the published numbers hold."""
         return replace(self, share=None)
 
+    def as_published(self) -> Preset:
+        """The same by numbers, with K_p in the solve or not as the method's own code has it."""
+        return replace(self.by_numbers(), history=None)
+
     def with_overrides(self, overrides: Mapping[str, Any]) -> Preset:
         """The same preset with other values. The method's own ridge, where it is named, goes before a share.
 
@@ -122,13 +136,14 @@ def _coerced(name: str, kind: str, value: Any) -> Any:
     Raises:
         InvalidHyperparameter: it cannot, or might.
     """
+    if value is None and name in OPTIONAL:
+        return None
+    kind = kind.removesuffix(" | None")
     if kind.startswith("tuple"):
         if isinstance(value, list | tuple) and all(
             isinstance(item, int) and not isinstance(item, bool) for item in value
         ):
             return tuple(value)
-    elif value is None and name in OPTIONAL:
-        return None
     elif kind in ("str", "bool"):
         if type(value).__name__ == kind:
             return value
@@ -163,6 +178,8 @@ def read_preset(path: Path) -> Preset:
     values = {name: value for name, value in data.items() if name in known and value is not None}
     if "method" not in values and "alg_name" in data:
         values["method"] = _published_method(str(data["alg_name"]))
+    if "early_stop" not in values and data.get("prob_cutoff"):
+        values["early_stop"] = _early_stop(data["prob_cutoff"])
     layers = _coerced("layers", "tuple", data["layers"])
     return Preset(layers).with_overrides({**values, "layers": layers})
 
@@ -172,3 +189,11 @@ def _published_method(alg_name: str) -> str:
     if name not in PUBLISHED_METHODS:
         raise InvalidHyperparameter(f"no method here answers to {alg_name!r}", field="alg_name", value=alg_name)
     return PUBLISHED_METHODS[name]
+
+
+def _early_stop(prob_cutoff: Any) -> int:
+    """Of ENCORE's files, where a negative number counts steps, and a positive one is a probability to be reached."""
+    steps = _coerced("prob_cutoff", "int", prob_cutoff)
+    if steps >= 0:
+        raise InvalidHyperparameter("only a count of steps is supported", field="prob_cutoff", value=prob_cutoff)
+    return -int(steps)

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import pytest
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from transformers import PreTrainedTokenizerFast
 
 from tests.support.editing.families import CONTEXTS, FACTS, HIDDEN, editable, random_priors, relative
@@ -14,8 +15,10 @@ from tests.support.editing.remembering import Witness
 from workers.editing.batch import tokenise_batch
 from workers.editing.descent.targets import targets_at
 from workers.editing.editor import edit
+from workers.editing.efforts import Effort
 from workers.editing.groups import group_by_key
 from workers.editing.keys import outputs_at
+from workers.editing.model.anatomy import Site
 from workers.editing.model.editable_model import EditableModel
 from workers.editing.objective import AT_THE_BLOCK
 from workers.editing.presets.preset import Preset
@@ -128,6 +131,66 @@ class TestBounds:
         targets(live, FACTS, PRESET)
         assert all(torch.equal(value, before[name]) for name, value in live.model.state_dict().items())
         assert not any(module._forward_hooks or module._forward_pre_hooks for module in live.model.modules())
+
+
+class TestEarlyStop:
+    """Most-probable early stopping (ENCORE)."""
+
+    def stopped(self, live: EditableModel, passes: int) -> tuple[Tensor, int]:
+        """EASY's target, and the step in which it was done."""
+        witness = Witness()
+        preset = FREE.with_overrides({"early_stop": passes, "v_num_grad_steps": 25})
+        found = targets(live, [EASY], preset, observer=witness)
+        assert witness.heard[-1][4] == 1, "it is done"
+        return found, witness.heard[-1][1]
+
+    def after(self, live: EditableModel, steps: int) -> Tensor:
+        """EASY's target after so many steps of the descent that goes by its loss."""
+        return targets(live, [EASY], FREE.with_overrides({"v_num_grad_steps": steps + 1}))
+
+    def test_it_ends_with_the_first_step_after_which_the_object_is_the_likeliest_everywhere(
+        self, tokenizer: PreTrainedTokenizerFast
+    ) -> None:
+        live = editable("gpt2", tokenizer, initializer_range=0.5)
+        found, step = self.stopped(live, 1)
+        assert 2 < step < 20, "not at once, and before it must"
+        assert torch.equal(found, self.after(live, step - 1))
+        assert likeliest_everywhere(live, EASY, found)
+        assert not any(likeliest_everywhere(live, EASY, self.after(live, steps)) for steps in range(step - 1))
+
+    def test_it_may_go_on_for_some_steps(self, tokenizer: PreTrainedTokenizerFast) -> None:
+        live = editable("gpt2", tokenizer, initializer_range=0.5)
+        found, step = self.stopped(live, 2)
+        counted = [steps for steps in range(step) if likeliest_everywhere(live, EASY, self.after(live, steps))]
+        assert len(counted) == 2
+        assert counted[-1] == step - 1
+        assert torch.equal(found, self.after(live, step - 1))
+
+    def test_a_fact_that_is_given_more_effort_goes_on(self) -> None:
+        preset = FREE.with_overrides({"early_stop": 1})
+        assert Effort(weight=4.0).of(preset).early_stop == 1
+        assert Effort(steps=2).of(preset).early_stop is None
+
+
+def likeliest_everywhere(live: EditableModel, fact: Fact, target: Tensor) -> bool:
+    """Whether each token of the object is the likeliest in every context, whole prompts through the whole model."""
+    tokenised = tokenise_batch(live, [fact], CONTEXTS)[0]
+    shift = (target - outputs(live, [fact]))[:, 0].float()
+    right = []
+    for each in tokenised.continued:
+        ids = [*each.row.ids, *each.object[:-1]]
+
+        def add(_module: nn.Module, _args: Any, given: Any, place: int = each.row.lookup) -> Any:
+            states = given.clone() if isinstance(given, Tensor) else given[0].clone()
+            states[0, place] += shift
+            return states if isinstance(given, Tensor) else (states, *given[1:])
+
+        handle = live.site(1, Site.BLOCK).register_forward_hook(add)
+        with torch.no_grad():
+            said = live.model(input_ids=torch.tensor([ids])).logits[0, -len(each.object) :].argmax(dim=1)
+        handle.remove()
+        right.append(said.tolist() == list(each.object))
+    return all(right)
 
 
 class TestProgress:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import pytest
 import torch
@@ -54,9 +54,13 @@ class Problem:
         return self.previous @ self.previous.T + self.keys @ self.keys.T
 
     def update(self, method: str) -> Tensor:
-        right_factor = find_method(method).right_factor
-        assert right_factor is not None
-        return self.residual @ right_factor(self.keys, self.prior, self.preset)
+        found = find_method(method)
+        assert found.right_factor is not None
+        return self.residual @ found.right_factor(self.keys, found.respected(self.prior, self.preset), self.preset)
+
+    def but(self, **hyperparameters: float | bool) -> Problem:
+        """The same with other hyperparameters."""
+        return replace(self, preset=self.preset.with_overrides(hyperparameters))
 
 
 @st.composite
@@ -181,6 +185,44 @@ class TestPreviousKeys:
         width = len(problem.second_moment)
         without = Problem(problem.keys, problem.residual, problem.second_moment, empty_keys(width), problem.preset)
         assert torch.equal(problem.update("rect"), without.update("memit"))
+
+    @pytest.mark.parametrize("method", ["memit", "alphaedit", "rect", "prune", "pmet"])
+    @settings(max_examples=20, deadline=None)
+    @given(problems(largest_condition=2.0))
+    def test_a_preset_decides_whether_a_solve_knows_them(self, method: str, problem: Problem) -> None:
+        alone = replace(problem, previous=empty_keys(len(problem.second_moment)))
+        as_ever = alone.update(method)
+        assert all(torch.equal(alone.but(history=said).update(method), as_ever) for said in (True, False))
+        assert torch.equal(problem.but(history=False).update(method), as_ever)
+        solver = "alphaedit" if method == "alphaedit" else "memit"
+        assert torch.equal(problem.but(history=True).update(method), problem.update(solver))
+
+
+class TestTheUpdatesNorm:
+    """ENCORE's λ_n."""
+
+    @settings(max_examples=100, deadline=None)
+    @given(problems(largest_condition=4.0), st.floats(1e-3, 1e3))
+    def test_it_stands_in_the_normal_equations(self, problem: Problem, weight: float) -> None:
+        """Δ (λC + K_pK_pᵀ + KKᵀ + λ_n I) = R Kᵀ."""
+        update = problem.but(update_norm_lambda=weight).update("memit")
+        matrix = memit_matrix(problem) + weight * torch.eye(len(problem.second_moment), dtype=torch.float64)
+        assert relative(update @ matrix, problem.residual @ problem.keys.T) <= 1e-9
+
+    def test_values_by_hand(self) -> None:
+        """One key e₁ and C = I: Δ = R e₁ᵀ / (λ + 1 + λ_n), 6 / (2 + 1 + 3)."""
+        moment, key = torch.eye(3, dtype=torch.float64), torch.eye(3, dtype=torch.float64)[:, :1]
+        preset = Preset((0,), mom2_update_weight=2.0, update_norm_lambda=3.0)
+        problem = Problem(key, torch.full((1, 1), 6.0, dtype=torch.float64), moment, empty_keys(3), preset)
+        assert torch.allclose(problem.update("memit"), torch.tensor([[1.0, 0.0, 0.0]], dtype=torch.float64))
+        assert torch.equal(moment, torch.eye(3, dtype=torch.float64)), "statistics are only read"
+
+    def test_a_second_moment_of_too_few_tokens_is_solved_in_dual_form(self) -> None:
+        base = LayerBase.of(torch.diag(torch.tensor([1.0, 0.0], dtype=torch.float64)))
+        assert base.loaded(0.0) is None
+        assert (first := base.loaded(0.5)) is not None
+        assert base.loaded(0.5) is first
+        assert base.loaded(0.25) is not first
 
 
 @pytest.mark.parametrize("method", [*WITH_PREVIOUS_KEYS, "rect", "rome"])

@@ -24,6 +24,9 @@ COMMON = Preset((0, 1), v_num_grad_steps=5, mom2_update_weight=0.5)
 PRESETS = {
     "rect-boundary": COMMON.with_overrides({"method": "rect"}),
     "rect-even": COMMON.with_overrides({"method": "rect", "plan": "even", "rect_share": 0.25}),
+    "rect-history": COMMON.with_overrides({"method": "rect", "history": True}),
+    "rect-history-even": COMMON.with_overrides({"method": "rect", "plan": "even", "history": True}),
+    "prune-without": COMMON.with_overrides({"method": "prune", "history": False}),
     "prune-boundary": COMMON.with_overrides({"method": "prune"}),
     "prune-even": COMMON.with_overrides({"method": "prune", "plan": "even"}),
     "rome": COMMON.with_overrides({"method": "rome", "clamp_norm_factor": 4.0}),
@@ -53,8 +56,12 @@ def by_reference(name: str, live: EditableModel, preset: Preset, priors: dict[in
     moments: dict[int, Tensor] = {layer: prior.second_moment for layer, prior in priors.items()}
     tuning = PlainTuning(preset.layers[-1], preset.num_steps, preset.lr, preset.norm_constraint)
     ways: dict[str, Callable[[], History]] = {
-        "rect": lambda: by_rect(plain, batches, settings, CONTEXTS, moments, preset.rect_share),
-        "prune": lambda: by_prune(plain, batches, settings, CONTEXTS, moments),
+        "rect": lambda: by_rect(
+            plain, batches, settings, CONTEXTS, moments, preset.rect_share, knows_history=preset.history is True
+        ),
+        "prune": lambda: by_prune(
+            plain, batches, settings, CONTEXTS, moments, knows_history=preset.history is not False
+        ),
         "rome": lambda: by_rome(plain, batches, settings, CONTEXTS, moments),
         "ft-l": lambda: by_ft_l(plain, batches, tuning),
     }

@@ -107,6 +107,13 @@ class TestPublishedFiles:
         assert (found.method, found.layers) == ("alphaedit", (3, 4, 5, 6, 7, 8))
         assert (found.v_lr, found.L2, found.nullspace_threshold) == (0.5, 10.0, 0.02)
 
+    def test_encore_json(self, tmp_path: Path) -> None:
+        text = '{"layers": [4, 8], "v_lr": 5e-1, "update_norm_lambda": 20, "prob_cutoff": -2, "alg_name": "ENCORE"}'
+        expected = Preset((4, 8), v_lr=0.5, update_norm_lambda=20.0, early_stop=2)
+        assert read_preset(file(tmp_path, text)) == expected
+        without = text.replace("-2", "0")
+        assert read_preset(file(tmp_path, without)) == Preset((4, 8), v_lr=0.5, update_norm_lambda=20.0)
+
     @pytest.mark.parametrize(
         ("alg_name", "method"),
         [
@@ -119,6 +126,7 @@ class TestPublishedFiles:
             ("AlphaEdit_BLUE", "alphaedit"),
             ("ROME", "rome"),
             ("FT", "ft-l"),
+            ("ENCORE", "memit"),
         ],
     )
     def test_the_algorithms_name_becomes_the_method(self, tmp_path: Path, alg_name: str, method: str) -> None:
@@ -129,7 +137,7 @@ class TestPublishedFiles:
         assert read_preset(file(tmp_path, text)) == Preset((1, 4), "alphaedit", "even", max_batch_tokens=64)
 
     def test_a_report_reads_back_as_the_same_preset(self, tmp_path: Path) -> None:
-        preset = Preset((1, 4), "alphaedit", "even", v_lr=0.1)
+        preset = Preset((1, 4), "alphaedit", "even", v_lr=0.1, history=False, early_stop=3, norm_anchor=True)
         assert read_preset(file(tmp_path, json.dumps(preset.as_dict()))) == preset
 
     @pytest.mark.parametrize(
@@ -142,6 +150,9 @@ class TestPublishedFiles:
             ('{"layers": [0], "alg_name": "FT", "norm_constraint": false}', "norm_constraint"),
             ('{"layers": [0], "weight_decay": 0.1}', "weight_decay"),
             ('{"layers": [1], "fact_token": "last"}', "fact_token"),
+            ('{"layers": [1], "prob_cutoff": 0.9}', "prob_cutoff"),
+            ('{"layers": [1], "prob_cutoff": 2}', "prob_cutoff"),
+            ('{"layers": [1], "history": 1}', "history"),
             ('{"layers": [1], "v_lr": NaN}', "v_lr"),
             ("layers: [1]\nv_lr: .nan", "v_lr"),
             ("layers: [1]\nkl_factor: .inf", "kl_factor"),
@@ -158,7 +169,16 @@ class TestPublishedFiles:
 class TestRanges:
     @pytest.mark.parametrize(
         "name",
-        ["v_lr", "v_weight_decay", "kl_factor", "clamp_norm_factor", "mom2_update_weight", "L2", "nullspace_threshold"],
+        [
+            "v_lr",
+            "v_weight_decay",
+            "kl_factor",
+            "clamp_norm_factor",
+            "mom2_update_weight",
+            "update_norm_lambda",
+            "L2",
+            "nullspace_threshold",
+        ],
     )
     @pytest.mark.parametrize("value", [float("nan"), float("inf"), float("-inf"), -1e-9, "much", None])
     def test_reals_are_finite_and_not_negative(self, name: str, value: Any) -> None:
@@ -171,10 +191,22 @@ class TestRanges:
         with pytest.raises(InvalidHyperparameter):
             Preset((1,)).with_overrides({"rect_share": value})
 
-    @pytest.mark.parametrize("value", ["false", 0, None])
-    def test_a_choice_is_true_or_false(self, value: Any) -> None:
+    @pytest.mark.parametrize(
+        ("name", "value"),
+        [(name, value) for name in ("mom2_adjustment", "norm_anchor") for value in ("false", 0, None)]
+        + [("history", "false"), ("history", 0)],
+    )
+    def test_a_choice_is_true_or_false(self, name: str, value: Any) -> None:
         with pytest.raises(InvalidHyperparameter):
-            Preset((1,)).with_overrides({"mom2_adjustment": value})
+            Preset((1,)).with_overrides({name: value})
+
+    def test_history_and_an_early_stop_may_be_left_open(self) -> None:
+        asked = Preset((1,)).with_overrides({"history": True, "early_stop": 1})
+        assert asked.with_overrides({"history": None, "early_stop": None}) == Preset((1,))
+
+    def test_as_published_there_is_no_share_and_history_is_the_methods_own(self) -> None:
+        asked = Preset((1,), method="rect", share=0.5, history=True, early_stop=2, norm_anchor=True)
+        assert asked.as_published() == Preset((1,), method="rect", early_stop=2, norm_anchor=True)
 
     @pytest.mark.parametrize(
         "name",
@@ -184,11 +216,11 @@ class TestRanges:
         with pytest.raises(InvalidHyperparameter):
             Preset((1,)).with_overrides({name: 0.0})
 
-    @pytest.mark.parametrize("name", ["v_weight_decay", "kl_factor"])
+    @pytest.mark.parametrize("name", ["v_weight_decay", "kl_factor", "update_norm_lambda"])
     def test_these_may_be_zero(self, name: str) -> None:
         assert Preset((1,)).with_overrides({name: 0}).as_dict()[name] == 0.0
 
-    @pytest.mark.parametrize("name", ["v_num_grad_steps", "num_steps", "max_batch_tokens"])
+    @pytest.mark.parametrize("name", ["v_num_grad_steps", "num_steps", "early_stop", "max_batch_tokens"])
     @pytest.mark.parametrize("value", [0, -3, 1.5, "2.5", float("nan"), float("inf")])
     def test_counts_are_whole_and_at_least_one(self, name: str, value: Any) -> None:
         with pytest.raises(InvalidHyperparameter) as caught:
