@@ -8,7 +8,6 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-import httpx
 import pytest
 from fastapi.testclient import TestClient
 from redis import Redis
@@ -38,11 +37,11 @@ def log(settings: Settings, worker: WorkerEnd) -> EditLog:
     return log
 
 
-def put(client: TestClient, version: Any, path: str = PRODUCTION, **headers: str) -> httpx.Response:
+def put(client: TestClient, version: Any, path: str = PRODUCTION, **headers: str) -> Any:
     return client.put(path, json={"version": version}, headers=headers)
 
 
-def code(answer: httpx.Response) -> tuple[int, str]:
+def code(answer: Any) -> tuple[int, str]:
     assert answer.headers["content-type"] == "application/problem+json"
     return answer.status_code, Problem.model_validate_json(answer.content).code
 
