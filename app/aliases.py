@@ -132,7 +132,7 @@ class Aliases:
             if self._fleet.move_alias(self._log.model, move) == move:
                 logger.info("%s: %s to %s, by %s", name, before, version, move.by, extra={"model": self._log.model})
                 return before, move
-        raise Conflict(f"{self._log.model}@{name} is being moved by others.", field="name", value=name)
+        raise Conflict(f"{self._log.model}@{name} is being moved by others.", field="alias", value=name)
 
     def _moves_to(self, last: MovePage) -> tuple[AliasMove, ...]:
         """This move and some before it, newest first."""
@@ -146,7 +146,7 @@ class Aliases:
         )
 
     def _unknown(self, name: str) -> UnknownAlias:
-        return UnknownAlias(f"{self._log.model} has no alias {name}.", field="name", value=name)
+        return UnknownAlias(f"{self._log.model} has no alias {name}.", field="alias", value=name)
 
 
 def _view(move: MovePage) -> AliasMove:

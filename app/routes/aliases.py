@@ -68,14 +68,14 @@ def list_aliases(aliases: AliasesDep) -> AliasList:
     return aliases.listed()
 
 
-@router.get("/models/{model}/aliases/{name}", responses=problems(DamagedVersion, UnknownAlias, UnknownModel))
-def show_alias(aliases: AliasesDep, name: AliasPath, response: Response) -> Alias:
+@router.get("/models/{model}/aliases/{alias}", responses=problems(DamagedVersion, UnknownAlias, UnknownModel))
+def show_alias(aliases: AliasesDep, alias: AliasPath, response: Response) -> Alias:
     """One alias with its last moves: who had it point where, and when. Its ``ETag`` is the version."""
-    return _tagged(aliases.shown(name), response)
+    return _tagged(aliases.shown(alias), response)
 
 
 @router.put(
-    "/models/{model}/aliases/{name}",
+    "/models/{model}/aliases/{alias}",
     dependencies=[requires(Scope.PUBLISH)],
     responses={
         int(status.HTTP_201_CREATED): {"model": Alias, "description": "It is new."},
@@ -83,7 +83,7 @@ def show_alias(aliases: AliasesDep, name: AliasPath, response: Response) -> Alia
     },
 )
 def move_alias(
-    name: AliasPath,
+    alias: AliasPath,
     target: Annotated[MoveAlias, Body(openapi_examples=examples.ALIASES)],
     aliases: AliasesDep,
     conditions: ConditionsDep,
@@ -94,21 +94,21 @@ def move_alias(
     One that is there is moved with `If-Match: "<version it points to>"` (without: 428), and if it points elsewhere by
     now, not at all (412). One that is not there needs no header.
     """
-    alias, new = aliases.move(name, target.version, conditions)
+    moved, new = aliases.move(alias, target.version, conditions)
     response.status_code = status.HTTP_201_CREATED if new else status.HTTP_200_OK
-    return _tagged(alias, response)
+    return _tagged(moved, response)
 
 
 @router.delete(
-    "/models/{model}/aliases/{name}",
+    "/models/{model}/aliases/{alias}",
     dependencies=[requires(Scope.PUBLISH)],
     responses=problems(UnknownAlias, *ANY_MOVE),
 )
-def remove_alias(name: AliasPath, aliases: AliasesDep, conditions: ConditionsDep) -> AliasMove:
+def remove_alias(alias: AliasPath, aliases: AliasesDep, conditions: ConditionsDep) -> AliasMove:
     """Have an alias point nowhere, under the same conditions; the answer is its last move."""
-    return aliases.remove(name, conditions)
+    return aliases.remove(alias, conditions)
 
 
-def _tagged(alias: Alias, response: Response) -> Alias:
-    response.headers[ETAG] = entity_tag(alias.version)
-    return alias
+def _tagged(found: Alias, response: Response) -> Alias:
+    response.headers[ETAG] = entity_tag(found.version)
+    return found

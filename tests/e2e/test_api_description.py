@@ -98,7 +98,7 @@ def answers(http: httpx.Client, examples: list[Example]) -> dict[tuple[str, str]
     """What each example is answered with; of one that becomes jobs, also these at their ends."""
     given = {}
     for example in examples:
-        where, headers = example.path.format(model=MODEL, name=ALIAS), {"Content-Type": example.media}
+        where, headers = example.path.format(model=MODEL, alias=ALIAS), {"Content-Type": example.media}
         answer = http.request(example.method, where, content=example.content, headers=headers)
         given[example.path, example.name] = [answer]
         for place in jobs_of(answer):
@@ -112,7 +112,7 @@ def read(http: httpx.Client, described: dict[str, Any], answers: dict[tuple[str,
     """What each path is answered with that is only read, once the examples have been sent; but for streams."""
     [proposal] = http.get(f"/models/{MODEL}/proposals").json()["proposals"]
     first = http.get("/jobs", params={"limit": 200}).json()["jobs"][-1]
-    parameters = {"model": MODEL, "job": first["id"], "version": 1, "proposal": proposal["id"], "name": ALIAS}
+    parameters = {"model": MODEL, "job": first["id"], "version": 1, "proposal": proposal["id"], "alias": ALIAS}
     return {
         path: http.get(path.format(**parameters), params={"from": 0, "to": 1})
         for path, operations in described["paths"].items()

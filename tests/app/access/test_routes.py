@@ -52,9 +52,9 @@ SCOPES: dict[tuple[str, str], set[Scope]] = {
     ("POST", "/models/{model}/proposals/{proposal}/publish"): {Scope.QUERY, Scope.PUBLISH},
     ("POST", "/models/{model}/proposals/{proposal}/drop"): {Scope.QUERY, Scope.PUBLISH},
     ("GET", "/models/{model}/aliases"): {Scope.QUERY},
-    ("GET", "/models/{model}/aliases/{name}"): {Scope.QUERY},
-    ("PUT", "/models/{model}/aliases/{name}"): {Scope.QUERY, Scope.PUBLISH},
-    ("DELETE", "/models/{model}/aliases/{name}"): {Scope.QUERY, Scope.PUBLISH},
+    ("GET", "/models/{model}/aliases/{alias}"): {Scope.QUERY},
+    ("PUT", "/models/{model}/aliases/{alias}"): {Scope.QUERY, Scope.PUBLISH},
+    ("DELETE", "/models/{model}/aliases/{alias}"): {Scope.QUERY, Scope.PUBLISH},
     ("GET", "/models/{model}/versions"): {Scope.QUERY},
     ("GET", "/models/{model}/versions/diff"): {Scope.QUERY},
     ("GET", "/models/{model}/versions/{version}"): {Scope.QUERY},
@@ -80,7 +80,7 @@ def filled(path: str) -> str:
         .replace("{job}", "job1")
         .replace("{version}", "1")
         .replace("{proposal}", "proposed-00000001")
-        .replace("{name}", "production")
+        .replace("{alias}", "production")
     )
 
 

@@ -100,7 +100,7 @@ class TestMoving:
     def test_other_names_are_refused(self, client: TestClient, name: str) -> None:
         for answer in (put(client, 1, f"{ALIASES}/{name}"), client.get(f"{ALIASES}/{name}")):
             assert answer.status_code == 422, answer.text
-            assert answer.json()["field"] == "name"
+            assert answer.json()["field"] == "alias"
 
     def test_names_may_be_as_long_as_they_are_described(self, client: TestClient) -> None:
         for name in ("a", "a1-b", "a" * 63):
