@@ -195,7 +195,7 @@ class Client:
         min_version: int | None = None,
         wait_seconds: float | None = None,
     ) -> QueryReply:
-        """Ask a version, an alias or a proposal, by default the live version; or with ``job``, for all the facts of an edit."""
+        """Ask a version, an alias or a proposal, by default what is live; with ``job``, for all its facts."""
         options: dict[str, object] = {"model": model, "version": version, "job": job}
         options |= {"min_version": min_version, "wait_seconds": wait_seconds}
         return self._connection.send(calls.query(prompts, options))
