@@ -15,6 +15,7 @@ from app.access.caller import ANYONE, Caller
 from app.access.gate import CALLER
 from app.access.requires import caller_of
 from app.additions.additions import Additions
+from app.aliases import Aliases
 from app.domain.contract import Name
 from app.domain.errors import UnknownModel
 from app.domain.log.reader import LogReader
@@ -151,3 +152,11 @@ FleetDep = Annotated[Fleet, Depends(_fleet)]
 AcceptanceDep = Annotated[Acceptance, Depends(_acceptance)]
 AdditionsDep = Annotated[Additions, Depends(_additions)]
 ImportingDep = Annotated[Importing, Depends(_importing)]
+
+
+def _aliases(log: LogDep, fleet: FleetDep, caller: CallerDep) -> Aliases:
+    return Aliases(log, fleet, caller)
+
+
+AliasesDep = Annotated[Aliases, Depends(_aliases)]
+"""The aliases of the model in the path."""

@@ -1,11 +1,12 @@
-"""The edit logs of all models, for reading: the front end never writes one."""
+"""The edit logs of all models, for reading: the front end never writes one, and has workers move aliases."""
 
 from __future__ import annotations
 
 from copy import copy
 
 from app.access.caller import ANYONE, Caller
-from app.domain.errors import UnknownModel
+from app.domain.contract import AnyVersion, NamedVersion, is_alias
+from app.domain.errors import UnknownAlias, UnknownModel
 from app.domain.log.pages import ProposalPage
 from app.domain.log.reader import LogReader
 from app.domain.log.root import LogRoot
@@ -42,6 +43,20 @@ class EditLogs:
             return self._open[model]
         log = LogReader(self._root, model)
         return self._open.setdefault(model, log) if log.exists() else log
+
+    def pinned(self, model: str, version: NamedVersion | None) -> AnyVersion | None:
+        """The version that is named, an alias by where it points to now.
+
+        Raises:
+            UnknownAlias: the model has no such alias; the field is ``version``.
+            DamagedVersion: where it points to cannot be told.
+        """
+        if not is_alias(version):
+            return version
+        try:
+            return self.of(model).aliases.version(version)
+        except UnknownAlias as error:
+            raise error.at("version") from None
 
     def find_job(self, job_id: str) -> tuple[str, Manifest] | None:
         """The model that a job edited and the version that it committed, if it did.

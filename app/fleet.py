@@ -41,6 +41,7 @@ from app.domain.errors import (
     Unavailable,
     UnknownModel,
 )
+from app.domain.log.pages import MovePage
 from app.domain.manifest import LoggedFact
 from app.domain.problems import error_of
 from app.domain.prompts import filled
@@ -131,6 +132,16 @@ class Fleet:
             return _parsed(UpdateNorms, self._ask(model, worker_http.NORMS, Between(old=old, new=new))).norms
         except (CompactedVersion, Unavailable):
             return None
+
+    def move_alias(self, model: str, move: MovePage) -> MovePage:
+        """Have a worker write a move into the log; returns the one of that number that stands.
+
+        It waits behind no question. A second worker, asked since the first one broke off, finds what that one wrote.
+
+        Raises:
+            Conflict: it does not follow on the alias's newest move. Unavailable: it could not be written.
+        """
+        return _parsed(MovePage, self._answer(model, worker_http.ALIASES, move))
 
     def recall(self, model: str, facts: Sequence[LoggedFact], query: Query) -> QueryReply:
         """Ask for each fact whether the model gives its object, in the facts' order.

@@ -37,6 +37,7 @@ from app.rate_limit import RateLimit
 from app.request_ids import RequestIds
 from app.roster import Roster
 from app.routes import (
+    aliases,
     edits,
     exports,
     generate,
@@ -112,6 +113,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         versions,
         taking_back,
         proposals,
+        aliases,
         exports,
         health,
         openai,

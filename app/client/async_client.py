@@ -6,9 +6,9 @@ import asyncio
 from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Literal, Self
 
-from app.client import calls, importing
+from app.client import alias_calls, calls, importing
 from app.client.attempts import Attempts
 from app.client.calls import Item
 from app.client.client import DEFAULT_URL
@@ -16,7 +16,9 @@ from app.client.connection import AsyncConnection
 from app.client.errors import ApiError
 from app.client.handles import AsyncJobHandle
 from app.domain.contract import (
-    AnyVersion,
+    Alias,
+    AliasList,
+    AliasMove,
     ExportFormat,
     FactKey,
     FactList,
@@ -26,6 +28,7 @@ from app.domain.contract import (
     JobList,
     JobStatus,
     ModelList,
+    NamedVersion,
     Proposal,
     ProposalList,
     QueryReply,
@@ -158,6 +161,16 @@ class AsyncClient:
         """As ``Client.export``."""
         return await self._job(calls.export(model, str(format), version, idempotency_key))
 
+    async def move_alias(
+        self, model: str, name: str, version: int, *, if_match: int | Literal["*"] | None = None
+    ) -> Alias:
+        """As ``Client.move_alias``."""
+        return await self._connection.send(alias_calls.move(model, name, version, if_match))
+
+    async def remove_alias(self, model: str, name: str, *, if_match: int | Literal["*"]) -> AliasMove:
+        """As ``Client.remove_alias``."""
+        return await self._connection.send(alias_calls.remove(model, name, if_match))
+
     # --- questions -------------------------------------------------------------------------------
 
     async def query(
@@ -165,7 +178,7 @@ class AsyncClient:
         prompts: str | Item | Sequence[str | Item] = (),
         *,
         model: str | None = None,
-        version: AnyVersion | None = None,
+        version: NamedVersion | None = None,
         job: str | None = None,
         min_version: int | None = None,
         wait_seconds: float | None = None,
@@ -180,7 +193,7 @@ class AsyncClient:
         messages: str | Sequence[Item],
         *,
         model: str | None = None,
-        version: AnyVersion | None = None,
+        version: NamedVersion | None = None,
         max_new_tokens: int | None = None,
         top_k: int | None = None,
     ) -> QueryReply:
@@ -193,6 +206,7 @@ class AsyncClient:
         prompts: str | Sequence[str],
         *,
         model: str | None = None,
+        version: NamedVersion | None = None,
         chat: bool | None = None,
         max_new_tokens: int | None = None,
         do_sample: bool | None = None,
@@ -205,10 +219,11 @@ class AsyncClient:
         min_version: int | None = None,
     ) -> GenerateReply:
         """As ``Client.generate``."""
-        options: dict[str, object] = {"model": model, "chat": chat, "max_new_tokens": max_new_tokens}
+        options: dict[str, object] = {"model": model, "version": version, "chat": chat}
+        options |= {"max_new_tokens": max_new_tokens, "min_version": min_version}
         options |= {"do_sample": do_sample, "temperature": temperature, "top_k": top_k, "top_p": top_p, "seed": seed}
         options |= {"repetition_penalty": repetition_penalty, "num_return_sequences": num_return_sequences}
-        return await self._connection.send(calls.generate(prompts, {**options, "min_version": min_version}))
+        return await self._connection.send(calls.generate(prompts, options))
 
     # --- what is there ---------------------------------------------------------------------------
 
@@ -254,6 +269,14 @@ class AsyncClient:
     async def proposal(self, model: str, proposal: str) -> Proposal:
         """As ``Client.proposal``."""
         return await self._connection.send(calls.proposal(model, proposal))
+
+    async def aliases(self, model: str) -> AliasList:
+        """As ``Client.aliases``."""
+        return await self._connection.send(alias_calls.aliases(model))
+
+    async def alias(self, model: str, name: str) -> Alias:
+        """As ``Client.alias``."""
+        return await self._connection.send(alias_calls.alias(model, name))
 
     async def _job(self, call: calls.JobCall) -> AsyncJobHandle:
         return AsyncJobHandle(self._connection, await self._connection.send(call))

@@ -82,7 +82,7 @@ def get(path: str, reply: type[ReplyT], **params: object) -> Call[ReplyT]:
 
 def ask(path: str, reply: type[ReplyT], body: Mapping[str, Any]) -> Call[ReplyT]:
     """A question: it changes nothing, and costs what it costs, so that it is not sent again unasked."""
-    return Call("POST", path, reply, headers={"Content-Type": JSON}, content=_json(body))
+    return Call("POST", path, reply, headers={"Content-Type": JSON}, content=json_body(body))
 
 
 def change(
@@ -94,7 +94,7 @@ def change(
         headers[IF_MATCH] = f'"{if_match}"'
     if body is None:
         return Call(method, path, Job, headers=headers, repeatable=True)
-    return Call(method, path, Job, headers={**headers, "Content-Type": JSON}, content=_json(body), repeatable=True)
+    return Call(method, path, Job, headers={**headers, "Content-Type": JSON}, content=json_body(body), repeatable=True)
 
 
 # --- what is there -------------------------------------------------------------------------------
@@ -107,22 +107,22 @@ def models() -> Call[ModelList]:
 
 def versions(model: str) -> Call[VersionList]:
     """A model's history."""
-    return get(f"/models/{_part(model)}/versions", VersionList)
+    return get(f"/models/{part(model)}/versions", VersionList)
 
 
 def version(model: str, number: int) -> Call[VersionDetail]:
     """One version."""
-    return get(f"/models/{_part(model)}/versions/{number}", VersionDetail)
+    return get(f"/models/{part(model)}/versions/{number}", VersionDetail)
 
 
 def diff(model: str, old: int, new: int) -> Call[VersionDiff]:
     """What lies between two versions."""
-    return get(f"/models/{_part(model)}/versions/diff", VersionDiff, **{"from": old, "to": new})
+    return get(f"/models/{part(model)}/versions/diff", VersionDiff, **{"from": old, "to": new})
 
 
 def facts(model: str, at: int | None) -> Call[FactList]:
     """The facts in force at a version, by default the newest."""
-    return get(f"/models/{_part(model)}/facts", FactList, version=at)
+    return get(f"/models/{part(model)}/facts", FactList, version=at)
 
 
 def proposals(model: str) -> Call[ProposalList]:
@@ -132,7 +132,7 @@ def proposals(model: str) -> Call[ProposalList]:
 
 def proposal(model: str, proposal_id: str) -> Call[Proposal]:
     """One of them."""
-    return get(f"{_proposals(model)}/{_part(proposal_id)}", Proposal)
+    return get(f"{_proposals(model)}/{part(proposal_id)}", Proposal)
 
 
 def jobs(model: str | None, status: str | None, limit: int, after: str | None) -> Call[JobList]:
@@ -147,7 +147,7 @@ def job(job_id: str) -> Call[Job]:
 
 def job_path(job_id: str) -> str:
     """Where a job is."""
-    return f"/jobs/{_part(job_id)}"
+    return f"/jobs/{part(job_id)}"
 
 
 # --- questions -----------------------------------------------------------------------------------
@@ -185,34 +185,34 @@ def edit(batch: Sequence[Item] | Item, options: Mapping[str, Any], key: str | No
 
 def rollback(model: str, to: int, key: str | None, if_match: int | None) -> Call[Job]:
     """Back to a version."""
-    return change(f"/models/{_part(model)}/rollback", {"to": to}, key, if_match)
+    return change(f"/models/{part(model)}/rollback", {"to": to}, key, if_match)
 
 
 def revert(model: str, named: Sequence[FactKey | tuple[int, int]], key: str | None, if_match: int | None) -> Call[Job]:
     """Facts to take out."""
     keys = [each if isinstance(each, FactKey) else FactKey(version=each[0], index=each[1]) for each in named]
-    return change(f"/models/{_part(model)}/revert", {"facts": [_fields(each) for each in keys]}, key, if_match)
+    return change(f"/models/{part(model)}/revert", {"facts": [_fields(each) for each in keys]}, key, if_match)
 
 
 def revert_edit(edit_job: str, key: str | None, if_match: int | None) -> Call[Job]:
     """All facts of an edit to take out."""
-    return change(f"/edits/{_part(edit_job)}", None, key, if_match, method="DELETE")
+    return change(f"/edits/{part(edit_job)}", None, key, if_match, method="DELETE")
 
 
 def publish(model: str, proposal_id: str, key: str | None, if_match: int | None) -> Call[Job]:
     """A proposal to put in service."""
-    return change(f"{_proposals(model)}/{_part(proposal_id)}/publish", None, key, if_match)
+    return change(f"{_proposals(model)}/{part(proposal_id)}/publish", None, key, if_match)
 
 
 def drop(model: str, proposal_id: str, key: str | None, if_match: int | None) -> Call[Job]:
     """A proposal to throw away."""
-    return change(f"{_proposals(model)}/{_part(proposal_id)}/drop", None, key, if_match)
+    return change(f"{_proposals(model)}/{part(proposal_id)}/drop", None, key, if_match)
 
 
 def export(model: str, form: str, at: int | None, key: str | None) -> Call[Job]:
     """A version to be written down."""
     body = _given({"format": form, "version": at})
-    return change(f"/models/{_part(model)}/exports", body, key, None)
+    return change(f"/models/{part(model)}/exports", body, key, None)
 
 
 def cancel(job_id: str) -> Call[Job]:
@@ -227,10 +227,10 @@ def import_facts(lines: bytes, params: Mapping[str, object]) -> Call[ImportRepor
 
 
 def _proposals(model: str) -> str:
-    return f"/models/{_part(model)}/proposals"
+    return f"/models/{part(model)}/proposals"
 
 
-def _part(name: str) -> str:
+def part(name: str) -> str:
     """A name as one part of a path, whatever is in it."""
     return quote(name, safe="@")
 
@@ -244,7 +244,7 @@ def _fields(item: Item) -> Mapping[str, Any]:
     return item.model_dump(mode="json", exclude_unset=True) if isinstance(item, BaseModel) else item
 
 
-def _json(body: Mapping[str, Any]) -> bytes:
+def json_body(body: Mapping[str, Any]) -> bytes:
     """In ASCII: what is no Unicode reaches the service, which says which field it is in."""
     return json.dumps(body, default=_plain).encode("ascii")
 

@@ -5,16 +5,18 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Literal, Self
 
-from app.client import calls, importing
+from app.client import alias_calls, calls, importing
 from app.client.attempts import Attempts
 from app.client.calls import Item
 from app.client.connection import Connection
 from app.client.errors import ApiError
 from app.client.handles import JobHandle
 from app.domain.contract import (
-    AnyVersion,
+    Alias,
+    AliasList,
+    AliasMove,
     ExportFormat,
     FactKey,
     FactList,
@@ -24,6 +26,7 @@ from app.domain.contract import (
     JobList,
     JobStatus,
     ModelList,
+    NamedVersion,
     Proposal,
     ProposalList,
     QueryReply,
@@ -172,6 +175,14 @@ class Client:
         """Write a version down for other programs, on the worker's machine."""
         return self._job(calls.export(model, str(format), version, idempotency_key))
 
+    def move_alias(self, model: str, name: str, version: int, *, if_match: int | Literal["*"] | None = None) -> Alias:
+        """Have an alias such as ``production`` point to a version; one that is there only from ``if_match``."""
+        return self._connection.send(alias_calls.move(model, name, version, if_match))
+
+    def remove_alias(self, model: str, name: str, *, if_match: int | Literal["*"]) -> AliasMove:
+        """Have an alias point nowhere; its last move is returned."""
+        return self._connection.send(alias_calls.remove(model, name, if_match))
+
     # --- questions -------------------------------------------------------------------------------
 
     def query(
@@ -179,12 +190,12 @@ class Client:
         prompts: str | Item | Sequence[str | Item] = (),
         *,
         model: str | None = None,
-        version: AnyVersion | None = None,
+        version: NamedVersion | None = None,
         job: str | None = None,
         min_version: int | None = None,
         wait_seconds: float | None = None,
     ) -> QueryReply:
-        """Ask a version or a proposal, by default the live version; or with ``job``, for all the facts of an edit."""
+        """Ask a version, an alias or a proposal, by default what is live; with ``job``, for all its facts."""
         options: dict[str, object] = {"model": model, "version": version, "job": job}
         options |= {"min_version": min_version, "wait_seconds": wait_seconds}
         return self._connection.send(calls.query(prompts, options))
@@ -194,7 +205,7 @@ class Client:
         messages: str | Sequence[Item],
         *,
         model: str | None = None,
-        version: AnyVersion | None = None,
+        version: NamedVersion | None = None,
         max_new_tokens: int | None = None,
         top_k: int | None = None,
     ) -> QueryReply:
@@ -207,6 +218,7 @@ class Client:
         prompts: str | Sequence[str],
         *,
         model: str | None = None,
+        version: NamedVersion | None = None,
         chat: bool | None = None,
         max_new_tokens: int | None = None,
         do_sample: bool | None = None,
@@ -218,11 +230,12 @@ class Client:
         seed: int | None = None,
         min_version: int | None = None,
     ) -> GenerateReply:
-        """Free text of the live model; the options are those of ``POST /generate``."""
-        options: dict[str, object] = {"model": model, "chat": chat, "max_new_tokens": max_new_tokens}
+        """Free text of a version, by default the live one; the options are those of ``POST /generate``."""
+        options: dict[str, object] = {"model": model, "version": version, "chat": chat}
+        options |= {"max_new_tokens": max_new_tokens, "min_version": min_version}
         options |= {"do_sample": do_sample, "temperature": temperature, "top_k": top_k, "top_p": top_p, "seed": seed}
         options |= {"repetition_penalty": repetition_penalty, "num_return_sequences": num_return_sequences}
-        return self._connection.send(calls.generate(prompts, {**options, "min_version": min_version}))
+        return self._connection.send(calls.generate(prompts, options))
 
     # --- what is there ---------------------------------------------------------------------------
 
@@ -268,6 +281,14 @@ class Client:
     def proposal(self, model: str, proposal: str) -> Proposal:
         """One of them, with its report; ``query`` asks it, with its id as the ``version``."""
         return self._connection.send(calls.proposal(model, proposal))
+
+    def aliases(self, model: str) -> AliasList:
+        """The names that point to versions, without their moves; ``query`` takes one as the ``version``."""
+        return self._connection.send(alias_calls.aliases(model))
+
+    def alias(self, model: str, name: str) -> Alias:
+        """One of them, with its last moves."""
+        return self._connection.send(alias_calls.alias(model, name))
 
     def _job(self, call: calls.JobCall) -> JobHandle:
         return JobHandle(self._connection, self._connection.send(call))

@@ -17,7 +17,7 @@ from rich.text import Text
 from app.client import DEFAULT_URL, Client, InvalidRequest
 from app.commands.options import AsJson, Key, Model, Url, any_version, aside, examples, out, print_json, service
 from app.commands.shown import at_version, clean, probability
-from app.domain.contract import AnyVersion, Message, QueryReply
+from app.domain.contract import Message, NamedVersion, QueryReply
 
 EXAMPLES = examples(
     'palimpsest ask "The country where Lyon lies is"',
@@ -39,7 +39,7 @@ class Talk:
 
     client: Client
     model: str | None
-    version: AnyVersion | None
+    version: NamedVersion | None
     chat: bool
     tokens: int
     top: int
@@ -72,7 +72,9 @@ def ask(
     model: Model = None,
     version: Annotated[
         list[str] | None,
-        typer.Option(help="Of the model, or the id of a proposal; twice for two, side by side.", metavar="VERSION"),
+        typer.Option(
+            help="Of the model, an alias, or the id of a proposal; twice for two, side by side.", metavar="VERSION"
+        ),
     ] = None,
     plain: Annotated[
         bool, typer.Option("--plain", help="Go on with the text; so it is of a model that does not chat.")
@@ -88,7 +90,7 @@ def ask(
     In a chat, /new forgets what was said, and /quit ends it. Lines from a pipe are asked one by one.
     """
     console = out()
-    asked: list[AnyVersion | None] = [any_version(each) for each in version] if version else [None]
+    asked: list[NamedVersion | None] = [any_version(each) for each in version] if version else [None]
     with service(url, key, as_json=as_json) as client:
         talks = [Talk(client, model, each, not plain, tokens, top) for each in asked]
         for line in [prompt] if prompt is not None else _lines(talks):

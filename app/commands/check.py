@@ -26,7 +26,7 @@ from app.commands.options import (
     the_model,
 )
 from app.commands.shown import at_version, cell, probability, share, table
-from app.domain.contract import Answer, AnyVersion, Fact, ImportFormat
+from app.domain.contract import Answer, AnyVersion, Fact, ImportFormat, NamedVersion, is_alias
 from app.domain.prompts import filled
 
 AT_ONCE = 64
@@ -80,7 +80,9 @@ def check(
     chat: Annotated[bool, typer.Option("--chat", help="The file's prompts are a user's turns.")] = False,
     version: Annotated[
         str | None,
-        typer.Option(help="Instead of the newest; with --facts, also the id of a proposal.", metavar="VERSION"),
+        typer.Option(
+            help="Or an alias, instead of the newest; with --facts, also the id of a proposal.", metavar="VERSION"
+        ),
     ] = None,
     least: Annotated[
         float, typer.Option(help="Share of the facts that must hold, or else the exit status is 3.", min=0.0, max=1.0)
@@ -93,12 +95,18 @@ def check(
     named = None if version is None else any_version(version)
     with service(url, key, as_json=as_json) as client:
         name = the_model(client, model)
-        at = client.versions(name).head if named is None else named  # one version answers all
+        at = _pinned(client, name, named)  # one version answers all
         asked = _in_force(client, name, at) if facts is None else _of_file(facts, form, chat=chat)
         found = _checked(client, name, at, asked)
     print_json(found) if as_json else _tell(found)
     if found.facts is not None and found.facts < least:
         raise typer.Exit(UNHELD)
+
+
+def _pinned(client: Client, model: str, named: NamedVersion | None) -> AnyVersion:
+    if named is None:
+        return client.versions(model).head
+    return client.alias(model, named).version if is_alias(named) else named
 
 
 def _in_force(client: Client, model: str, version: AnyVersion) -> list[Asked]:

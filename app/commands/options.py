@@ -13,7 +13,7 @@ from rich.console import Console
 
 from app.client import ApiError, Client, ClientError
 from app.commands.shown import clean
-from app.domain.contract import AnyVersion
+from app.domain.contract import NamedVersion
 from app.domain.errors import PalimpsestError
 from app.domain.problems import problem_of
 
@@ -38,16 +38,16 @@ def examples(*lines: str) -> str:
     return "\n\n".join(("Examples:", *(f"$ {line}" for line in lines)))
 
 
-def any_version(given: str) -> AnyVersion:
-    """What ``--version`` names: a version by its number, or a proposal by its id.
+def any_version(given: str) -> NamedVersion:
+    """What ``--version`` names: a version by its number or an alias, or a proposal by its id.
 
     Raises:
         typer.BadParameter: it is neither.
     """
     try:
-        return TypeAdapter[AnyVersion](AnyVersion).validate_python(given)
+        return TypeAdapter[NamedVersion](NamedVersion).validate_python(given)
     except ValidationError:
-        detail = f"{given!r} is neither the number of a version nor the id of a proposal, such as proposed-48213377"
+        detail = f"{given!r} is no version: a number, an alias such as production, or the id of a proposal"
         raise typer.BadParameter(detail, param_hint="--version") from None
 
 

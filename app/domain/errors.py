@@ -23,7 +23,8 @@ PalimpsestError                500 internal
 │   ├── UnknownModel           404 unknown_model
 │   ├── UnknownVersion         404 unknown_version
 │   ├── UnknownFact            404 unknown_fact
-│   └── UnknownProposal        404 unknown_proposal
+│   ├── UnknownProposal        404 unknown_proposal
+│   └── UnknownAlias           404 unknown_alias
 ├── Conflict                   409 conflict
 │   ├── RequestInFlight        409 request_in_flight
 │   ├── LogLocked              409 log_locked
@@ -35,6 +36,7 @@ PalimpsestError                500 internal
 │   └── ModelExists            409 model_exists
 ├── OwnProposal                403 own_proposal
 ├── PreconditionFailed         412 precondition_failed
+├── PreconditionRequired       428 precondition_required
 ├── TooManyRequests            429 too_many_requests
 ├── Unavailable                503 unavailable
 │   ├── RedisUnavailable       503 redis_unavailable
@@ -188,6 +190,10 @@ class UnknownProposal(NotFound):
     """No such proposal waits: it was published, dropped, or has expired."""
 
 
+class UnknownAlias(NotFound):
+    """The model has no such alias, or not any more."""
+
+
 class Conflict(PalimpsestError, status=409):
     """The state of the job, the model or its edit log does not allow what was asked."""
 
@@ -229,7 +235,11 @@ class OwnProposal(PalimpsestError, status=403):
 
 
 class PreconditionFailed(PalimpsestError, status=412):
-    """The model is at another version than ``If-Match`` demands."""
+    """The model, or its alias, is at another version than ``If-Match`` demands."""
+
+
+class PreconditionRequired(PalimpsestError, status=428):
+    """The alias is there: ``If-Match`` has to say which version it is to be moved from."""
 
 
 class TooManyRequests(PalimpsestError, status=429, retry_after=1):

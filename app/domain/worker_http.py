@@ -16,6 +16,8 @@ CHECKS = "/checks"
 """POST ``EditBatches``: ``CheckedBatches``."""
 NORMS = "/norms"
 """POST ``Between``: ``UpdateNorms``."""
+ALIASES = "/aliases"
+"""POST ``MovePage``: the ``MovePage`` of that number that stands, this one or another's."""
 STATE = "/state"
 """GET: ``WorkerCard``."""
 

@@ -139,6 +139,8 @@ ADDITIONS = _examples(
 
 ROLLBACKS = _examples(to_the_model_as_it_was_loaded={"to": 0})
 
+ALIASES = _examples(to_the_first_version={"version": 1})
+
 REVERTS = _examples(the_first_fact_of_version_1={"facts": [{"version": 1, "index": 0}]})
 
 EXPORTS = _examples(

@@ -1,4 +1,4 @@
-"""Free text from the live model."""
+"""Free text from the live model, an earlier version or a proposal."""
 
 from __future__ import annotations
 
@@ -8,14 +8,19 @@ from fastapi import APIRouter, Body, Response
 
 from app.access.caller import Scope
 from app.access.requires import requires
-from app.dependencies import FleetDep
+from app.dependencies import FleetDep, LogsDep
 from app.domain.contract import Generate, GenerateReply
 from app.domain.errors import (
     BodyTooLarge,
+    CompactedVersion,
+    DamagedVersion,
     ModelUnavailable,
     PromptTooLong,
     Unavailable,
+    UnknownAlias,
     UnknownModel,
+    UnknownProposal,
+    UnknownVersion,
     VersionNotReached,
 )
 from app.domain.worker_http import VERSION_HEADER
@@ -27,12 +32,28 @@ router = APIRouter(tags=["questions"], dependencies=[requires(Scope.QUERY)])
 
 @router.post(
     "/generate",
-    responses=problems(BodyTooLarge, ModelUnavailable, PromptTooLong, Unavailable, UnknownModel, VersionNotReached),
+    responses=problems(
+        BodyTooLarge,
+        CompactedVersion,
+        DamagedVersion,
+        ModelUnavailable,
+        PromptTooLong,
+        Unavailable,
+        UnknownAlias,
+        UnknownModel,
+        UnknownProposal,
+        UnknownVersion,
+        VersionNotReached,
+    ),
 )
 def generate(
-    request: Annotated[Generate, Body(openapi_examples=examples.GENERATIONS)], fleet: FleetDep, response: Response
+    request: Annotated[Generate, Body(openapi_examples=examples.GENERATIONS)],
+    fleet: FleetDep,
+    logs: LogsDep,
+    response: Response,
 ) -> GenerateReply:
     """Continue prompts; ``X-Model-Version`` and the body say which version wrote."""
-    reply = fleet.generate(fleet.resolve(request.model), request)
+    model = fleet.resolve(request.model)
+    reply = fleet.generate(model, request.model_copy(update={"version": logs.pinned(model, request.version)}))
     response.headers[VERSION_HEADER] = str(reply.version)
     return reply

@@ -26,6 +26,7 @@ LAST = ("/models/{model}/revert", "/models/{model}/rollback", "/models", "/v1/ch
 has to name its own; and one that was added is there to chat with."""
 
 JSON = "application/json"
+ALIAS = "production"
 LEFT_WITHIN_S = 60.0
 
 Answers = list[httpx.Response]
@@ -35,6 +36,7 @@ Answers = list[httpx.Response]
 class Example:
     """A body that the description shows."""
 
+    method: str
     path: str
     name: str
     media: str
@@ -80,11 +82,11 @@ def examples(described: dict[str, Any]) -> list[Example]:
     """Each example, in the order in which they are sent; but of the real model only where it is installed."""
     found = []
     for path, operations in described["paths"].items():
-        for operation in operations.values():
+        for method, operation in operations.items():
             for media, content in operation.get("requestBody", {}).get("content", {}).items():
                 assert content.get("examples"), f"{path} shows no example of {media}"
                 for name, each in content["examples"].items():
-                    found.append(Example(path, name, media, each["value"], content["schema"]))
+                    found.append(Example(method, path, name, media, each["value"], content["schema"]))
     assert len({(example.path, example.name) for example in found}) == len(found)
     absent = smollm2.NAME if smollm2.wheel_file() is None else None
     here = (example for example in found if absent is None or example.wanted.get("model") != absent)
@@ -96,8 +98,8 @@ def answers(http: httpx.Client, examples: list[Example]) -> dict[tuple[str, str]
     """What each example is answered with; of one that becomes jobs, also these at their ends."""
     given = {}
     for example in examples:
-        where, headers = example.path.format(model=MODEL), {"Content-Type": example.media}
-        answer = http.post(where, content=example.content, headers=headers)
+        where, headers = example.path.format(model=MODEL, alias=ALIAS), {"Content-Type": example.media}
+        answer = http.request(example.method, where, content=example.content, headers=headers)
         given[example.path, example.name] = [answer]
         for place in jobs_of(answer):
             ended(http, place, PATIENCE_S)
@@ -110,7 +112,7 @@ def read(http: httpx.Client, described: dict[str, Any], answers: dict[tuple[str,
     """What each path is answered with that is only read, once the examples have been sent; but for streams."""
     [proposal] = http.get(f"/models/{MODEL}/proposals").json()["proposals"]
     first = http.get("/jobs", params={"limit": 200}).json()["jobs"][-1]
-    parameters = {"model": MODEL, "job": first["id"], "version": 1, "proposal": proposal["id"]}
+    parameters = {"model": MODEL, "job": first["id"], "version": 1, "proposal": proposal["id"], "alias": ALIAS}
     return {
         path: http.get(path.format(**parameters), params={"from": 0, "to": 1})
         for path, operations in described["paths"].items()
@@ -160,7 +162,7 @@ def test_every_answer_is_as_it_is_described(
 ) -> None:
     for example in examples:
         answer, *jobs = answers[example.path, example.name]
-        as_described(described, example.path, "post", answer)
+        as_described(described, example.path, example.method, answer)
         for job in jobs:
             as_described(described, "/jobs/{job}", "get", job)
     for path, answer in read.items():

@@ -61,9 +61,16 @@ def test_every_command_has_examples(path: tuple[str, ...]) -> None:
 
 
 def test_all_commands_are_looked_at() -> None:
-    assert {(), ("serve",), ("apply",), ("keys",), ("keys", "create"), ("log", "show"), ("proposals", "drop")} <= {
-        *COMMANDS
-    }
+    assert {
+        (),
+        ("serve",),
+        ("apply",),
+        ("keys",),
+        ("keys", "create"),
+        ("log", "show"),
+        ("proposals", "drop"),
+        ("alias",),
+    } <= {*COMMANDS}
 
 
 @pytest.fixture

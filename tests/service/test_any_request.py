@@ -126,7 +126,8 @@ def target(
     assert service.ended(job).status is JobStatus.SUCCEEDED
     waiting = service.sent("POST", "/edits", {"facts": [FACT], "unheld": "keep", "propose": True}).json()["id"]
     known = {"model": MODEL, "job": job, "after": job, "version": 1, "proposal": service.ended(waiting).proposal}
-    known |= {"from": 0, "to": 1, "min_version": 0}
+    known |= {"from": 0, "to": 1, "min_version": 0, "alias": "production"}
+    service.sent("PUT", f"/models/{MODEL}/aliases/production", {"version": 1})
     chosen = Settings(redis_url=redis_url, data_dir=data, supervised=True)
     sets = {frozenset(asked) for asked in SCOPES.values()} | {frozenset({scope}) for scope in Scope}
     sets |= {frozenset(Scope) - {scope} for scope in Scope} | {frozenset(Scope)}

@@ -38,7 +38,7 @@ class StandIn:
 def standing_in(answer: Answering) -> Iterator[StandIn]:
     """Serve until the block ends."""
     end, port = StandIn(answer), free_port()
-    methods = ["GET", "POST", "DELETE"]
+    methods = ["GET", "POST", "PUT", "DELETE"]
     app = Starlette(routes=[Route("/{path:path}", end.__call__, methods=methods)])
     server = uvicorn.Server(uvicorn.Config(app, port=port, log_level="error", timeout_graceful_shutdown=1))
     thread = Thread(target=server.run)

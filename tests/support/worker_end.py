@@ -6,7 +6,7 @@ For the contract between front end and worker only; what workers really answer i
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -16,8 +16,12 @@ from typing import Self
 
 from redis import Redis
 
-from app.domain import keyspace
+from app.domain import keyspace, worker_http
 from app.domain.contract import Problem, QueryReply, Reply, WorkerCard
+from app.domain.errors import PalimpsestError
+from app.domain.log.edit_log import EditLog
+from app.domain.log.pages import MovePage
+from app.domain.problems import problem_of
 
 
 class WorkerEnd:
@@ -27,6 +31,7 @@ class WorkerEnd:
         self.asked: list[tuple[str, str]] = []
         self.heads: list[dict[str, str]] = []
         self.replies: dict[str, Iterator[tuple[int, str]]] = {}
+        self.answers: dict[str, Callable[[str], tuple[int, str]]] = {}
         self.silent: set[str] = set()
         self.delays: dict[str, float] = {}
         self.speak = Event()
@@ -42,7 +47,10 @@ class WorkerEnd:
                 if self.path in end.silent:
                     end.speak.wait()
                 time.sleep(end.delays.get(self.path, 0.0))
-                status, text = next(end.replies.get(self.path, repeat((204, ""))))
+                if self.path in end.answers:
+                    status, text = end.answers[self.path](body)
+                else:
+                    status, text = next(end.replies.get(self.path, repeat((204, ""))))
                 with suppress(ConnectionError):  # the client may have closed the connection
                     self.send_response(status)
                     if self.path in end.lingering:
@@ -78,6 +86,17 @@ class WorkerEnd:
     def says(self, path: str, text: str, status: int = 200) -> None:
         """From now on, answer the path with this."""
         self.replies[path] = repeat((status, text))
+
+    def keeps_aliases(self, log: EditLog) -> None:
+        """From now on, write moves into this log, as workers do."""
+
+        def answer(body: str) -> tuple[int, str]:
+            try:
+                return 200, log.move_alias(MovePage.model_validate_json(body)).model_dump_json()
+            except PalimpsestError as error:
+                return error.status, problem_of(error).model_dump_json()
+
+        self.answers[worker_http.ALIASES] = answer
 
     def lingers(self, path: str, text: str) -> None:
         """From now on, answer the path with this and with no end, until the caller leaves."""

@@ -21,6 +21,7 @@ from rq.job import JobStatus as QueueStatus
 from app.domain import keyspace
 from app.domain.contract import AnyVersion, EditBatch, JobStatus, WorkerCard
 from app.domain.errors import JobFailed, StaleEpoch
+from app.domain.log.pages import MovePage
 from app.domain.origin import REQUEST_ID
 from app.domain.queued_calls import ORIGIN
 from tests.support.log_lines import SECRET, log_lines, said_in
@@ -176,6 +177,9 @@ class Careless:
 
     def update_norms(self, old: int, new: int) -> dict[int, float]:
         return {}
+
+    def move_alias(self, move: MovePage) -> MovePage:
+        return move
 
     def card(self) -> WorkerCard:
         raise KeyError(SECRET, datetime.now(UTC))

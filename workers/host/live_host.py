@@ -18,6 +18,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerFast
 
 from app.domain.contract import AnyVersion
 from app.domain.log.edit_log import EditLog
+from app.domain.log.pages import MovePage
 from workers.editing.knowledge import KnowledgeBase
 from workers.editing.model.editable_model import EditableModel
 from workers.host.earlier_versions import EarlierVersions
@@ -96,6 +97,10 @@ class LiveHost:
     def update_norms(self, old: int, new: int) -> dict[int, float]:
         """Frobenius norm of the difference between two versions' weights, of each layer that differs."""
         return self._earlier.norms_between(old, new)
+
+    def move_alias(self, move: MovePage) -> MovePage:
+        """Make this the alias's move of its number; returns the one of that number that stands. No lead is needed."""
+        return self.log.move_alias(move)
 
     # --- following ---------------------------------------------------------------------------
 

@@ -99,10 +99,9 @@ class QuestionBatches:
             Unavailable: too many wait already, or the worker is leaving.
         """
         rows = _rows(request)
-        version = request.version if isinstance(request, Query) else None
-        long = rows > SHORT_ROWS or _steps(request) > SHORT_STEPS or version is not None
+        long = rows > SHORT_ROWS or _steps(request) > SHORT_STEPS or request.version is not None
         manner = GREEDY if isinstance(request, Query) else Manner.of(request)
-        waiting = Waiting(request, manner, rows, version)
+        waiting = Waiting(request, manner, rows, request.version)
         (self._long if long else self._short).put(waiting)
         return waiting.reply
 

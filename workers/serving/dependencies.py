@@ -9,6 +9,7 @@ from typing import Annotated, Protocol
 from fastapi import Depends, Request
 
 from app.domain.contract import EditBatch, WorkerCard
+from app.domain.log.pages import MovePage
 from workers.questions.batches import QuestionBatches
 from workers.serving.metrics import Metrics
 
@@ -25,6 +26,9 @@ class Held(Protocol):
 
     def update_norms(self, old: int, new: int) -> dict[int, float]:
         """Frobenius norm of the difference between two versions' weights, of each layer that differs."""
+
+    def move_alias(self, move: MovePage) -> MovePage:
+        """Make this the alias's move of its number; returns the one of that number that stands."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,6 +20,7 @@ from app.domain.contract import (
     WorkerCard,
 )
 from app.domain.errors import PalimpsestError, RequestError, Unavailable
+from app.domain.log.pages import MovePage
 from app.domain.problems import problem_of
 from workers.serving.dependencies import Held, Services, ServicesDep
 from workers.serving.reaching import reached
@@ -60,6 +61,12 @@ def compare(between: Between, services: ServicesDep) -> UpdateNorms:
     """How far two versions' weights are apart."""
     with services.metrics.question("norms"):
         return UpdateNorms(norms=services.host.update_norms(between.old, between.new))
+
+
+@router.post(worker_http.ALIASES)
+def move_alias(move: MovePage, services: ServicesDep) -> MovePage:
+    """Write a move of an alias into the log, unless there is one of its number; tell which one stands."""
+    return services.host.move_alias(move)
 
 
 @router.get(worker_http.STATE)

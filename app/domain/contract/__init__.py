@@ -6,6 +6,7 @@ Probabilities are in [0, 1]; ranks count from 1; times are UTC; durations are se
 from __future__ import annotations
 
 from app.domain.contract.additions import AddModel
+from app.domain.contract.aliases import Alias, AliasList, AliasMove, AliasName, MoveAlias, NamedVersion, is_alias
 from app.domain.contract.changes import Revert, Rollback
 from app.domain.contract.checks import CheckedBatches, EditBatches
 from app.domain.contract.edits import EditBatch, Fact, Hyperparameters, Unheld, Verify
@@ -61,6 +62,10 @@ __all__ = [
     "REQUESTS",
     "TEXT_EVENT",
     "AddModel",
+    "Alias",
+    "AliasList",
+    "AliasMove",
+    "AliasName",
     "Answer",
     "AnyJobRequest",
     "AnyVersion",
@@ -109,7 +114,9 @@ __all__ = [
     "Message",
     "ModelList",
     "ModelView",
+    "MoveAlias",
     "Name",
+    "NamedVersion",
     "Neighbour",
     "NonNegative",
     "Paraphrase",
@@ -144,5 +151,6 @@ __all__ = [
     "VersionDiff",
     "VersionList",
     "WorkerCard",
+    "is_alias",
     "user_turn",
 ]

@@ -6,7 +6,9 @@ from typing import Annotated
 
 from pydantic import Field, StringConstraints
 
-ProposalId = Annotated[str, StringConstraints(pattern=r"^proposed-[0-9]{8}$")]
+PREFIX = "proposed-"
+
+ProposalId = Annotated[str, StringConstraints(pattern=rf"^{PREFIX}[0-9]{{8}}$")]
 """Of a version that waits to be published; behind the model's name and an ``@`` it is the version's own name."""
 
 AnyVersion = Annotated[int, Field(ge=0)] | ProposalId

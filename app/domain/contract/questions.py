@@ -6,6 +6,7 @@ from typing import Annotated
 
 from pydantic import Field, model_validator
 
+from app.domain.contract.aliases import NamedVersion
 from app.domain.contract.messages import Message, Messages, user_turn
 from app.domain.contract.proposal_ids import AnyVersion
 from app.domain.contract.values import JobId, Name, Positive, Reply, Request, Text
@@ -38,6 +39,11 @@ class Question(Request):
     """What every question may say of the model that shall answer it."""
 
     model: Name | None = Field(None, description="May be left out when one model is served.")
+    version: NamedVersion | None = Field(
+        None,
+        description="Answer from this version of the model's history, from the one that this alias points to, or from "
+        "this proposal (`proposed-...`); None: from the live one.",
+    )
     min_version: Annotated[int, Field(ge=0)] = Field(
         0, description="Answer from this version or a later one: with a job's version, one reads one's own write."
     )
@@ -51,11 +57,6 @@ class Query(Question):
 
     prompts: tuple[Prompt, ...] = Field((), max_length=256)
     job: JobId | None = None
-    version: AnyVersion | None = Field(
-        None,
-        description="Answer from this version of the model's history, or from this proposal (`proposed-...`); None: "
-        "from the live one.",
-    )
 
     @model_validator(mode="after")
     def _prompts_or_job(self) -> Query:

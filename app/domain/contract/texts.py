@@ -29,7 +29,6 @@ class Continue(Question):
 
     prompts: Annotated[tuple[LongText, ...], Field(min_length=1, max_length=64)] | None = None
     messages: Annotated[tuple[Turn, ...], Field(min_length=1, max_length=256)] | None = None
-    version: AnyVersion | None = Field(None, description="None: the live one.")
     n: Annotated[int, Field(ge=1, le=16)] = 1
     max_new_tokens: Annotated[int, Field(ge=1)] | None = Field(None, description="None: up to the model's window.")
     temperature: Annotated[float, Field(ge=0, le=2)] = Field(0.0, description="0: greedily.")

@@ -7,7 +7,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 
-from app.domain.entries import BASE, DIGITS, Entry, Shelf, proposal_entry, snapshot_entry, version_entry
+from app.domain.entries import BASE, DIGITS, Entry, Shelf, move_entry, proposal_entry, snapshot_entry, version_entry
 from app.domain.errors import CompactedVersion, DamagedVersion, NotFound
 from app.domain.log.proposals import id_of
 from app.domain.log.reader import LogReader
@@ -34,7 +34,7 @@ class LogCheck(LogReader):
     """Checks a log from end to end. It only reads, and the log may be in use."""
 
     def run(self) -> Iterator[Checked]:
-        """Base, versions, snapshots, proposals and epoch, as they are checked.
+        """Base, versions, snapshots, proposals, aliases and epoch, as they are checked.
 
         Raises:
             UnknownModel: there is no log.
@@ -67,6 +67,8 @@ class LogCheck(LogReader):
         for number in self.proposals.numbers():
             with suppress(NotFound):  # published or dropped since it was listed
                 yield self._proposal(number)
+        for alias in self.aliases.names():
+            yield self._alias(alias)
         yield from self._epoch()
         if damaged or rotten:
             yield self._outlook(len(versions), damaged, rotten)
@@ -126,6 +128,21 @@ class LogCheck(LogReader):
         size, entry = sum(record.size for record in page.files.values()), proposal_entry(number)
         damage = self._file_damage(entry, page.files, partial(self.proposals.file, page))
         return Checked(title, size, tuple(damage), (remedy,) if damage else ())
+
+    def _alias(self, alias: str) -> Checked:
+        """All moves of an alias."""
+        title, damage, remedies = f"alias {alias}", list[str](), list[str]()
+        for number in self.aliases.numbers(alias):
+            try:
+                self.aliases.move(alias, number)
+            except DamagedVersion as error:
+                entry, shown = move_entry(alias, number), self._storage.shown
+                damage.append(error.detail)
+                remedies.append(
+                    f"Restore {shown(entry.page)} from a backup. Without one, move {shown(entry.folder)} out of the "
+                    f"log: {alias} points to where the move before it says, unless there is a later one."
+                )
+        return Checked(title, 0, tuple(damage), tuple(remedies))
 
     def _file_damage(
         self, entry: Entry, files: dict[str, FileRecord], read: Callable[[str], bytes]

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 
 from app.domain.entries import Entry, Shelf, snapshot_entry, version_entry
-from app.domain.errors import Conflict, DamagedVersion, NotFound
+from app.domain.errors import CompactedVersion, Conflict, DamagedVersion, NotFound
 from app.domain.history.history import History
 from app.domain.history.logged_version import LoggedVersion
 from app.domain.log.chain import Chain
@@ -18,6 +19,7 @@ class Compaction:
     """One compaction of a log by its leader. If it is cut short, the next one brings it to its end.
 
     Args:
+        aliases: the version that each alias points to; it can be asked afterwards if it can be now.
         before: the first version whose tensor files stay, if some shall go.
 
     Raises:
@@ -25,20 +27,23 @@ class Compaction:
         DamagedVersion: a manifest does not have the bytes that were committed.
     """
 
-    def __init__(self, storage: Storage, chain: Chain, replays: Replays, before: int | None) -> None:
+    def __init__(
+        self, storage: Storage, chain: Chain, replays: Replays, aliases: Mapping[str, int], before: int | None
+    ) -> None:
         self._storage, self._replays = storage, replays
         self._head = chain.head()
         self._manifests = chain.manifests(self._head)
         self._history = History(self._manifests)
         self._done = replays.compacted_before()
         self._first = max(1 if before is None else chain.at_most(before), self._done)
+        self._named = {version: alias for alias, version in aliases.items() if version < self._first}
         self._whole: dict[int, bool] = {}
 
     def run(self) -> None:
         """Record on disk what is to be removed, then remove it.
 
         Raises:
-            Conflict: a version from ``before`` on would lose tensors that it needs.
+            Conflict: a version from ``before`` on, or one that an alias points to, would lose tensors that it needs.
             OSError: something could not be written or removed.
         """
         needed = self._needed()
@@ -56,7 +61,7 @@ class Compaction:
         """The snapshots to keep: those that the head, and each version that needs removed tensors, is replayed from."""
         best = self._start(self._at(self._head), 1)
         needed = set() if best is None else {best}
-        for version in range(self._first, self._head + 1):
+        for version in (*self._named_in_reach(), *range(self._first, self._head + 1)):
             goes_on = version > self._first and self._manifests[version - 1].kind == "edit"
             if goes_on:  # it only adds its own term to those of the version before it
                 continue
@@ -65,12 +70,21 @@ class Compaction:
                 continue
             start = self._start(reached, self._first)
             if start is None:
-                detail = (
-                    f"version {version} needs tensors from before version {self._first}, and no snapshot holds them"
-                )
+                alias = f", which {self._named[version]} points to," if version in self._named else ""
+                lost = f"needs tensors from before version {self._first}, and no snapshot holds them"
+                detail = f"version {version}{alias} {lost}"
                 raise Conflict(detail, field="before", value=self._first)
             needed.add(start)
         return needed
+
+    def _named_in_reach(self) -> Iterator[int]:
+        """The versions before ``first`` that aliases point to, and that no earlier compaction has cut off."""
+        for version in sorted(self._named):
+            try:
+                self._replays.check(self._at(version))
+            except CompactedVersion:
+                continue
+            yield version
 
     def _at(self, version: int) -> LoggedVersion:
         return LoggedVersion(self._history, version)

@@ -8,6 +8,7 @@
       snapshots/00000064/     ``SnapshotPage`` and its files: a start need not replay what they hold
       compactions/00000064/   ``CompactionPage``: the files of all versions before this one were removed
       proposals/48213377/     ``ProposalPage`` and its files: an edit that waits, and is no version yet
+      aliases/production/00000003/   ``MovePage``: which version the alias points to since
       leader.lock, epoch      who may commit
       base.lock               held while the base is written
 
@@ -21,17 +22,28 @@ from contextlib import suppress
 from datetime import UTC, datetime
 
 from app.domain.contract import EditBatch
-from app.domain.entries import BASE, proposal_entry, snapshot_entry, version_entry
-from app.domain.errors import Conflict, DamagedVersion, JobFailed, ModelMismatch, NotFound, VersionExists
+from app.domain.entries import BASE, Entry, move_entry, proposal_entry, snapshot_entry, version_entry
+from app.domain.errors import (
+    Conflict,
+    DamagedVersion,
+    JobFailed,
+    ModelMismatch,
+    NotFound,
+    Unavailable,
+    VersionExists,
+)
 from app.domain.log.compaction import Compaction
 from app.domain.log.led_log import LedLog
-from app.domain.log.pages import ProposalPage, SnapshotPage
+from app.domain.log.pages import MovePage, ProposalPage, SnapshotPage
 from app.domain.log.proposals import entry_of, id_of, number_of
 from app.domain.manifest import Base, Draft, FileRecord, Manifest
 
+SWEPT_AT_MOST = 3
+"""How often a move is written again after a new leader took it for what a dead writer left."""
+
 
 class EditLog(LedLog):
-    """The edit log of one model: any number of processes read it, one at a time leads and commits."""
+    """The edit log of one model: any number of processes read it and move aliases, one at a time leads and commits."""
 
     def create(self, base: Base) -> Base:
         """Start the log, or find it started for the same weights; returns the base that is in force.
@@ -138,6 +150,27 @@ class EditLog(LedLog):
             reason = error.strerror or type(error).__name__
             raise JobFailed(f"{proposal} could not be removed: {reason}", value=proposal) from error
 
+    def move_alias(self, move: MovePage) -> MovePage:
+        """Make this the alias's move of its number, durable when this returns; needs no lead.
+
+        Returns:
+            The move of that number that stands: this one, or another's that was made before.
+
+        Raises:
+            Conflict: it does not follow on the alias's newest move.
+            Unavailable: it could not be written, for instance for want of space; the alias is as it was.
+            DamagedVersion: the move that stands is damaged.
+        """
+        entry = move_entry(move.alias, move.number)
+        if move.number > max(self.aliases.numbers(move.alias), default=0) + 1:
+            raise Conflict(f"move {move.number} of {move.alias} does not follow on its newest", value=move.number)
+        for _ in range(SWEPT_AT_MOST):
+            with suppress(FileExistsError, FileNotFoundError):  # there before; swept by a new leader
+                self._publish_move(entry, move)
+            if (found := self.aliases.move(move.alias, move.number)) is not None:
+                return found
+        raise Unavailable(f"{self._storage.shown(entry.folder)} could not be written")
+
     def write_snapshot(self, version: int, files: Mapping[str, bytes]) -> None:
         """Keep what a worker holds at a version. A snapshot that is there and whole stays as it is.
 
@@ -178,11 +211,31 @@ class EditLog(LedLog):
         Raises:
             LogLocked: a leader holds the log.
             UnknownVersion: there is no version ``before``.
-            Conflict: a version from ``before`` on would lose tensors that it needs.
-            DamagedVersion: the base, a manifest or the epoch is damaged.
+            Conflict: a version from ``before`` on, or one that an alias points to, would lose tensors that it needs.
+            DamagedVersion: the base, a manifest, the epoch or an alias is damaged.
         """
         with self.lead():
-            Compaction(self._storage, self._chain, self._replays, before).run()
+            Compaction(self._storage, self._chain, self._replays, self.aliases.pointing(), before).run()
+
+    def _publish_move(self, entry: Entry, move: MovePage) -> None:
+        """Publish a move that none follows on.
+
+        Raises:
+            FileExistsError: it, or one that follows, is there. FileNotFoundError: it was swept away.
+            Unavailable: it could not be written.
+        """
+
+        def permitted() -> None:
+            if max(self.aliases.numbers(move.alias), default=0) > move.number:
+                raise FileExistsError
+
+        try:
+            self._storage.publish(entry, move.model_dump_json(indent=2).encode(), {}, permitted)
+        except (FileExistsError, FileNotFoundError):
+            raise
+        except OSError as error:
+            reason = error.strerror or type(error).__name__
+            raise Unavailable(f"{self._storage.shown(entry.folder)} could not be written: {reason}") from error
 
     def _refuse(self, draft: Draft) -> None:
         """Raise if this draft must not be committed now."""

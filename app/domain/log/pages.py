@@ -1,4 +1,4 @@
-"""What the log says of its snapshots, of its proposals, and of having been compacted."""
+"""What the log says of its snapshots, of its proposals, of moves of its aliases, and of having been compacted."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import Annotated
 
 from pydantic import AwareDatetime, Field
 
-from app.domain.contract import EditBatch, JobOutcome, JobStatus, ProposalId, Record
+from app.domain.contract import AliasName, EditBatch, JobOutcome, JobStatus, Name, ProposalId, Record
 from app.domain.manifest import Digest, Draft, FileName, FileRecord
 
 
@@ -45,3 +45,13 @@ class ProposalPage(Record):
     def outcome(self) -> JobOutcome:
         """What became of the job that proposed it."""
         return JobOutcome(status=JobStatus.PROPOSED, report=self.draft.report, proposal=self.id)
+
+
+class MovePage(Record):
+    """One move of an alias: where it points to since, or that it was removed. ``number`` counts its moves from 1."""
+
+    alias: AliasName
+    number: Annotated[int, Field(ge=1)]
+    version: Annotated[int, Field(ge=0)] | None
+    by: Name | None = Field(None, description="Name of the API key that moved it, if any.")
+    moved: AwareDatetime

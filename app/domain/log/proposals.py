@@ -10,14 +10,13 @@ from contextlib import suppress
 from datetime import UTC, datetime
 from functools import partial
 
+from app.domain.contract.proposal_ids import PREFIX
 from app.domain.digests import sha256
 from app.domain.entries import DIGITS, Entry, Shelf, proposal_entry
 from app.domain.errors import DamagedVersion, UnknownProposal, UnknownVersion
 from app.domain.log.chain import Chain
 from app.domain.log.pages import ProposalPage
 from app.domain.storage.storage import Stamp, Storage
-
-PREFIX = "proposed-"
 
 
 def number_of(job: str) -> int:

@@ -16,6 +16,7 @@ from app.domain.errors import CompactedVersion, DamagedVersion, NotFound, Unknow
 from app.domain.history.history import History
 from app.domain.history.lineage import HeldFact
 from app.domain.history.logged_version import LoggedVersion
+from app.domain.log.aliases import Aliases
 from app.domain.log.chain import Chain
 from app.domain.log.proposals import Proposals
 from app.domain.log.recent_versions import RecentVersions
@@ -43,6 +44,7 @@ class LogReader:
         self._recent = RecentVersions(self._chain)
         self._replays = Replays(self._storage, self._chain)
         self.proposals = Proposals(self._storage, self._chain)
+        self.aliases = Aliases(self._storage, self._chain)
 
     @staticmethod
     def models(root: LogRoot) -> list[str]:

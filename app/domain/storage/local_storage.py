@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TextIO
 
 from app.domain import digests
-from app.domain.entries import BASE, DIGITS, PAGES, Entry, Shelf
+from app.domain.entries import BASE, DIGITS, PAGES, Entry, Shelf, place_of
 from app.domain.errors import DamagedVersion, LogLocked
 from app.domain.manifest import FileRecord
 from app.domain.storage import durable_files
@@ -62,13 +62,20 @@ class LocalStorage(Storage):
             raise self.lost(relative, error) from error
         return digests.check_bytes(data, record.sha256, record.size, self.shown(relative))
 
-    def numbers(self, shelf: Shelf) -> list[int]:
+    def numbers(self, shelf: Shelf, alias: str = "") -> list[int]:
         """Every folder with a final name counts, whole or not."""
+        names = self._names(place_of(shelf, alias))
+        return sorted(int(name) for name in names if len(name) == DIGITS and name.isascii() and name.isdecimal())
+
+    def aliases(self) -> list[str]:
+        """Every folder that is not hidden."""
+        return sorted(name for name in self._names(Shelf.ALIASES) if not name.startswith(durable_files.HIDDEN))
+
+    def _names(self, folder: str) -> list[str]:
         try:
-            names = os.listdir(self._dir / shelf)  # noqa: PTH208 - names are all we need
+            return os.listdir(self._dir / folder)  # noqa: PTH208 - names are all we need
         except (FileNotFoundError, NotADirectoryError):
             return []
-        return sorted(int(name) for name in names if len(name) == DIGITS and name.isascii() and name.isdecimal())
 
     # --- writing -----------------------------------------------------------------------------
 
@@ -84,7 +91,7 @@ class LocalStorage(Storage):
         self, entry: Entry, page: bytes, files: Mapping[str, bytes], permitted: Callable[[], None] = lambda: None
     ) -> None:
         """Write into a hidden directory, rename it."""
-        durable_files.make_dir(self._dir / entry.shelf)
+        durable_files.make_dir(self._dir / entry.place)
         pages = digests.with_digest(PAGES[entry.shelf], page)
         durable_files.publish_dir(self._dir / entry.folder, {**files, **pages}, permitted)
 
@@ -151,6 +158,8 @@ class LocalStorage(Storage):
         """Remove everything hidden: what loses its name before it is renamed to its final one is never published."""
         for shelf in Shelf:
             durable_files.sweep(self._dir / shelf)
+        for alias in self.aliases():
+            durable_files.sweep(self._dir / place_of(Shelf.ALIASES, alias))
         durable_files.sweep(self._dir)  # the base is there: nobody writes beside it any more
 
     @contextmanager

@@ -15,7 +15,7 @@ from contextlib import contextmanager, suppress
 from typing import Any
 
 from app.domain.digests import check_bytes, sha256
-from app.domain.entries import BASE, PAGES, Entry, Shelf
+from app.domain.entries import BASE, PAGES, Entry, Shelf, place_of
 from app.domain.errors import DamagedVersion, UnsupportedStorage
 from app.domain.failpoints import Point, failpoint
 from app.domain.manifest import FileRecord
@@ -77,10 +77,16 @@ class ObjectStorage(Storage):
         stored = _stored_name(entry, name, record.sha256)
         return check_bytes(self._get(stored), record.sha256, record.size, self.shown(stored))
 
-    def numbers(self, shelf: Shelf) -> list[int]:
+    def numbers(self, shelf: Shelf, alias: str = "") -> list[int]:
         """An entry is there when its page is."""
-        page = re.compile(rf"/([0-9]{{8}})/{re.escape(PAGES[shelf])}$")
-        return sorted(int(found[1]) for name in self._names(shelf) if (found := page.search(name)))
+        place = place_of(shelf, alias)
+        page = re.compile(rf"/{place}/([0-9]{{8}})/{re.escape(PAGES[shelf])}$")
+        return sorted(int(found[1]) for name in self._names(place) if (found := page.search(name)))
+
+    def aliases(self) -> list[str]:
+        """Those of which there is a move."""
+        page = re.compile(rf"/{Shelf.ALIASES}/([^/]+)/[0-9]{{8}}/{re.escape(PAGES[Shelf.ALIASES])}$")
+        return sorted({found[1] for name in self._names(Shelf.ALIASES) if (found := page.search(name))})
 
     # --- writing -----------------------------------------------------------------------------
 

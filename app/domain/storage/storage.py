@@ -54,8 +54,12 @@ class Storage(ABC):
         """
 
     @abstractmethod
-    def numbers(self, shelf: Shelf) -> list[int]:
-        """The numbers of a shelf's entries, rising."""
+    def numbers(self, shelf: Shelf, alias: str = "") -> list[int]:
+        """The numbers of a shelf's entries, or of the moves of one alias, rising."""
+
+    @abstractmethod
+    def aliases(self) -> list[str]:
+        """The aliases that may have moves, sorted."""
 
     def settled(self, page: str, read: Callable[[], FoundT]) -> FoundT:
         """What ``read`` returns for a page; it is called again if the page was withdrawn or replaced meanwhile.

@@ -27,6 +27,7 @@ from app.domain.errors import (
     PalimpsestError,
     PromptTooLong,
     Unavailable,
+    UnknownAlias,
     UnknownModel,
     UnknownProposal,
     UnknownVersion,
@@ -67,6 +68,7 @@ RESPONSES = {
         ModelUnavailable,
         PromptTooLong,
         Unavailable,
+        UnknownAlias,
         UnknownModel,
         UnknownProposal,
         UnknownVersion,
@@ -113,7 +115,8 @@ async def answered(
     """The answer to a request for so many texts."""
     name = ModelName.of(asked.model)
     model = await run_in_threadpool(services.fleet.resolve, name.name)
-    wanted = wanted.model_copy(update={"version": name.version})
+    version = await run_in_threadpool(services.logs.pinned, model, name.version)
+    wanted = wanted.model_copy(update={"version": version})
     stream = await services.texts.open(model, wanted)
     headers = {VERSION_HEADER: str(stream.begun.version)}
     said_name = version_name(model, stream.begun.version)

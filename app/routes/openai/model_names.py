@@ -7,22 +7,22 @@ from dataclasses import dataclass
 
 from pydantic import TypeAdapter, ValidationError
 
-from app.domain.contract import AnyVersion, Name, ProposalId
+from app.domain.contract import AliasName, AnyVersion, Name, NamedVersion, ProposalId
 from app.domain.errors import UnknownModel, UnknownVersion
 
 MARK = "@"
 _NAME: TypeAdapter[str] = TypeAdapter(Name)
-_PROPOSAL: TypeAdapter[str] = TypeAdapter(ProposalId)
+_NAMED: TypeAdapter[str] = TypeAdapter(ProposalId | AliasName)
 LONGEST_VERSION = 12
 """Digits: no log has as many versions."""
 
 
 @dataclass(frozen=True, slots=True)
 class ModelName:
-    """A model, and a version of it; None: the one in service."""
+    """A model, and a version of it or an alias that points to one; None: the one in service."""
 
     name: str
-    version: AnyVersion | None
+    version: NamedVersion | None
 
     @classmethod
     def of(cls, text: str) -> ModelName:
@@ -41,9 +41,9 @@ class ModelName:
         if version.isascii() and version.isdecimal() and len(version) <= LONGEST_VERSION:
             return cls(name, int(version))
         try:
-            return cls(name, _PROPOSAL.validate_python(version))
+            return cls(name, _NAMED.validate_python(version))
         except ValidationError:
-            detail = f"A version of {name} is a number, or the id of a proposal."
+            detail = f"A version of {name} is a number, an alias, or the id of a proposal."
             raise UnknownVersion(detail, field="model", value=text) from None
 
 

@@ -9,7 +9,15 @@ from fastapi import APIRouter, Path
 
 from app.dependencies import FleetDep, LogsDep
 from app.domain.contract import WorkerCard
-from app.domain.errors import DamagedVersion, ModelUnavailable, NotFound, UnknownModel, UnknownProposal, UnknownVersion
+from app.domain.errors import (
+    DamagedVersion,
+    ModelUnavailable,
+    NotFound,
+    UnknownAlias,
+    UnknownModel,
+    UnknownProposal,
+    UnknownVersion,
+)
 from app.edit_logs import EditLogs
 from app.routes.openai.model_names import ModelName, version_name
 from app.routes.openai.refusals import refusals
@@ -20,21 +28,22 @@ router = APIRouter()
 
 @router.get("/models", responses=refusals())
 def list_served_models(fleet: FleetDep, logs: LogsDep) -> ModelObjects:
-    """The models that are served now; any version of one can be asked as `name@version`."""
+    """The models that are served now; any version of one can be asked as `name@version` or `name@alias`."""
     return ModelObjects(data=tuple(_served(cards, logs) for cards in _by_model(fleet.workers()).values()))
 
 
 @router.get(
     "/models/{model}",
-    responses=refusals(DamagedVersion, ModelUnavailable, UnknownModel, UnknownProposal, UnknownVersion),
+    responses=refusals(DamagedVersion, ModelUnavailable, UnknownAlias, UnknownModel, UnknownProposal, UnknownVersion),
 )
 def show_served_model(model: Annotated[str, Path(max_length=200)], fleet: FleetDep, logs: LogsDep) -> ModelObject:
-    """A model that is served, or one version of it."""
+    """A model that is served, or one version of it; an alias is answered with the version that it points to."""
     wanted = ModelName.of(model)
     served = _served(fleet.workers(fleet.resolve(wanted.name)), logs)
-    if wanted.version is None:
+    version = logs.pinned(wanted.name, wanted.version)
+    if version is None:
         return served
-    created, version = served.created, wanted.version
+    created = served.created
     if isinstance(version, str):
         created = _seconds(logs.of(wanted.name).proposals.get(version).created)
     elif version:

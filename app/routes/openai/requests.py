@@ -41,7 +41,9 @@ class StreamOptions(OpenAIRequest):
 class TextRequest(OpenAIRequest):
     """The parameters that completions and chat completions have in common, and two of our own for own writes."""
 
-    model: Annotated[str, Field(min_length=1, max_length=200, description="A model's name, or `name@version`.")]
+    model: Annotated[
+        str, Field(min_length=1, max_length=200, description="A model's name, `name@version`, `name@alias`.")
+    ]
     n: Annotated[int, Field(ge=1, le=16)] | None = None
     max_tokens: Annotated[int, Field(ge=1)] | None = None
     temperature: Annotated[float, Field(ge=0, le=2)] | None = None

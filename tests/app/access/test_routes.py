@@ -51,6 +51,10 @@ SCOPES: dict[tuple[str, str], set[Scope]] = {
     ("GET", "/models/{model}/proposals/{proposal}"): {Scope.QUERY},
     ("POST", "/models/{model}/proposals/{proposal}/publish"): {Scope.QUERY, Scope.PUBLISH},
     ("POST", "/models/{model}/proposals/{proposal}/drop"): {Scope.QUERY, Scope.PUBLISH},
+    ("GET", "/models/{model}/aliases"): {Scope.QUERY},
+    ("GET", "/models/{model}/aliases/{alias}"): {Scope.QUERY},
+    ("PUT", "/models/{model}/aliases/{alias}"): {Scope.QUERY, Scope.PUBLISH},
+    ("DELETE", "/models/{model}/aliases/{alias}"): {Scope.QUERY, Scope.PUBLISH},
     ("GET", "/models/{model}/versions"): {Scope.QUERY},
     ("GET", "/models/{model}/versions/diff"): {Scope.QUERY},
     ("GET", "/models/{model}/versions/{version}"): {Scope.QUERY},
@@ -76,6 +80,7 @@ def filled(path: str) -> str:
         .replace("{job}", "job1")
         .replace("{version}", "1")
         .replace("{proposal}", "proposed-00000001")
+        .replace("{alias}", "production")
     )
 
 

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from concurrent.futures import Future
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 import torch
 
-from app.domain.contract import EditBatch, Fact, Hyperparameters, Prompt, Query, Rollback
+from app.domain.contract import EditBatch, Fact, Generate, Hyperparameters, Prompt, Query, Rollback
 from app.domain.errors import UnknownVersion
+from app.domain.log.pages import MovePage
 from tests.support.answers import probe
 from tests.support.turns import done
 from tests.support.worker_bench import opened
@@ -93,8 +95,16 @@ def test_questions_to_several_versions_are_answered_each_from_its_own(host: Mode
     for future in asked:
         error = future.exception(PATIENCE_S)
         versions.append(future.result().version if error is None else type(error))
+    written = batches.ask(Generate(prompts=("Lyon is a city in",), version=1, max_new_tokens=2))
+    assert written.result(PATIENCE_S).version == 1
     batches.close()
     assert versions == [2, 1, 0, 1, UnknownVersion, 2]
+
+
+def test_an_alias_is_moved_by_whoever_follows_the_log_too(host: ModelHost) -> None:
+    move = MovePage(alias="production", number=1, version=0, moved=datetime.now(UTC))
+    assert host.move_alias(move) == move
+    assert host.log.aliases.pointing() == {"production": 0}
 
 
 def test_how_far_two_versions_are_apart_is_told_by_layer(host: ModelHost) -> None:

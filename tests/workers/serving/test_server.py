@@ -27,6 +27,7 @@ from app.domain.contract import (
     WorkerCard,
 )
 from app.domain.errors import SubjectNotInPrompt, Unavailable
+from app.domain.log.pages import MovePage
 from tests.support.log_lines import log_lines
 from tests.support.tiny_models import WINDOW, tiny
 from tests.support.worker_process import until
@@ -67,6 +68,9 @@ class Held:
 
     def update_norms(self, old: int, new: int) -> dict[int, float]:
         return {2: float(new - old)}
+
+    def move_alias(self, move: MovePage) -> MovePage:
+        return move.model_copy(update={"version": self.version})
 
     def card(self) -> WorkerCard:
         return WorkerCard(
@@ -163,6 +167,13 @@ class TestQuestions:
 
 def test_how_far_two_versions_are_apart(worker: httpx.Client) -> None:
     assert worker.post("/norms", json={"old": 1, "new": 3}).json() == {"norms": {"2": 2.0}}
+
+
+def test_a_move_of_an_alias_is_handed_on_and_the_one_that_stands_is_told(worker: httpx.Client, held: Held) -> None:
+    move = {"alias": "production", "number": 1, "version": 2, "moved": "2026-01-01T00:00:00Z"}
+    answer = worker.post("/aliases", json=move)
+    assert MovePage.model_validate_json(answer.content).version == held.version
+    assert problem(worker.post("/aliases", json={**move, "alias": "../x"})).status == 422
 
 
 class TestTexts:
