@@ -30,6 +30,7 @@ NO_FACTS_AT_HAND = {
     "workers/editing/descent/compatibility.py",  # a model, before it is edited, cannot be replayed
     "workers/editing/presets/preset.py",  # a file of the operator's is not YAML
     "workers/editing/solving.py",  # torch, of a matrix
+    "workers/experiments/abilities.py",  # lm-evaluation-harness, of a task
 }
 """Where a sentence may quote an error: its words are of something else."""
 
