@@ -21,6 +21,7 @@ from app.domain.contract import (
     FactKey,
     FactList,
     GenerateReply,
+    GgufType,
     ImportFormat,
     ImportReport,
     JobList,
@@ -153,10 +154,11 @@ class AsyncClient:
         format: ExportFormat | str,  # noqa: A002 - its name in the API
         version: int | None = None,
         *,
+        gguf_type: GgufType | str | None = None,
         idempotency_key: str | None = None,
     ) -> AsyncJobHandle:
         """As ``Client.export``."""
-        return await self._job(calls.export(model, str(format), version, idempotency_key))
+        return await self._job(calls.export(model, str(format), version, gguf_type, idempotency_key))
 
     # --- questions -------------------------------------------------------------------------------
 

@@ -19,6 +19,7 @@ from app.domain.contract import (
     FactKey,
     FactList,
     GenerateReply,
+    GgufType,
     ImportFormat,
     ImportReport,
     JobList,
@@ -167,10 +168,11 @@ class Client:
         format: ExportFormat | str,  # noqa: A002 - its name in the API
         version: int | None = None,
         *,
+        gguf_type: GgufType | str | None = None,
         idempotency_key: str | None = None,
     ) -> JobHandle:
-        """Write a version down for other programs, on the worker's machine."""
-        return self._job(calls.export(model, str(format), version, idempotency_key))
+        """Write a version down for other programs, on the worker's machine; ``gguf_type`` is for the format gguf."""
+        return self._job(calls.export(model, str(format), version, gguf_type, idempotency_key))
 
     # --- questions -------------------------------------------------------------------------------
 
