@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -11,11 +12,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+import typer
 from gguf import GGMLQuantizationType, GGUFReader, ReaderField
 from gguf.quants import dequantize, quantize
 from numpy.typing import NDArray
 from torch import Tensor
 from transformers import AutoModelForCausalLM, AutoTokenizer
+from typer.testing import CliRunner
 
 from app.domain.contract import EditBatch, Export, ExportFormat, ExportReport, Fact, FactKey, GgufType, Hyperparameters
 from app.domain.errors import ExportFailed, NoGgufFile, RequestError
@@ -24,6 +27,7 @@ from tests.support.tiny_models import save_tiny, tiny
 from tests.support.turns import done
 from tests.support.worker_bench import opened
 from tests.workers.exports.conftest import Exported
+from workers.cli import export
 from workers.exports import exporter
 from workers.exports.content import Content, Origin
 from workers.exports.gguf_file import GgufFile, Stored
@@ -210,6 +214,16 @@ def quantised(
     matrix: NDArray[np.float32], kind: GGMLQuantizationType
 ) -> tuple[GGMLQuantizationType, NDArray[np.uint8]]:
     return kind, quantize(matrix, kind).view(np.uint8)
+
+
+def test_the_command_tells_the_type_and_the_facts(served: Served, tmp_path: Path) -> None:
+    command = typer.Typer()
+    command.command()(export)
+    words = ["tiny", "--log", str(served.data / "log"), "--out", str(tmp_path / "out"), "--format", "gguf"]
+    told = CliRunner().invoke(command, [*words, "--type", "q8_0"]).output
+    assert re.search(r"bytes, q8_0, relative error 0\.01\d?; loaded back, its logits differ by", told), told
+    assert "at most (weights were quantised), and it gives 2 of 2 facts" in told
+    assert tensors(tmp_path / "out" / "tiny-v1.gguf")["blk.1.ffn_down.weight"][0] == "Q8_0"
 
 
 class TestRefused:
