@@ -23,6 +23,7 @@ from app.domain.contract import (
     FactKey,
     FactList,
     GenerateReply,
+    GgufType,
     ImportFormat,
     ImportReport,
     JobList,
@@ -156,10 +157,11 @@ class AsyncClient:
         format: ExportFormat | str,  # noqa: A002 - its name in the API
         version: int | None = None,
         *,
+        gguf_type: GgufType | str | None = None,
         idempotency_key: str | None = None,
     ) -> AsyncJobHandle:
         """As ``Client.export``."""
-        return await self._job(calls.export(model, str(format), version, idempotency_key))
+        return await self._job(calls.export(model, str(format), version, gguf_type, idempotency_key))
 
     async def move_alias(
         self, model: str, name: str, version: int, *, if_match: int | Literal["*"] | None = None

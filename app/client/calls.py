@@ -209,9 +209,9 @@ def drop(model: str, proposal_id: str, key: str | None, if_match: int | None) ->
     return change(f"{_proposals(model)}/{part(proposal_id)}/drop", None, key, if_match)
 
 
-def export(model: str, form: str, at: int | None, key: str | None) -> Call[Job]:
+def export(model: str, form: str, at: int | None, gguf_type: str | None, key: str | None) -> Call[Job]:
     """A version to be written down."""
-    body = _given({"format": form, "version": at})
+    body = _given({"format": form, "version": at, "gguf_type": gguf_type})
     return change(f"/models/{part(model)}/exports", body, key, None)
 
 

@@ -21,6 +21,7 @@ from app.domain.contract import (
     FactKey,
     FactList,
     GenerateReply,
+    GgufType,
     ImportFormat,
     ImportReport,
     JobList,
@@ -170,10 +171,11 @@ class Client:
         format: ExportFormat | str,  # noqa: A002 - its name in the API
         version: int | None = None,
         *,
+        gguf_type: GgufType | str | None = None,
         idempotency_key: str | None = None,
     ) -> JobHandle:
-        """Write a version down for other programs, on the worker's machine."""
-        return self._job(calls.export(model, str(format), version, idempotency_key))
+        """Write a version down for other programs, on the worker's machine; ``gguf_type`` is for the format gguf."""
+        return self._job(calls.export(model, str(format), version, gguf_type, idempotency_key))
 
     def move_alias(self, model: str, name: str, version: int, *, if_match: int | Literal["*"] | None = None) -> Alias:
         """Have an alias such as ``production`` point to a version; one that is there only from ``if_match``."""

@@ -88,6 +88,8 @@ def summary(job: Job) -> str:
         parts.append(f"{share(job.in_force.facts_hold)} of {count(job.in_force.facts, 'fact')} in force hold")
     if job.exported is not None:
         parts.append(f"{job.exported.path} ({job.exported.bytes:,} bytes)")
+        if lost := len(job.exported.facts_lost):
+            parts.append(f"{lost} of {count(job.exported.facts_held or 0, 'fact')} lost")
     if job.error is not None:
         parts.append(f"{job.error.code}: {job.error.detail}")
     return ", ".join(parts)

@@ -15,6 +15,7 @@ PalimpsestError                500 internal
 │   ├── InvalidHyperparameter  422 invalid_hyperparameter
 │   ├── IdempotencyKeyReused   422 idempotency_key_reused
 │   ├── UnreadableFile         422 unreadable_file
+│   ├── NoGgufFile             422 no_gguf_file
 │   └── BodyTooLarge           413 body_too_large
 ├── Unauthenticated            401 unauthenticated
 ├── Forbidden                  403 forbidden
@@ -152,6 +153,15 @@ class IdempotencyKeyReused(RequestError):
 
 class UnreadableFile(RequestError):
     """A data file is not in a form that can be read: its encoding, its JSON, its columns."""
+
+
+class NoGgufFile(RequestError):
+    """The model did not come as a GGUF file, or its file is not there, so that none can be written."""
+
+    never: ClassVar[str] = (
+        "only a model that came as a GGUF file is written as one: export it as merged, and convert that folder with "
+        "llama.cpp's convert_hf_to_gguf.py"
+    )
 
 
 class BodyTooLarge(RequestError, status=413):

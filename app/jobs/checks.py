@@ -7,8 +7,8 @@ from contextlib import suppress
 from types import MappingProxyType
 from typing import Any
 
-from app.domain.contract import Drop, EditBatch, Export, JobKind, Publish, Revert, Rollback
-from app.domain.errors import DamagedVersion
+from app.domain.contract import Drop, EditBatch, Export, ExportFormat, JobKind, Publish, Revert, Rollback
+from app.domain.errors import DamagedVersion, NoGgufFile
 from app.domain.log.reader import LogReader
 from app.fleet import Fleet
 
@@ -29,8 +29,11 @@ def _revert(_: Fleet, log: LogReader, revert: Revert) -> None:
     log.check_revert(revert.facts)
 
 
-def _export(_: Fleet, log: LogReader, export: Export) -> None:
-    """An export needs the same tensors as a rollback to its version does."""
+def _export(fleet: Fleet, log: LogReader, export: Export) -> None:
+    """An export needs the same tensors as a rollback to its version does; a GGUF file is a copy of the model's own."""
+    cards = fleet.workers(log.model) if export.format is ExportFormat.GGUF else []
+    if cards and all(card.source_note is None for card in cards):
+        raise NoGgufFile(NoGgufFile.never, field="format", value=export.format)
     if export.version is not None:
         log.check_rollback(export.version)
 

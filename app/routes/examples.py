@@ -146,4 +146,5 @@ REVERTS = _examples(the_first_fact_of_version_1={"facts": [{"version": 1, "index
 EXPORTS = _examples(
     the_version_in_service_as_an_adapter={"format": "peft"},
     an_earlier_version_as_bare_updates={"format": "updates", "version": 1},
+    an_adapter_for_llama_cpp={"format": "gguf-lora"},
 )

@@ -10,7 +10,7 @@ from app.access.caller import Scope
 from app.access.requires import requires
 from app.dependencies import AcceptanceDep
 from app.domain.contract import Export, Job
-from app.domain.errors import UnknownVersion
+from app.domain.errors import NoGgufFile, UnknownVersion
 from app.error_handlers import problems
 from app.routes import examples
 from app.routes.changes import EARLIER_TENSORS, ConditionsDep, ModelPath, followed
@@ -21,7 +21,7 @@ router = APIRouter(tags=["models"], dependencies=[requires(Scope.ADMIN)])
 @router.post(
     "/models/{model}/exports",
     status_code=status.HTTP_202_ACCEPTED,
-    responses=problems(UnknownVersion, *EARLIER_TENSORS),
+    responses=problems(UnknownVersion, NoGgufFile, *EARLIER_TENSORS),
 )
 def export_version(
     model: ModelPath,
@@ -31,6 +31,8 @@ def export_version(
     response: Response,
 ) -> Job:
     """Write a version down: a whole model (`merged`), an adapter for the base model (`peft`), or the bare `updates`.
+
+    For llama.cpp and Ollama: a whole file (`gguf`), of a model that came as one, or an adapter (`gguf-lora`).
 
     The job takes its turn among the model's jobs, notes the version in service then, and runs beside the edits that
     follow. It makes no version; what it wrote is loaded again and compared before it is finished. The worker writes

@@ -36,6 +36,8 @@ NAMES = {
 TYPES = {
     "F32": (LlamaFileType.ALL_F32, GGMLQuantizationType.F32),
     "Q8_0": (LlamaFileType.MOSTLY_Q8_0, GGMLQuantizationType.Q8_0),
+    "Q4_1": (LlamaFileType.MOSTLY_Q4_1, GGMLQuantizationType.Q4_1),
+    "MXFP4": (LlamaFileType.GUESSED, GGMLQuantizationType.MXFP4),
 }
 
 

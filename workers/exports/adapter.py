@@ -6,6 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import ClassVar
 
+import torch
 from pydantic import BaseModel, ConfigDict
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
@@ -14,7 +15,7 @@ from transformers.pytorch_utils import Conv1D
 
 from workers.exports.adapter_readme import README_FILE, adapter_name, readme
 from workers.exports.content import Content
-from workers.exports.low_rank import Change, factored
+from workers.exports.low_rank import Change, Factored, factored
 from workers.exports.package import Package, ReadBack
 
 CONFIG_FILE = "adapter_config.json"
@@ -43,8 +44,7 @@ class AdapterConfig(BaseModel):
 class Adapter(Package):
     """A layer's right factor is its ``lora_A`` (r, d_in), its left one its ``lora_B`` (d_out, r), float32.
 
-    All layers have one rank, filled up with zeros, and ``lora_alpha`` is that rank: vLLM takes no rank a layer, and
-    none above ``most_rank``. A version that changes nothing is zeros in the first layer: PEFT wants one at least.
+    ``lora_alpha`` is the rank that all layers have: vLLM takes no rank a layer, and none above ``most_rank``.
     """
 
     most_rank: ClassVar[int] = 512
@@ -52,12 +52,9 @@ class Adapter(Package):
     def __init__(self, content: Content) -> None:
         self._origin = content.origin
         self.adapter = self._name = adapter_name(content.log.model, content.version)
-        none = {0: Change(content.shadow.base(0).new_zeros(content.shadow.base(0).shape), None)}
-        changes = content.changes() or none
-        found = {layer: factored(change, self.most_rank) for layer, change in changes.items()}
-        rank = max(1, *(each.rank for each in found.values()))
-        self.factors = {layer: each.padded(rank) for layer, each in found.items()}
-        modules = {layer: content.shadow.anatomy.projections[layer] for layer in found}
+        self.factors = of_one_rank(content, self.most_rank)
+        [rank] = {each.rank for each in self.factors.values()}
+        modules = {layer: content.shadow.anatomy.projections[layer] for layer in self.factors}
         self.tensors = {
             f"{PREFIX}{modules[layer]}.lora_{side}.weight": part
             for layer, each in self.factors.items()
@@ -86,11 +83,22 @@ class Adapter(Package):
         scaling = config.lora_alpha / config.r
         for name in config.target_modules:
             right, left = (tensors[f"{PREFIX}{name}.lora_{side}.weight"].to(model.device) for side in ("A", "B"))
-            model.model.get_submodule(name).register_forward_hook(_beside(left * scaling, right))
+            model.model.get_submodule(name).register_forward_hook(beside(left * scaling, right))
         return ReadBack(tensors, model)
 
 
-def _beside(left: Tensor, right: Tensor) -> Callable[[nn.Module, tuple[Tensor, ...], Tensor], Tensor]:
+def of_one_rank(content: Content, most_rank: int) -> dict[int, Factored]:
+    """By layer that the version may have changed, its change as factors of one rank for all, filled up with zeros.
+
+    A version that changes nothing is zeros in the first layer: who loads an adapter wants one layer at least.
+    """
+    none = {0: Change(torch.zeros_like(content.shadow.base(0)), None)}
+    found = {layer: factored(change, most_rank) for layer, change in (content.changes() or none).items()}
+    rank = max(1, *(each.rank for each in found.values()))
+    return {layer: each.padded(rank) for layer, each in found.items()}
+
+
+def beside(left: Tensor, right: Tensor) -> Callable[[nn.Module, tuple[Tensor, ...], Tensor], Tensor]:
     """A hook that adds what the factors make of a module's input to its output."""
 
     def add(_module: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> Tensor:

@@ -66,5 +66,6 @@ class ExportJob:
         target = self.root / self.path
         durable_files.sweep(target.parent)
         chosen = version if self.export.version is None else self.export.version
-        report = exporter.export(self.export.format, chosen, target, self.path, steps, job=self.job_id)
+        wanted, kind = self.export.format, self.export.gguf_type
+        report = exporter.export(wanted, chosen, target, self.path, steps, job=self.job_id, gguf_type=kind)
         return JobOutcome(status=JobStatus.SUCCEEDED, exported=report)

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from safetensors import SafetensorError
 
-from app.domain.contract import ExportFormat, ExportReport, Progress
+from app.domain.contract import ExportFormat, ExportReport, GgufType, Progress
 from app.domain.errors import ExportFailed
 from app.domain.log.reader import LogReader
 from app.domain.storage import durable_files
@@ -50,6 +50,7 @@ class Exporter:
         path: str,
         steps: Steps,
         job: str | None = None,
+        gguf_type: GgufType | None = None,
     ) -> ExportReport:
         """Make the folder ``target``: all of it, on disk, or nothing.
 
@@ -58,15 +59,18 @@ class Exporter:
 
         Args:
             path: what the report calls the folder.
+            gguf_type: what changed matrices are kept as in a whole GGUF file; None: as in the file of the model.
 
         Raises:
             UnknownVersion, CompactedVersion, DamagedVersion: the version cannot be put together.
+            NoGgufFile, UnsupportedArchitecture, RequestError: not in this format, or not in this type.
             ExportFailed: it could not be written, or did not read back as the version. Whatever ``steps`` raises.
         """
         while True:
             content = self._content(version, steps)
             try:
-                report = self._made(wanted, content, target, path, steps, job)
+                package = FORMATS[wanted].of(content, gguf_type)
+                report = self._made(wanted, package, content, target, path, steps, job)
             except ExportFailed:
                 if content.is_apart(self.live):
                     raise
@@ -77,7 +81,14 @@ class Exporter:
             return report
 
     def _made(
-        self, wanted: ExportFormat, content: Content, target: Path, path: str, steps: Steps, job: str | None
+        self,
+        wanted: ExportFormat,
+        package: Package,
+        content: Content,
+        target: Path,
+        path: str,
+        steps: Steps,
+        job: str | None,
     ) -> ExportReport:
         """Write, load back, compare, and put in place.
 
@@ -90,7 +101,6 @@ class Exporter:
             if not content.is_apart(self.live):
                 raise ExportFailed("the model was edited at another layer meanwhile")
 
-        package = FORMATS[wanted](content)
         steps.tell(Progress(stage="write", share=0.4))
         steps.check()
         try:
@@ -140,6 +150,9 @@ class Exporter:
             max_lora_rank=max_lora_rank(package.rank) if package.adapter and package.rank else None,
             max_logit_difference=verified.max_logit_difference,
             tolerance=verified.tolerance,
+            gguf_types=package.gguf_types,
+            facts_held=None if verified.recall is None else verified.recall.held,
+            facts_lost=() if verified.recall is None else verified.recall.lost,
         )
         return ExportCard(
             model=content.log.model,

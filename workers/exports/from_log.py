@@ -6,7 +6,7 @@ import hashlib
 from dataclasses import dataclass
 from pathlib import Path
 
-from app.domain.contract import ExportFormat, ExportReport
+from app.domain.contract import ExportFormat, ExportReport, GgufType
 from app.domain.errors import ModelMismatch, ModelNotFound, RequestError
 from app.domain.log.reader import LogReader
 from app.domain.log.root import LogRoot
@@ -55,7 +55,9 @@ class LoggedModel:
                 raise ModelMismatch(detail, field="source", value=found)
         return cls(log, live, found, revision)
 
-    def export(self, wanted: ExportFormat, version: int | None, out: Path) -> ExportReport:
+    def export(
+        self, wanted: ExportFormat, version: int | None, out: Path, gguf_type: GgufType | None = None
+    ) -> ExportReport:
         """Write a version, the newest if None, into a folder that must not have anything in it.
 
         Raises:
@@ -65,4 +67,4 @@ class LoggedModel:
             raise RequestError("an export is not written over anything", field="out", value=str(out))
         chosen = self.log.head() if version is None else version
         exporter = Exporter(self.live, self.log, self.source, self.revision)
-        return exporter.export(wanted, chosen, out, out.name, Unwatched())
+        return exporter.export(wanted, chosen, out, out.name, Unwatched(), gguf_type=gguf_type)

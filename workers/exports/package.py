@@ -6,9 +6,12 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Self
 
+import torch
 from torch import Tensor
 
+from app.domain.contract import GgufType
 from workers.editing.model.editable_model import EditableModel
 from workers.exports.content import Content
 from workers.exports.low_rank import Factored
@@ -27,12 +30,19 @@ class Package(ABC):
 
     tensors: what the files hold, by the names that they have there.
     factors: by layer, the factors among them; None of a whole model.
-    adapter: the name to load it under beside the base model, if it is an adapter.
+    adapter: the name to load it under beside the base model, if it is an adapter that is loaded by name.
+    gguf_types: what changed matrices are kept as, of a whole GGUF file.
     """
 
     tensors: Mapping[str, Tensor]
     factors: Mapping[int, Factored] | None
     adapter: str | None = None
+    gguf_types: tuple[GgufType, ...] = ()
+
+    @classmethod
+    def of(cls, content: Content, gguf_type: GgufType | None) -> Self:
+        """The version in this format; what a GGUF file's changed matrices are kept as is nothing to the others."""
+        return cls(content)
 
     @abstractmethod
     def __init__(self, content: Content) -> None:
@@ -61,6 +71,11 @@ class Package(ABC):
         return None if self.factors is None else max((each.error for each in self.factors.values()), default=0.0)
 
     @property
-    def cut(self) -> bool:
-        """Whether any rank was too small for its change."""
+    def lossy(self) -> bool:
+        """Whether it may differ from the version by more than rounding: any rank was too small for its change."""
         return self.factors is not None and any(each.cut for each in self.factors.values())
+
+    @property
+    def dtypes(self) -> frozenset[torch.dtype]:
+        """What weights were rounded to, beside the dtype that they have in service."""
+        return frozenset()

@@ -14,6 +14,7 @@ from app.domain.errors import ExportFailed
 from workers.editing.model.editable_model import EditableModel
 from workers.exports.content import Content
 from workers.exports.package import Package, ReadBack
+from workers.exports.recall import Recall
 
 TOLERANCES: Mapping[torch.dtype, float] = MappingProxyType(
     {torch.float64: 1e-4, torch.float32: 1e-4, torch.float16: 1e-2, torch.bfloat16: 5e-2}
@@ -23,10 +24,14 @@ TOLERANCES: Mapping[torch.dtype, float] = MappingProxyType(
 
 @dataclass(frozen=True, slots=True)
 class Verified:
-    """How an export compares with its version. ``tolerance``: the difference allowed; None if a rank was cut."""
+    """How an export compares with its version.
+
+    tolerance: the difference allowed; None of a lossy package, of which ``recall`` says what it gives of the facts.
+    """
 
     max_logit_difference: float
     tolerance: float | None
+    recall: Recall | None
 
 
 def verify(package: Package, content: Content, folder: Path) -> Verified:
@@ -44,11 +49,13 @@ def verify(package: Package, content: Content, folder: Path) -> Verified:
             raise ExportFailed("the export takes a text for other tokens than the model does")
         difference = _larger(difference, (wanted - given).abs().max())
         largest = _larger(largest, wanted.abs().max())
-    tolerance = None if package.cut else TOLERANCES[content.origin.dtype] * largest
-    if tolerance is not None and not difference <= tolerance:  # so that NaN fails
+    if package.lossy:
+        return Verified(difference, None, Recall.of(content, found.model))
+    tolerance = max(TOLERANCES[dtype] for dtype in (content.origin.dtype, *package.dtypes)) * largest
+    if not difference <= tolerance:  # so that NaN fails
         detail = f"the export's logits are off by {difference:.3g}, where {tolerance:.3g} is allowed"
         raise ExportFailed(detail, value=difference)
-    return Verified(difference, tolerance)
+    return Verified(difference, tolerance, None)
 
 
 @torch.inference_mode()

@@ -6,18 +6,20 @@ import hashlib
 import logging
 import time
 from collections import Counter
+from contextlib import suppress
 from pathlib import Path
 
 import torch
 from gguf import GGUFReader, LlamaFileType
 from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerFast
 
-from app.domain.errors import PalimpsestError, UnsupportedArchitecture
+from app.domain import smollm2
+from app.domain.errors import NoGgufFile, PalimpsestError, UnsupportedArchitecture
 from app.domain.storage import durable_files
 from workers.editing.checkpoint import first_line
 from workers.editing.loading import PROCESS_WIDE, whole
 from workers.editing.model.anatomy import locate
-from workers.sources.source_note import NOTE_FILE, SourceNote
+from workers.sources.source_note import NOTE_FILE, SourceNote, source_note
 
 FOLDER = "converted"
 """Of all converted models, in the data directory."""
@@ -38,10 +40,10 @@ def converted(file: Path, data_dir: Path) -> Path:
         UnsupportedArchitecture: transformers cannot read the file, or its model cannot be edited.
         OSError: the folder could not be written.
     """
-    with file.open("rb") as opened:
-        digest = hashlib.file_digest(opened, "sha256").hexdigest()
+    digest = sha256(file)
     target = data_dir / FOLDER / digest[:DIGITS] / file.stem
-    if (target / NOTE_FILE).is_file():
+    if (note := source_note(str(target))) is not None:
+        _note_place(note, file, target)
         return target
     durable_files.make_dir(target.parent)
     with durable_files.exclusive(target.parent.with_suffix(".lock"), wait=True):
@@ -51,10 +53,42 @@ def converted(file: Path, data_dir: Path) -> Path:
     return target
 
 
+def original(source: str) -> Path:
+    """The GGUF file that a converted model was made of, with the bytes that it had then.
+
+    Raises:
+        NoGgufFile: the model did not come as one, or the file is not there any more.
+    """
+    note = source_note(source)
+    if note is None:
+        raise NoGgufFile(NoGgufFile.never, field="format")
+    places = (None if note.path is None else Path(note.path), smollm2.wheel_file())
+    for place in places:
+        if place is not None and place.is_file() and sha256(place) == note.sha256:
+            return place
+    detail = f"{note.file} is not where it was, or is another file by now: start a worker with its path once more"
+    raise NoGgufFile(detail, field="format", value=note.file)
+
+
+def sha256(file: Path) -> str:
+    """A file's digest, in hex."""
+    with file.open("rb") as opened:
+        return hashlib.file_digest(opened, "sha256").hexdigest()
+
+
+def _note_place(note: SourceNote, file: Path, folder: Path) -> None:
+    """Keep where the file is by now, unless the folder can only be read."""
+    place = str(file.resolve())
+    if note.path != place:
+        with suppress(OSError):
+            note.model_copy(update={"path": place}).write(folder)
+
+
 def _convert(file: Path, digest: str, target: Path) -> None:
     start = time.monotonic()
     try:
-        note = SourceNote(file=file.name, sha256=digest, quantisation=quantisation(file))
+        kind = quantisation(file)
+        note = SourceNote(file=file.name, sha256=digest, quantisation=kind, path=str(file.resolve()))
         model, tokenizer = _read(file)
     except PalimpsestError:
         raise

@@ -7,6 +7,8 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict
 
+from app.domain.storage import durable_files
+
 NOTE_FILE = "palimpsest-source.json"
 
 UNQUANTISED = ("F32", "F16", "BF16")
@@ -17,7 +19,7 @@ class SourceNote(BaseModel):
     """One conversion. It stands beside the weights, and a folder that has it is whole.
 
     file, sha256: the GGUF file's name and digest. quantisation: its own, which the folder's weights no longer have.
-    dtype: what the weights were dequantised to.
+    dtype: what the weights were dequantised to. path: where the file was when it was named last.
     """
 
     model_config = ConfigDict(extra="ignore", frozen=True)
@@ -27,6 +29,7 @@ class SourceNote(BaseModel):
     sha256: str
     quantisation: str
     dtype: str = "float32"
+    path: str | None = None
 
     @property
     def told(self) -> str:
@@ -35,8 +38,8 @@ class SourceNote(BaseModel):
         return f"{self.file} ({self.quantisation}) was dequantised to {self.dtype}{lost}"
 
     def write(self, folder: Path) -> None:
-        """Put the note into the folder."""
-        (folder / NOTE_FILE).write_text(self.model_dump_json(indent=2) + "\n", encoding="utf-8")
+        """Put the note into the folder; one that is there already is replaced as a whole."""
+        durable_files.replace_file(folder / NOTE_FILE, (self.model_dump_json(indent=2) + "\n").encode())
 
 
 def source_note(source: str) -> SourceNote | None:

@@ -10,7 +10,7 @@ from app.domain.contract.aliases import Alias, AliasList, AliasMove, AliasName, 
 from app.domain.contract.changes import Revert, Rollback
 from app.domain.contract.checks import CheckedBatches, EditBatches
 from app.domain.contract.edits import EditBatch, Fact, Hyperparameters, Unheld, Verify
-from app.domain.contract.exports import Export, ExportFormat, ExportReport
+from app.domain.contract.exports import Export, ExportFormat, ExportReport, GgufType
 from app.domain.contract.imports import ImportFormat, ImportReport, UnusableRecord
 from app.domain.contract.jobs import Job, JobList, JobOutcome, JobStatus, Problem, Progress
 from app.domain.contract.kinds import JobKind, JobRequest
@@ -97,6 +97,7 @@ __all__ = [
     "Generate",
     "GenerateReply",
     "Generation",
+    "GgufType",
     "Harm",
     "Health",
     "Hyperparameters",

@@ -175,4 +175,7 @@ const exported = (report) => figures("What was exported", [
   ["Format", report.format, `version ${report.version}`],
   ["Bytes", report.bytes.toLocaleString("en"), report.path],
   ["Largest difference", figure(report.max_logit_difference), "of a logit, loaded again"],
+  ...report.facts_held === null
+    ? []
+    : [["Facts lost", report.facts_lost.length.toLocaleString("en"), `of ${report.facts_held.toLocaleString("en")}`]],
 ]);

@@ -13,13 +13,13 @@ from rq.job import Job as QueuedJob
 from rq.serializers import JSONSerializer
 
 from app.domain import keyspace
-from app.domain.contract import ExportFormat, ExportReport, JobOutcome, JobStatus
+from app.domain.contract import ExportFormat, ExportReport, JobOutcome, JobStatus, WorkerCard
 from app.domain.log.edit_log import EditLog
 from app.jobs.jobs import Jobs
 from app.settings import Settings
 from tests.support.front_end_answers import posted
 from tests.support.histories import LYON, OSLO, begin, commit
-from tests.support.worker_end import WorkerEnd
+from tests.support.worker_end import WorkerEnd, join
 
 EXPORTS = "/models/atlas/exports"
 REPORT = ExportReport(
@@ -47,7 +47,7 @@ def queued(redis: Redis) -> list[QueuedJob]:
     return Queue(keyspace.queue("atlas"), connection=redis, serializer=JSONSerializer).jobs
 
 
-@pytest.mark.parametrize("wanted", ["merged", "peft", "updates"])
+@pytest.mark.parametrize("wanted", ["merged", "peft", "updates", "gguf-lora"])
 @pytest.mark.parametrize("version", [None, 0, 1])
 def test_is_queued_for_the_worker(
     client: TestClient, log: EditLog, redis: Redis, wanted: str, version: int | None
@@ -59,8 +59,24 @@ def test_is_queued_for_the_worker(
     assert (job["status"], job["model"], job["facts"], job["exported"]) == ("queued", "atlas", 0, None)
     [found] = queued(redis)
     assert (found.id, found.func_name) == (job["id"], "workers.jobs.export")
-    assert json.loads(found.args[0]) == {"format": wanted, "version": version}
+    assert json.loads(found.args[0]) == {"format": wanted, "version": version, "gguf_type": None}
     assert found.kwargs == {"expected_version": 2}
+
+
+@pytest.mark.parametrize("kind", [None, "q4_1"])
+def test_a_whole_gguf_file_is_queued_of_a_model_that_came_as_one(
+    client: TestClient, log: EditLog, redis: Redis, kind: str | None
+) -> None:
+    body = {"format": "gguf"} if kind is None else {"format": "gguf", "gguf_type": kind}
+    refused = posted(client, EXPORTS, body)
+    assert (refused.status_code, refused.json()["code"], refused.json()["field"]) == (422, "no_gguf_file", "format")
+    assert "convert_hf_to_gguf.py" in refused.json()["detail"]
+    assert queued(redis) == []
+    [live] = client.get("/models").json()["models"][0]["workers"]
+    note = "tiny.gguf (Q4_1) was dequantised to float32"
+    join(redis, WorkerCard.model_validate(live).model_copy(update={"source_note": note}))
+    assert posted(client, EXPORTS, body).status_code == 202
+    assert json.loads(queued(redis)[0].args[0]) == {"format": "gguf", "version": None, "gguf_type": kind}
 
 
 @pytest.mark.parametrize(
@@ -70,6 +86,8 @@ def test_is_queued_for_the_worker(
         (EXPORTS, {}, 422, "invalid_request", "format"),
         (EXPORTS, {"format": "peft", "version": -1}, 422, "invalid_request", "version"),
         (EXPORTS, {"format": "peft", "path": "/tmp/out"}, 422, "invalid_request", "path"),
+        (EXPORTS, {"format": "gguf", "gguf_type": "q4_k"}, 422, "invalid_request", "gguf_type"),
+        (EXPORTS, {"format": "gguf-lora", "gguf_type": "f16"}, 422, "invalid_request", "gguf_type"),
         (EXPORTS, {"format": "peft", "version": 3}, 404, "unknown_version", None),
         ("/models/nobody/exports", {"format": "peft"}, 404, "unknown_model", "model"),
     ],
@@ -99,7 +117,7 @@ def test_is_queued_again_when_redis_has_lost_it(client: TestClient, log: EditLog
     jobs.look_after()
     [found] = queued(redis)
     assert (found.id, found.func_name) == (made, "workers.jobs.export")
-    assert json.loads(found.args[0]) == {"format": "updates", "version": 1}
+    assert json.loads(found.args[0]) == {"format": "updates", "version": 1, "gguf_type": None}
 
 
 def test_its_outcome_is_told_also_after_redis_has_lost_it(client: TestClient, log: EditLog, redis: Redis) -> None:

@@ -37,7 +37,7 @@ def run(log: Path, *arguments: object, model: str = "tiny") -> Result:
     return CliRunner().invoke(command, [model, "--log", str(log), *map(str, arguments)])
 
 
-@pytest.mark.parametrize("wanted", ["merged", "peft", "updates"])
+@pytest.mark.parametrize("wanted", ["merged", "peft", "updates", "gguf-lora"])
 def test_writes_a_version_and_says_how_it_compares(log: Path, tmp_path: Path, wanted: str) -> None:
     epoch = (log / "tiny/epoch").read_text()
     done = run(log, "--format", wanted, "--out", tmp_path / "out", "--version", 1)
@@ -72,6 +72,8 @@ def test_writes_the_newest_version_into_an_empty_folder_and_over_nothing(log: Pa
         ("tiny", ("--source", "/nowhere/model"), 1, "model_mismatch"),
         ("tiny", ("--dtype", "bfloat16"), 1, "model_mismatch"),
         ("tiny", ("--version", "-1"), 2, "--version"),
+        ("tiny", ("--format", "gguf"), 1, "no_gguf_file"),
+        ("tiny", ("--format", "gguf", "--type", "q4_k"), 2, "--type"),
     ],
 )
 def test_what_cannot_be_done_is_told_in_a_line(
