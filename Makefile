@@ -14,7 +14,7 @@ NUMBERS := tests/benchmarks tests/workers/causal_tracing tests/workers/editing t
 	tests/workers/models tests/workers/onboarding tests/workers/questions tests/workers/sources tests/workers/versions \
 	tests/workers/lead/test_replicas.py tests/workers/test_offline.py
 TOO_LONG := tests/workers/editing/test_golden.py tests/workers/editing/test_parity.py \
-	tests/workers/experiments/test_evaluation.py
+	tests/workers/experiments/test_evaluation.py tests/workers/exports/test_llama_cpp.py
 # How other processors compute: torch's own kernels without vectors, and those of MKL that round alike on all processors.
 KERNELS := ATEN_CPU_CAPABILITY=default MKL_CBWR=COMPATIBLE
 
