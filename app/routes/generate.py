@@ -10,42 +10,15 @@ from app.access.caller import Scope
 from app.access.requires import requires
 from app.dependencies import FleetDep, LogsDep
 from app.domain.contract import Generate, GenerateReply
-from app.domain.errors import (
-    BodyTooLarge,
-    CompactedVersion,
-    DamagedVersion,
-    ModelUnavailable,
-    PromptTooLong,
-    Unavailable,
-    UnknownAlias,
-    UnknownModel,
-    UnknownProposal,
-    UnknownVersion,
-    VersionNotReached,
-)
 from app.domain.worker_http import VERSION_HEADER
 from app.error_handlers import problems
 from app.routes import examples
+from app.routes.asking import REFUSED, asked_of
 
 router = APIRouter(tags=["questions"], dependencies=[requires(Scope.QUERY)])
 
 
-@router.post(
-    "/generate",
-    responses=problems(
-        BodyTooLarge,
-        CompactedVersion,
-        DamagedVersion,
-        ModelUnavailable,
-        PromptTooLong,
-        Unavailable,
-        UnknownAlias,
-        UnknownModel,
-        UnknownProposal,
-        UnknownVersion,
-        VersionNotReached,
-    ),
-)
+@router.post("/generate", responses=problems(*REFUSED))
 def generate(
     request: Annotated[Generate, Body(openapi_examples=examples.GENERATIONS)],
     fleet: FleetDep,
@@ -53,7 +26,7 @@ def generate(
     response: Response,
 ) -> GenerateReply:
     """Continue prompts; ``X-Model-Version`` and the body say which version wrote."""
-    model = fleet.resolve(request.model)
-    reply = fleet.generate(model, request.model_copy(update={"version": logs.pinned(model, request.version)}))
+    model, version = asked_of(fleet, logs, request.model, request.version)
+    reply = fleet.generate(model, request.model_copy(update={"version": version}))
     response.headers[VERSION_HEADER] = str(reply.version)
     return reply

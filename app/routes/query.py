@@ -10,47 +10,16 @@ from app.access.caller import Scope
 from app.access.requires import requires
 from app.dependencies import FleetDep, JobsDep, LogsDep
 from app.domain.contract import Query, QueryReply
-from app.domain.errors import (
-    BodyTooLarge,
-    CompactedVersion,
-    Conflict,
-    DamagedVersion,
-    ModelUnavailable,
-    PromptTooLong,
-    RequestError,
-    Unavailable,
-    UnknownAlias,
-    UnknownJob,
-    UnknownModel,
-    UnknownProposal,
-    UnknownVersion,
-    VersionNotReached,
-)
+from app.domain.errors import Conflict, RequestError, UnknownJob
 from app.domain.worker_http import VERSION_HEADER
 from app.error_handlers import problems
 from app.routes import examples
+from app.routes.asking import REFUSED, asked_of
 
 router = APIRouter(tags=["questions"], dependencies=[requires(Scope.QUERY)])
 
 
-@router.post(
-    "/query",
-    responses=problems(
-        BodyTooLarge,
-        CompactedVersion,
-        Conflict,
-        DamagedVersion,
-        ModelUnavailable,
-        PromptTooLong,
-        Unavailable,
-        UnknownAlias,
-        UnknownJob,
-        UnknownModel,
-        UnknownProposal,
-        UnknownVersion,
-        VersionNotReached,
-    ),
-)
+@router.post("/query", responses=problems(*REFUSED, Conflict, UnknownJob))
 def query(
     query: Annotated[Query, Body(openapi_examples=examples.QUERIES)],
     jobs: JobsDep,
@@ -65,8 +34,8 @@ def query(
     if query.job:
         reply = _recall(query, query.job, jobs, fleet, logs)
     else:
-        model = fleet.resolve(query.model)
-        reply = fleet.probe(model, query.model_copy(update={"version": logs.pinned(model, query.version)}))
+        model, version = asked_of(fleet, logs, query.model, query.version)
+        reply = fleet.probe(model, query.model_copy(update={"version": version}))
     response.headers[VERSION_HEADER] = str(reply.version)
     return reply
 
@@ -76,5 +45,6 @@ def _recall(query: Query, job: str, jobs: JobsDep, fleet: FleetDep, logs: LogsDe
     if query.model not in (None, model):
         raise RequestError(f"Job {job} edited {model}.", field="model", value=query.model)
     least = max(query.min_version, manifest.version)  # an earlier version does not know the job's facts
-    asked = {"min_version": least, "version": logs.pinned(model, query.version)}
-    return fleet.recall(fleet.resolve(model), manifest.facts, query.model_copy(update=asked))
+    model, version = asked_of(fleet, logs, model, query.version)
+    asked = query.model_copy(update={"min_version": least, "version": version})
+    return fleet.recall(model, manifest.facts, asked)

@@ -18,24 +18,11 @@ from starlette.types import Receive, Scope, Send
 
 from app.dependencies import Services
 from app.domain.contract import ChosenToken, Continue, Finish, Piece, Reply
-from app.domain.errors import (
-    BodyTooLarge,
-    CompactedVersion,
-    DamagedVersion,
-    EmptyText,
-    ModelUnavailable,
-    PalimpsestError,
-    PromptTooLong,
-    Unavailable,
-    UnknownAlias,
-    UnknownModel,
-    UnknownProposal,
-    UnknownVersion,
-    VersionNotReached,
-)
+from app.domain.errors import EmptyText, PalimpsestError
 from app.domain.problems import problem_of
 from app.domain.worker_http import VERSION_HEADER
 from app.openai_errors import refused
+from app.routes.asking import REFUSED, asked_of
 from app.routes.openai.model_names import ModelName, version_name
 from app.routes.openai.refusals import refusals
 from app.routes.openai.replies import Answer, Usage
@@ -60,20 +47,7 @@ RESPONSES = {
         "description": "All texts; with `stream` as server-sent events, while they are written.",
         "content": {"text/event-stream": {"schema": EVENT}},
     },
-    **refusals(
-        BodyTooLarge,
-        CompactedVersion,
-        DamagedVersion,
-        EmptyText,
-        ModelUnavailable,
-        PromptTooLong,
-        Unavailable,
-        UnknownAlias,
-        UnknownModel,
-        UnknownProposal,
-        UnknownVersion,
-        VersionNotReached,
-    ),
+    **refusals(*REFUSED, EmptyText),
 }
 LINE_END = "\n"
 DONE = "[DONE]"
@@ -114,8 +88,7 @@ async def answered(
 ) -> Response:
     """The answer to a request for so many texts."""
     name = ModelName.of(asked.model)
-    model = await run_in_threadpool(services.fleet.resolve, name.name)
-    version = await run_in_threadpool(services.logs.pinned, model, name.version)
+    model, version = await run_in_threadpool(asked_of, services.fleet, services.logs, name.name, name.version)
     wanted = wanted.model_copy(update={"version": version})
     stream = await services.texts.open(model, wanted)
     headers = {VERSION_HEADER: str(stream.begun.version)}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 
 import pytest
+from sklearn.feature_extraction.text import TfidfVectorizer
 
 from workers.experiments.tfidf import Nearest, TfIdf
 
@@ -41,8 +42,7 @@ def test_the_nearest_come_first_and_of_equally_near_ones_the_first() -> None:
 
 
 def test_weights_and_cosines_are_scikit_learns() -> None:
-    text = pytest.importorskip("sklearn.feature_extraction.text")
-    vectorizer = text.TfidfVectorizer().fit(TEXTS)
+    vectorizer = TfidfVectorizer().fit(TEXTS)
     weights, names = TfIdf.over(TEXTS), vectorizer.get_feature_names_out().tolist()
     assert weights.idf == pytest.approx(dict(zip(names, vectorizer.idf_.tolist(), strict=True)))
     asked = [*TEXTS, "the dog of Zürich sat in the north, north", "unheard"]
