@@ -20,6 +20,18 @@ def worker(worker_id: str) -> str:
     return f"{PREFIX}:worker:{worker_id}"
 
 
+FOLLOWERS = f"{PREFIX}:followers"
+"""Set of ids of those who have inference servers follow a log; one whose ``follower`` key has expired is dead."""
+
+FOLLOWER_TTL_S = 15
+"""How long a follower's card stays unless it is written anew."""
+
+
+def follower(follower_id: str) -> str:
+    """JSON ``FollowerCard`` of one live follower; expires after ``FOLLOWER_TTL_S``."""
+    return f"{PREFIX}:follower:{follower_id}"
+
+
 def queue(model: str) -> str:
     """Name of the model's one RQ queue."""
     return f"{PREFIX}.{model}"

@@ -10,6 +10,7 @@ from app.domain.contract.aliases import Alias, AliasList, AliasMove, AliasName, 
 from app.domain.contract.changes import Revert, Rollback
 from app.domain.contract.checks import CheckedBatches, EditBatches
 from app.domain.contract.edits import EditBatch, Fact, Hyperparameters, Unheld, Verify
+from app.domain.contract.engines import Engine, EngineServer, FollowerCard, ServerState, Serving
 from app.domain.contract.exports import Export, ExportFormat, ExportReport, GgufType
 from app.domain.contract.imports import ImportFormat, ImportReport, UnusableRecord
 from app.domain.contract.jobs import Job, JobList, JobOutcome, JobStatus, Problem, Progress
@@ -83,6 +84,8 @@ __all__ = [
     "EditBatch",
     "EditBatches",
     "EditReport",
+    "Engine",
+    "EngineServer",
     "Expected",
     "Export",
     "ExportFormat",
@@ -94,6 +97,7 @@ __all__ = [
     "FactList",
     "FactReport",
     "Finish",
+    "FollowerCard",
     "Generate",
     "GenerateReply",
     "Generation",
@@ -138,6 +142,8 @@ __all__ = [
     "Request",
     "Revert",
     "Rollback",
+    "ServerState",
+    "Serving",
     "Share",
     "Standing",
     "Text",
