@@ -98,7 +98,8 @@ class TestParameters:
             assert "seed" not in engine.asked[-1][1]
 
     def test_that_are_refused_stay_refused(self, client: TestClient, engine: InferenceServer) -> None:
-        for given in ({"tools": []}, {"n": 17}, {"suffix": "x"}, {"top_k": 3}, {"echo": True, "logprobs": 1}):
+        others: list[dict[str, Any]] = [{"tools": []}, {"n": 17}, {"suffix": "x"}, {"top_k": 3}]
+        for given in (*others, {"echo": True, "logprobs": 1}):
             refused = client.post(COMPLETIONS, json={**ASKED, **given})
             assert (refused.status_code, refused.json()["error"]["type"]) == (400, "invalid_request_error")
         assert engine.asked == []
