@@ -17,11 +17,13 @@ from app.domain.errors import (
     RequestError,
     UnknownAlias,
     UnknownVersion,
+    UnprovenVersion,
 )
 from app.domain.log.pages import MovePage
 from app.domain.log.reader import LogReader
 from app.fleet import Fleet
 from app.jobs.entity_tags import IF_MATCH, entity_tag, expected_version
+from app.promotion import Promotion
 
 logger = logging.getLogger(__name__)
 
@@ -63,8 +65,8 @@ class MoveConditions:
 class Aliases:
     """The aliases of one model, as one caller moves them."""
 
-    def __init__(self, log: LogReader, fleet: Fleet, caller: Caller) -> None:
-        self._log, self._fleet, self._caller = log, fleet, caller
+    def __init__(self, log: LogReader, fleet: Fleet, promotion: Promotion, caller: Caller) -> None:
+        self._log, self._fleet, self._promotion, self._caller = log, fleet, promotion, caller
 
     def listed(self) -> AliasList:
         """All that point to a version, by name, without their moves."""
@@ -88,11 +90,11 @@ class Aliases:
 
         Raises:
             PreconditionFailed, PreconditionRequired, RequestError: as ``MoveConditions.check`` does.
-            UnknownVersion, CompactedVersion: as ``check_target`` does.
+            UnknownVersion, CompactedVersion, UnprovenVersion: as ``check_target`` does.
             Conflict: others have moved it again and again meanwhile.
             ModelUnavailable: no worker is there to write it down. Unavailable: it could not be written.
         """
-        self.check_target(version)
+        self.check_target(name, version)
         before, move = self._moved(name, version, conditions)
         return self._told(move, version, self._moves_to(move)), before is None
 
@@ -105,17 +107,25 @@ class Aliases:
         _, move = self._moved(name, None, conditions)
         return _view(move)
 
-    def check_target(self, version: int) -> None:
+    def check_target(self, name: str, version: int) -> None:
         """Return if an alias may point to a version. Whatever else shall be true of one before is asked here.
+
+        To where it has pointed before it may always go back: no server that is down or behind keeps it from that.
 
         Raises:
             UnknownVersion: there is no such version.
             CompactedVersion: its tensors were removed, so that it cannot be asked.
+            UnprovenVersion: it has not pointed there yet, and too few inference servers have proven the version.
         """
         try:
             self._log.check_rollback(version)
         except (UnknownVersion, CompactedVersion) as error:
             raise error.at("version") from None
+        try:
+            self._promotion.check(self._log.model, version)
+        except UnprovenVersion:
+            if all(page.version != version for page in self._log.aliases.newest_first(name)):
+                raise
 
     def _moved(self, name: str, version: int | None, conditions: MoveConditions) -> tuple[int | None, MovePage]:
         """Move an alias to a version, or None; returns where it pointed before, and the move by which it is there."""

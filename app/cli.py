@@ -10,7 +10,7 @@ from importlib.metadata import entry_points
 
 import typer
 
-from app.commands import alias, ask, check, demo, diff, edit, export, jobs, revert, rollback, serve, versions
+from app.commands import alias, ask, check, demo, diff, edit, export, jobs, revert, rollback, serve, serving, versions
 from app.commands.keys import keys_cli
 from app.commands.log import log_cli
 from app.commands.options import examples
@@ -36,6 +36,7 @@ cli.command(epilog=diff.EXAMPLES)(diff.diff)
 cli.command(epilog=rollback.EXAMPLES)(rollback.rollback)
 cli.command(epilog=revert.EXAMPLES)(revert.revert)
 cli.command(epilog=alias.EXAMPLES)(alias.alias)
+cli.command(epilog=serving.EXAMPLES)(serving.serving)
 cli.command(epilog=export.EXAMPLES)(export.export)
 cli.command(epilog=check.EXAMPLES)(check.check)
 cli.add_typer(proposals_cli, name="proposals")

@@ -1,4 +1,4 @@
-"""The front end's clients: of Redis, and of the workers' HTTP."""
+"""The front end's clients: of Redis, of the workers' HTTP, and of that of inference servers."""
 
 from __future__ import annotations
 
@@ -47,6 +47,22 @@ def text_client(settings: Settings, signs: SignsOfLife) -> httpx.AsyncClient:
         limits=httpx.Limits(max_connections=settings.max_texts, max_keepalive_connections=settings.max_texts),
         event_hooks={"request": [signs.admit_text, _tell_texts_origin]},
         headers=worker_http.credentials(settings.worker_secret),
+        trust_env=False,
+    )
+
+
+def engine_client(settings: Settings) -> httpx.AsyncClient:
+    """For texts that an inference server writes. It knows nothing of the workers' secret."""
+    key = settings.engine_key
+    return httpx.AsyncClient(
+        timeout=httpx.Timeout(settings.question_timeout_s, connect=settings.connect_timeout_s),
+        limits=httpx.Limits(max_connections=settings.max_texts, max_keepalive_connections=settings.max_texts),
+        event_hooks={"request": [_tell_texts_origin]},
+        headers={
+            "Accept": "text/event-stream",
+            "Accept-Encoding": "identity",  # whatever packs a stream holds parts of it back
+            **({} if key is None else {"Authorization": f"Bearer {key.get_secret_value()}"}),
+        },
         trust_env=False,
     )
 

@@ -20,14 +20,17 @@ from app.domain.contract import Name
 from app.domain.errors import UnknownModel
 from app.domain.log.reader import LogReader
 from app.edit_logs import EditLogs
+from app.engine_fleet import EngineFleet
 from app.fleet import Fleet
 from app.jobs.acceptance import Acceptance
 from app.jobs.importing import Importing
 from app.jobs.job_watch import JobWatch
 from app.jobs.jobs import Jobs
 from app.metrics import Metrics
+from app.promotion import Promotion
 from app.rate_limit import RateLimit
-from app.text_streams import TextStreams
+from app.texts.pass_through import PassThrough
+from app.texts.text_streams import TextStreams
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +47,9 @@ class Services:
     additions: Additions
     importing: Importing
     rate: RateLimit
+    engines: EngineFleet
+    promotion: Promotion
+    passing: PassThrough | None
 
     def seen_by(self, caller: Caller) -> Services:
         """All of it for a caller, for whom only the models of their key exist, and in whose name jobs are accepted.
@@ -63,6 +69,9 @@ class Services:
             self.additions,
             self.importing.seen_by(caller),
             self.rate,
+            self.engines.seen_by(caller),
+            self.promotion,
+            self.passing,
         )
 
 
@@ -130,6 +139,10 @@ async def _fleet(services: ServicesDep) -> Fleet:
     return services.fleet
 
 
+async def _engines(services: ServicesDep) -> EngineFleet:
+    return services.engines
+
+
 async def _acceptance(services: ServicesDep) -> Acceptance:
     return services.acceptance
 
@@ -149,13 +162,14 @@ LogDep = Annotated[LogReader, Depends(_log)]
 JobsDep = Annotated[Jobs, Depends(_jobs)]
 WatchDep = Annotated[JobWatch, Depends(_watch)]
 FleetDep = Annotated[Fleet, Depends(_fleet)]
+EnginesDep = Annotated[EngineFleet, Depends(_engines)]
 AcceptanceDep = Annotated[Acceptance, Depends(_acceptance)]
 AdditionsDep = Annotated[Additions, Depends(_additions)]
 ImportingDep = Annotated[Importing, Depends(_importing)]
 
 
-def _aliases(log: LogDep, fleet: FleetDep, caller: CallerDep) -> Aliases:
-    return Aliases(log, fleet, caller)
+def _aliases(log: LogDep, services: ServicesDep, caller: CallerDep) -> Aliases:
+    return Aliases(log, services.fleet, services.promotion, caller)
 
 
 AliasesDep = Annotated[Aliases, Depends(_aliases)]

@@ -18,12 +18,13 @@ from app.access.keyring import LiveKeys
 from app.access.requires import refuse_undeclared
 from app.additions.additions import Additions
 from app.body_limit import BodyLimit
-from app.clients import SPARE_THREADS, redis_client, text_client, worker_client
+from app.clients import SPARE_THREADS, engine_client, redis_client, text_client, worker_client
 from app.dependencies import Services, within_rate
 from app.domain.logging_setup import set_up_logging
 from app.domain.settings import warn_of_unknown_variables
 from app.domain.tracing import Tracing, tracing
 from app.edit_logs import EditLogs
+from app.engine_fleet import EngineFleet
 from app.fleet import Fleet
 from app.jobs.acceptance import Acceptance
 from app.jobs.idempotency import IdempotencyKeys
@@ -33,6 +34,7 @@ from app.jobs.jobs import Jobs
 from app.jobs.journal import AcceptedJournal
 from app.jobs.recovery import Recovery
 from app.metrics import Metrics, RequestMetrics
+from app.promotion import Promotion
 from app.rate_limit import RateLimit
 from app.request_ids import RequestIds
 from app.roster import Roster
@@ -50,13 +52,16 @@ from app.routes import (
     page,
     proposals,
     query,
+    serving,
     taking_back,
     versions,
 )
 from app.service_metrics import ServiceMetrics
 from app.settings import Settings
 from app.signs_of_life import SignsOfLife
-from app.text_streams import TextStreams
+from app.texts.pass_through import PassThrough
+from app.texts.places import Places
+from app.texts.text_streams import TextStreams
 
 logger = logging.getLogger(__name__)
 
@@ -114,6 +119,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         taking_back,
         proposals,
         aliases,
+        serving,
         exports,
         health,
         openai,
@@ -146,11 +152,18 @@ async def _connected(
         importing = Importing(acceptance, fleet, repeats, settings)
         additions = Additions(fleet, settings)
         rate = RateLimit(redis, settings.max_requests_per_minute)
-        async with text_client(settings, signs) as text_http, JobWatch(redis, jobs) as watch:
-            texts = TextStreams(fleet, text_http, settings.max_texts)
+        engines, places = EngineFleet(redis), Places(settings.max_texts)
+        promotion = Promotion(engines, settings.proven_share)
+        async with (
+            text_client(settings, signs) as text_http,
+            engine_client(settings) as engine_http,
+            JobWatch(redis, jobs) as watch,
+        ):
+            texts = TextStreams(fleet, text_http, places)
+            passing = PassThrough(engine_http, places, settings.engine_patience_s) if settings.pass_through else None
             with Recovery(jobs, settings.recovery_interval_s):
                 shared = (metrics, logs, jobs, watch, fleet, acceptance, texts, additions, importing, rate)
-                yield {"services": Services(*shared)}
+                yield {"services": Services(*shared, engines, promotion, passing)}
 
 
 async def _tell_if_open(keys: LiveKeys, settings: Settings) -> None:

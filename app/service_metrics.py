@@ -6,6 +6,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
+from typing import get_args
 
 from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.metrics_core import Metric
@@ -13,7 +14,8 @@ from prometheus_client.registry import Collector
 from redis import Redis
 from redis.exceptions import RedisError
 
-from app.domain.contract import WorkerCard
+from app.domain.contract import FollowerCard, ServerState, WorkerCard
+from app.engine_fleet import EngineFleet
 from app.jobs.queue.depths import Depth, depths
 from app.roster import Roster
 
@@ -27,7 +29,7 @@ class ServiceMetrics(Collector):
     def __init__(self, redis: Redis, models: Callable[[], Iterable[str]]) -> None:
         """``redis``: a client that gives up soon, for nothing else; ``models``: those that are known without it."""
         self._redis, self._models = redis, models
-        self._roster = Roster(redis)
+        self._roster, self._engines = Roster(redis), EngineFleet(redis)
         self._lock = threading.Lock()
         self._read_at, self._read = float("-inf"), list[Metric]()
 
@@ -46,7 +48,7 @@ class ServiceMetrics(Collector):
         up = GaugeMetricFamily("palimpsest_redis_up", "Whether Redis answered the last scrape.")
         try:
             queues, cards = depths(self._redis), self._roster.now()
-            ages = self._roster.silent_for(cards)
+            ages, followers = self._roster.silent_for(cards), self._engines.followers()
         except RedisError:
             up.add_metric((), 0)
             yield up
@@ -57,6 +59,7 @@ class ServiceMetrics(Collector):
         known = {*self._models(), *(queue.model for queue in queues), *(card.model for card in cards)}
         yield _of_roles(sorted(known), cards)
         yield from _of_workers(cards, ages)
+        yield from _of_servers(followers)
 
 
 def _of_queues(queues: Iterable[Depth]) -> Iterator[Metric]:
@@ -101,3 +104,27 @@ def _of_workers(cards: list[WorkerCard], ages: list[float]) -> Iterator[Metric]:
         if card.behind is not None:
             behind.add_metric(labels, card.behind)
     yield from (version, behind, readable, age)
+
+
+def _of_servers(followers: Iterable[FollowerCard]) -> Iterator[Metric]:
+    each = ("model", "server")
+    state = GaugeMetricFamily(
+        "palimpsest_engine_server_state", "1 for the state that an inference server is in.", labels=(*each, "state")
+    )
+    proven = GaugeMetricFamily(
+        "palimpsest_engine_server_version",
+        "Newest version that an inference server has proven; no sample where it has none.",
+        labels=each,
+    )
+    newest = GaugeMetricFamily(
+        "palimpsest_engine_follower_version", "Newest version that a follower knows of.", labels=("model", "follower")
+    )
+    for follower in followers:
+        newest.add_metric((follower.model, follower.follower), follower.version)
+        for server in follower.servers:
+            labels = (follower.model, server.url)
+            for name in get_args(ServerState):
+                state.add_metric((*labels, name), server.state == name)
+            if server.versions:
+                proven.add_metric(labels, server.versions[-1])
+    yield from (state, proven, newest)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, ClassVar
 
-from pydantic import Field, model_validator
+from pydantic import Field, SecretStr, model_validator
 
 from app.domain.contract import Name
 from app.domain.settings import DATA_DIR, Count, LogLevel, Port, RedisUrl, Seconds, SharedSettings
@@ -61,6 +61,22 @@ class Settings(SharedSettings):
         2.0, description="Longest wait for a worker's sign of life; a silent one gets no questions, and loses its own."
     )
     question_timeout_s: Seconds = Field(120.0, description="Longest wait for a worker's answer.")
+    pass_through: bool = Field(
+        True,
+        description="Whether what is asked of an alias below /v1 is answered by an inference server that has proven "
+        "the version, where there is one.",
+    )
+    proven_share: Annotated[float, Field(ge=0, le=1)] = Field(
+        1.0,
+        description="Share of the answering inference servers that must have proven a version before an alias may "
+        "point to it for the first time; 0: it is not asked.",
+    )
+    engine_key: SecretStr | None = Field(
+        None, description="Key that inference servers ask for (vLLM's `--api-key`), sent as a bearer token."
+    )
+    engine_patience_s: Seconds = Field(
+        10.0, description="Longest wait for an inference server's first words, then the next one or a worker is asked."
+    )
     log_level: LogLevel = Field("INFO", description="From which level on the front end's log lines are written.")
 
     folders: ClassVar[tuple[str, ...]] = ("log", "accepted", "keys")

@@ -1,11 +1,11 @@
-"""Requests about aliases, as values: what ``calls`` is for all else."""
+"""Requests about aliases, and where their versions are served, as values: what ``calls`` is for all else."""
 
 from __future__ import annotations
 
 from typing import Literal
 
 from app.client.calls import IF_MATCH, JSON, Call, get, json_body, part
-from app.domain.contract import Alias, AliasList, AliasMove
+from app.domain.contract import Alias, AliasList, AliasMove, Serving
 
 
 def aliases(model: str) -> Call[AliasList]:
@@ -29,6 +29,11 @@ def move(model: str, name: str, version: int, if_match: int | Literal["*"] | Non
 def remove(model: str, name: str, if_match: int | Literal["*"]) -> Call[AliasMove]:
     """An alias to point nowhere."""
     return Call("DELETE", f"{_aliases(model)}/{part(name)}", AliasMove, headers=_from(if_match))
+
+
+def serving(model: str) -> Call[Serving]:
+    """The inference servers that follow a model."""
+    return get(f"/models/{part(model)}/serving", Serving)
 
 
 def _aliases(model: str) -> str:

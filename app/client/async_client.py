@@ -33,6 +33,7 @@ from app.domain.contract import (
     Proposal,
     ProposalList,
     QueryReply,
+    Serving,
     Unheld,
     VersionDetail,
     VersionDiff,
@@ -279,6 +280,10 @@ class AsyncClient:
     async def alias(self, model: str, name: str) -> Alias:
         """As ``Client.alias``."""
         return await self._connection.send(alias_calls.alias(model, name))
+
+    async def serving(self, model: str) -> Serving:
+        """As ``Client.serving``."""
+        return await self._connection.send(alias_calls.serving(model))
 
     async def _job(self, call: calls.JobCall) -> AsyncJobHandle:
         return AsyncJobHandle(self._connection, await self._connection.send(call))

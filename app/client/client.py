@@ -31,6 +31,7 @@ from app.domain.contract import (
     Proposal,
     ProposalList,
     QueryReply,
+    Serving,
     Unheld,
     VersionDetail,
     VersionDiff,
@@ -291,6 +292,10 @@ class Client:
     def alias(self, model: str, name: str) -> Alias:
         """One of them, with its last moves."""
         return self._connection.send(alias_calls.alias(model, name))
+
+    def serving(self, model: str) -> Serving:
+        """The inference servers that follow the model, and which versions each has proven."""
+        return self._connection.send(alias_calls.serving(model))
 
     def _job(self, call: calls.JobCall) -> JobHandle:
         return JobHandle(self._connection, self._connection.send(call))

@@ -32,6 +32,7 @@ PalimpsestError                500 internal
 │   ├── StaleEpoch             409 stale_epoch
 │   ├── VersionExists          409 version_exists
 │   ├── CompactedVersion       409 compacted_version
+│   ├── UnprovenVersion        409 unproven_version
 │   ├── InseparableFacts       409 inseparable_facts
 │   ├── TooManyProposals       409 too_many_proposals
 │   └── ModelExists            409 model_exists
@@ -226,6 +227,10 @@ class VersionExists(Conflict):
 
 class CompactedVersion(Conflict):
     """The log was compacted: this version's tensors are no longer there."""
+
+
+class UnprovenVersion(Conflict):
+    """Too few of the model's inference servers have proven this version; the value names those that have not."""
 
 
 class InseparableFacts(Conflict):

@@ -92,6 +92,16 @@ export const diff = (model, from, to, signal) =>
   json("GET", ofModel(model, `versions/diff?from=${from}&to=${to}`), { signal });
 export const facts = (model, signal) => json("GET", ofModel(model, "facts"), { signal });
 
+export const aliases = (model, signal) => json("GET", ofModel(model, "aliases"), { signal });
+export const serving = (model, signal) => json("GET", ofModel(model, "serving"), { signal });
+
+/** Only while the alias points to version `from`; null: only while there is none of that name. */
+export const moveAlias = (model, name, version, from) =>
+  json("PUT", ofModel(model, `aliases/${segment(name)}`), {
+    body: { version },
+    headers: from === null ? { "If-None-Match": "*" } : atVersion(from),
+  });
+
 /** Both only while the model is at version `head`: what was confirmed is what is done. */
 export const rollBack = (model, to, head) =>
   json("POST", ofModel(model, "rollback"), { body: { to }, headers: atVersion(head) });

@@ -10,8 +10,9 @@ import * as edit from "./views/edit.js";
 import * as history from "./views/history.js";
 import * as job from "./views/job.js";
 import * as jobs from "./views/jobs.js";
+import * as serving from "./views/serving.js";
 
-const VIEWS = { edit, jobs, ask, history };
+const VIEWS = { edit, jobs, ask, history, serving };
 const main = document.getElementById("main");
 const choice = document.getElementById("model");
 let leaving = new AbortController();

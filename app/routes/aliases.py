@@ -23,6 +23,7 @@ from app.domain.errors import (
     UnknownAlias,
     UnknownModel,
     UnknownVersion,
+    UnprovenVersion,
 )
 from app.error_handlers import problems
 from app.jobs.entity_tags import ETAG, IF_MATCH, entity_tag
@@ -79,7 +80,7 @@ def show_alias(aliases: AliasesDep, alias: AliasPath, response: Response) -> Ali
     dependencies=[requires(Scope.PUBLISH)],
     responses={
         int(status.HTTP_201_CREATED): {"model": Alias, "description": "It is new."},
-        **problems(BodyTooLarge, CompactedVersion, UnknownVersion, *ANY_MOVE),
+        **problems(BodyTooLarge, CompactedVersion, UnknownVersion, UnprovenVersion, *ANY_MOVE),
     },
 )
 def move_alias(
@@ -92,7 +93,8 @@ def move_alias(
     """Have an alias point to a version, durably and at once: whoever asks `<model>@<name>` next is answered from it.
 
     One that is there is moved with `If-Match: "<version it points to>"` (without: 428), and if it points elsewhere by
-    now, not at all (412). One that is not there needs no header.
+    now, not at all (412). One that is not there needs no header. Where inference servers follow the model, to a version
+    only once they have proven it (409); back to one that the alias pointed to before, always.
     """
     moved, new = aliases.move(alias, target.version, conditions)
     response.status_code = status.HTTP_201_CREATED if new else status.HTTP_200_OK

@@ -148,3 +148,41 @@ EXPORTS = _examples(
     an_earlier_version_as_bare_updates={"format": "updates", "version": 1},
     an_adapter_for_llama_cpp={"format": "gguf-lora"},
 )
+
+_SERVER = {
+    "url": "http://10.0.0.7:8000",
+    "state": "serving",
+    "versions": [0, 7, 8],
+    "base_name": "smollm2",
+    "largest_error": 0.004,
+    "problem": None,
+    "checked": "2026-01-02T03:04:05Z",
+}
+
+SERVING = _examples(
+    one_server_that_has_proven_the_newest_version_and_one_that_is_behind={
+        "model": "smollm2",
+        "version": 8,
+        "followers": [
+            {
+                "follower": "follower-1",
+                "model": "smollm2",
+                "engine": "vllm",
+                "version": 8,
+                "tolerance": 0.05,
+                "servers": [
+                    _SERVER,
+                    {
+                        **_SERVER,
+                        "url": "http://10.0.0.8:8000",
+                        "state": "behind",
+                        "versions": [0, 7],
+                        "problem": "The server refused version 8: no slot for another adapter.",
+                    },
+                ],
+                "started": "2026-01-02T03:00:00Z",
+            }
+        ],
+    },
+)
+"""An answer."""

@@ -8,7 +8,8 @@ import pytest
 from redis import Redis
 
 from app.domain import keyspace
-from app.roster import REMEMBERED_S, Roster
+from app.live_cards import REMEMBERED_S
+from app.roster import Roster
 from tests.support.worker_end import card, join
 
 
@@ -48,7 +49,7 @@ def test_what_was_read_is_remembered_for_a_moment(
     roster: Roster, redis: Redis, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     now = 1000.0
-    monkeypatch.setattr("app.roster.time.monotonic", lambda: now)
+    monkeypatch.setattr("app.live_cards.time.monotonic", lambda: now)
     join(redis, card("atlas", "first"))
     assert len(roster.lately()) == 1
     join(redis, card("atlas", "second"))

@@ -18,6 +18,7 @@ from app.domain import keyspace
 from app.main import SCRAPE_TIMEOUT_S, create_app
 from app.settings import Settings
 from tests.support.queues import begin_next
+from tests.support.upstream import follows, server
 from tests.support.worker_end import WorkerEnd, card, join
 from tests.support.worker_process import RedisServer
 
@@ -65,6 +66,24 @@ def test_every_live_worker_is_told_with_its_version_lag_and_heartbeat(client: Te
         assert found["palimpsest_live_worker_behind", ("atlas", worker)] == behind
     ages = [found["palimpsest_live_worker_heartbeat_age_seconds", ("atlas", worker)] for worker in ("w1", "w2")]
     assert ages == [pytest.approx(1, abs=3), pytest.approx(keyspace.WORKER_TTL_S - 10 + 1, abs=3)]
+
+
+def test_every_inference_server_is_told_with_its_state_and_newest_proven_version(
+    client: TestClient, redis: Redis
+) -> None:
+    follows(redis, [server("http://a", 0, 7, 8), server("http://b", 0, 7, state="behind")], version=8)
+    follows(redis, [server("http://c", state="unreachable")], model="globe", follower="f2", version=3)
+    found = scraped(client)
+    states = {labels: value for (name, labels), value in found.items() if name == "palimpsest_engine_server_state"}
+    assert len(states) == 3 * 4
+    assert {labels for labels, value in states.items() if value} == {
+        ("atlas", "http://a", "serving"),
+        ("atlas", "http://b", "behind"),
+        ("globe", "http://c", "unreachable"),
+    }
+    versions = {labels[1]: value for (name, labels), value in found.items() if name.endswith("engine_server_version")}
+    assert versions == {"http://a": 8, "http://b": 7}
+    assert found["palimpsest_engine_follower_version", ("f1", "atlas")] == 8
 
 
 def test_a_worker_that_cannot_look_at_the_log_is_told_as_such(client: TestClient, redis: Redis) -> None:

@@ -9,6 +9,7 @@ from axe_playwright_python.sync_playwright import Axe  # type: ignore[import-unt
 from playwright.sync_api import Browser, Page, ViewportSize, expect
 
 from tests.page.conftest import DESK, PHONE, SCREENSHOTS
+from tests.page.test_serving import serve
 
 GRAVE = ("serious", "critical")
 
@@ -76,6 +77,12 @@ def roll_back(page: Page, _: dict[str, Any]) -> None:
     expect(page.get_by_role("dialog")).to_be_visible()
 
 
+def serving(page: Page, written: dict[str, Any]) -> None:
+    serve(page, written["version"])
+    page.goto("/#/serving")
+    expect(page.get_by_role("region", name="Inference servers")).to_contain_text("no slot for another")
+
+
 def empty(page: Page, _: dict[str, Any]) -> None:
     page.goto("/#/jobs")
     page.get_by_label("Show").select_option("rejected")
@@ -85,7 +92,7 @@ def empty(page: Page, _: dict[str, Any]) -> None:
 @pytest.mark.parametrize("width", [DESK, PHONE], ids=["1280", "390"])
 @pytest.mark.parametrize("colours", ["light", "dark"])
 @pytest.mark.parametrize(
-    "view", [edit, edit_many, jobs, job, ask, history, roll_back, empty], ids=lambda view: view.__name__
+    "view", [edit, edit_many, jobs, job, ask, history, roll_back, serving, empty], ids=lambda view: view.__name__
 )
 def test_a_view_can_be_used_by_everybody_and_fits(
     page: Page, written: dict[str, Any], view: Any, colours: Literal["light", "dark"], width: ViewportSize

@@ -7,7 +7,7 @@ from playwright.sync_api import Page, Route, expect
 
 from tests.page.conftest import Watched, pressed
 
-VIEWS = {"Edit": "Write a fact", "Jobs": "Jobs", "Ask": "Ask", "History": "History"}
+VIEWS = {"Edit": "Write a fact", "Jobs": "Jobs", "Ask": "Ask", "History": "History", "Serving": "Serving"}
 KEY = "pk-secret"
 
 
@@ -23,7 +23,7 @@ def test_the_views_are_reached_with_the_mouse(page: Page) -> None:
 def test_the_views_are_reached_with_the_keyboard_and_the_heading_has_the_focus(page: Page) -> None:
     page.goto("/")
     expect(page.get_by_label("Sentence", exact=True)).to_be_visible()
-    for path, title in (("jobs", "Jobs"), ("ask", "Ask"), ("history", "History")):
+    for path, title in (("jobs", "Jobs"), ("ask", "Ask"), ("history", "History"), ("serving", "Serving")):
         pressed(page, "Shift+Tab", f"nav a[href='#/{path}']")
         page.keyboard.press("Enter")
         expect(page.get_by_role("heading", level=1)).to_have_text(title)

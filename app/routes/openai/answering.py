@@ -4,30 +4,32 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Coroutine, Sequence
 from contextlib import suppress
 from http import HTTPStatus
 from secrets import token_hex
-from typing import Protocol
+from typing import Any, Protocol, TypeVar
 
 from fastapi import Request, Response
 from pydantic import BaseModel
 from sse_starlette import EventSourceResponse, ServerSentEvent
-from starlette.concurrency import run_in_threadpool
 from starlette.types import Receive, Scope, Send
 
 from app.dependencies import Services
 from app.domain.contract import ChosenToken, Continue, Finish, Piece, Reply
-from app.domain.errors import EmptyText, PalimpsestError
+from app.domain.errors import EmptyText, ModelUnavailable, PalimpsestError
 from app.domain.problems import problem_of
 from app.domain.worker_http import VERSION_HEADER
 from app.openai_errors import refused
-from app.routes.asking import REFUSED, asked_of
+from app.routes.asking import REFUSED
 from app.routes.openai.model_names import ModelName, version_name
 from app.routes.openai.refusals import refusals
 from app.routes.openai.replies import Answer, Usage
 from app.routes.openai.requests import TextRequest
-from app.text_streams import TextStream
+from app.routes.openai.writers import Writers
+from app.texts.writing import Counted, Writing
+
+FoundT = TypeVar("FoundT")
 
 NOBODY_WAITS = 499
 EVENT = {
@@ -60,7 +62,6 @@ class Text(Reply):
     text: str
     tokens: tuple[ChosenToken, ...]
     finish: Finish
-    new_tokens: int
 
 
 class Form(Protocol):
@@ -87,31 +88,50 @@ async def answered(
     asked: TextRequest, wanted: Continue, texts: int, form: Form, request: Request, services: Services
 ) -> Response:
     """The answer to a request for so many texts."""
-    name = ModelName.of(asked.model)
-    model, version = await run_in_threadpool(asked_of, services.fleet, services.logs, name.name, name.version)
-    wanted = wanted.model_copy(update={"version": version})
-    stream = await services.texts.open(model, wanted)
-    headers = {VERSION_HEADER: str(stream.begun.version)}
-    said_name = version_name(model, stream.begun.version)
-    said = Answer(
-        id=f"{form.mark}-{token_hex(12)}", created=int(time.time()), model=said_name, system_fingerprint=said_name
-    )
+    writers = await Writers.of(services, ModelName.of(asked.model), wanted, texts)
     if asked.stream:
+        stream = await _unless_gone(request, writers.begun())
+        if stream is None:
+            return Response(status_code=NOBODY_WAITS)
+        said, headers = _said(form, writers.model, stream)
         return Streamed(stream, _events(stream, texts, form, said, counts_usage=asked.counts_usage), headers)
-    try:
-        found = await _unless_gone(request, stream, texts)
-    finally:
-        await stream.close()
-    if found is None:
+    whole = await _unless_gone(request, _whole(writers, texts, form))
+    if whole is None:
         return Response(status_code=NOBODY_WAITS)
-    usage = Usage.of(sum(stream.begun.prompt_tokens), sum(text.new_tokens for text in found))
-    reply = form.whole(said.model_copy(update={"usage": usage}), found)
+    reply, headers = whole
     return Response(reply.model_dump_json(), headers=headers, media_type="application/json")
 
 
-async def _unless_gone(request: Request, stream: TextStream, texts: int) -> list[Text] | None:
-    """All texts; None as soon as the caller has closed the connection."""
-    reading = asyncio.ensure_future(_collected(stream, texts))
+def _said(form: Form, model: str, stream: Writing) -> tuple[Answer, dict[str, str]]:
+    """What an answer says of itself, in its body and in its headers."""
+    name = version_name(model, stream.version)
+    said = Answer(id=f"{form.mark}-{token_hex(12)}", created=int(time.time()), model=name, system_fingerprint=name)
+    return said, {VERSION_HEADER: str(stream.version)}
+
+
+async def _whole(writers: Writers, texts: int, form: Form) -> tuple[Answer, dict[str, str]]:
+    """The answer that has all texts; nobody has seen any of it, so if one breaks off, the next one begins anew."""
+    while True:
+        stream = await writers.begun()
+        try:
+            found, counted = await _collected(stream, texts), stream.counted()
+        except ModelUnavailable:
+            if writers.exhausted:
+                raise
+        else:
+            said, headers = _said(form, writers.model, stream)
+            return form.whole(said.model_copy(update={"usage": _usage(counted)}), found), headers
+        finally:
+            await stream.close()
+
+
+def _usage(counted: Counted) -> Usage:
+    return Usage.of(counted.prompt, counted.new)
+
+
+async def _unless_gone(request: Request, finding: Coroutine[Any, Any, FoundT]) -> FoundT | None:
+    """What is found; None as soon as the caller has closed the connection."""
+    reading = asyncio.ensure_future(finding)
     watching = asyncio.ensure_future(_gone(request))
     try:
         await asyncio.wait((reading, watching), return_when=asyncio.FIRST_COMPLETED)
@@ -128,9 +148,9 @@ async def _gone(request: Request) -> None:
         pass
 
 
-async def _collected(stream: TextStream, texts: int) -> list[Text]:
+async def _collected(stream: Writing, texts: int) -> list[Text]:
     pieces: list[list[Piece]] = [[] for _ in range(texts)]
-    async for piece in stream.pieces(texts):
+    async for piece in stream.pieces():
         pieces[piece.index].append(piece)
     return [
         Text(
@@ -138,29 +158,25 @@ async def _collected(stream: TextStream, texts: int) -> list[Text]:
             text="".join(piece.text for piece in own),
             tokens=tuple(token for piece in own for token in piece.tokens),
             finish=own[-1].finish or "stop",
-            new_tokens=own[-1].new_tokens,
         )
         for index, own in enumerate(pieces)
     ]
 
 
 async def _events(
-    stream: TextStream, texts: int, form: Form, said: Answer, *, counts_usage: bool
+    stream: Writing, texts: int, form: Form, said: Answer, *, counts_usage: bool
 ) -> AsyncIterator[ServerSentEvent]:
     """The events of a stream. One that cannot come to its end ends in an error, and without ``[DONE]``."""
-    new = 0
     for chunk in form.opening(said, texts):
         yield _event(chunk)
     try:
-        async for piece in stream.pieces(texts):
-            new += piece.new_tokens
+        async for piece in stream.pieces():
             yield _event(form.chunk(said, piece))
+        if counts_usage:
+            yield _event(form.usage(said.model_copy(update={"usage": _usage(stream.counted())})))
     except PalimpsestError as error:
         yield _event(refused(problem_of(error)))
         return
-    if counts_usage:
-        usage = Usage.of(sum(stream.begun.prompt_tokens), new)
-        yield _event(form.usage(said.model_copy(update={"usage": usage})))
     yield ServerSentEvent(DONE, sep=LINE_END)
 
 
@@ -171,7 +187,7 @@ def _event(data: BaseModel) -> ServerSentEvent:
 class Streamed(EventSourceResponse):
     """The events of a stream; when nobody reads them any more, nothing more is written."""
 
-    def __init__(self, stream: TextStream, events: AsyncIterator[ServerSentEvent], headers: dict[str, str]) -> None:
+    def __init__(self, stream: Writing, events: AsyncIterator[ServerSentEvent], headers: dict[str, str]) -> None:
         super().__init__(events, headers=headers, sep=LINE_END)
         self._stream = stream
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from datetime import datetime
 from typing import Annotated
 
 from fastapi import APIRouter, Path
 
 from app.dependencies import FleetDep, LogsDep
-from app.domain.contract import WorkerCard
+from app.domain.contract import AnyVersion, WorkerCard
 from app.domain.errors import (
     DamagedVersion,
     ModelUnavailable,
@@ -28,8 +29,11 @@ router = APIRouter()
 
 @router.get("/models", responses=refusals())
 def list_served_models(fleet: FleetDep, logs: LogsDep) -> ModelObjects:
-    """The models that are served now; any version of one can be asked as `name@version` or `name@alias`."""
-    return ModelObjects(data=tuple(_served(cards, logs) for cards in _by_model(fleet.workers()).values()))
+    """The models that are served now, and their aliases; any version of one can be asked as `name@version`."""
+    found: list[ModelObject] = []
+    for model, cards in _by_model(fleet.workers()).items():
+        found += [_served(cards, logs), *_aliased(model, logs)]
+    return ModelObjects(data=tuple(found))
 
 
 @router.get(
@@ -43,11 +47,7 @@ def show_served_model(model: Annotated[str, Path(max_length=200)], fleet: FleetD
     version = logs.pinned(wanted.name, wanted.version)
     if version is None:
         return served
-    created = served.created
-    if isinstance(version, str):
-        created = _seconds(logs.of(wanted.name).proposals.get(version).created)
-    elif version:
-        created = _seconds(logs.of(wanted.name).manifest(version).created)
+    created = _created(wanted.name, version, logs) if version else served.created
     return ModelObject(id=version_name(wanted.name, version), created=created, version=version)
 
 
@@ -65,6 +65,26 @@ def _served(cards: list[WorkerCard], logs: EditLogs) -> ModelObject:
     except NotFound:  # a log that only the workers can see
         created = min(card.started for card in cards)
     return ModelObject(id=model, created=_seconds(created), version=max(card.version for card in cards))
+
+
+def _aliased(model: str, logs: EditLogs) -> Iterator[ModelObject]:
+    """What its aliases point to, under their names; one that cannot be followed is left out, and asked it says why."""
+    aliases = logs.of(model).aliases
+    for name in aliases.names():
+        try:
+            version = aliases.version(name)
+            created = _created(model, version, logs)
+        except (DamagedVersion, UnknownAlias, UnknownVersion):
+            continue
+        yield ModelObject(id=version_name(model, name), created=created, version=version)
+
+
+def _created(model: str, version: AnyVersion, logs: EditLogs) -> int:
+    """When a version, or a proposal, was first written."""
+    log = logs.of(model)
+    if isinstance(version, str):
+        return _seconds(log.proposals.get(version).created)
+    return _seconds(log.manifest(version).created if version else log.base().created)
 
 
 def _seconds(moment: datetime) -> int:

@@ -55,6 +55,7 @@ SCOPES: dict[tuple[str, str], set[Scope]] = {
     ("GET", "/models/{model}/aliases/{alias}"): {Scope.QUERY},
     ("PUT", "/models/{model}/aliases/{alias}"): {Scope.QUERY, Scope.PUBLISH},
     ("DELETE", "/models/{model}/aliases/{alias}"): {Scope.QUERY, Scope.PUBLISH},
+    ("GET", "/models/{model}/serving"): {Scope.QUERY},
     ("GET", "/models/{model}/versions"): {Scope.QUERY},
     ("GET", "/models/{model}/versions/diff"): {Scope.QUERY},
     ("GET", "/models/{model}/versions/{version}"): {Scope.QUERY},

@@ -12,7 +12,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
 from app.client import ApiError, AsyncClient, Client
-from app.domain.contract import Alias, AliasList, AliasMove, GenerateReply, Problem
+from app.domain.contract import Alias, AliasList, AliasMove, GenerateReply, Problem, Serving
 from tests.support.stand_in import Answering, standing_in
 
 NOW = datetime.now(UTC)
@@ -86,3 +86,15 @@ def test_the_one_that_awaits_sends_the_same() -> None:
         assert asyncio.run(gone(end.url)) == GONE
     with standing_in(saying(AliasList(model="m", aliases=()))) as end:
         assert asyncio.run(listed(end.url)) == AliasList(model="m", aliases=())
+
+
+def test_where_versions_are_served_is_read_by_both() -> None:
+    told = Serving(model="m", version=7, followers=())
+
+    async def awaited(url: str) -> Serving:
+        async with AsyncClient(url) as client:
+            return await client.serving("m")
+
+    with standing_in(saying(told)) as end, Client(end.url) as client:
+        assert client.serving("m") == asyncio.run(awaited(end.url)) == told
+    assert [(each.method, each.url.path) for each in end.seen] == [("GET", "/models/m/serving")] * 2

@@ -225,6 +225,23 @@ class TestAsking:
         assert answer.headers["X-Model-Version"] == "1"
         assert json.loads(worker.asked[-1][1])["version"] == 1
 
+    def test_all_are_among_openais_models(self, client: TestClient, settings: Settings) -> None:
+        assert put(client, 0, f"{ALIASES}/base").status_code == 201
+        put(client, 2, f"{ALIASES}/broken")
+        put(client, 2, f"{ALIASES}/gone")
+        client.delete(f"{ALIASES}/gone", headers={"If-Match": "*"})
+        [page] = Path(settings.data_dir).rglob("aliases/broken/*/move.json")
+        page.write_bytes(b"?")
+        found = client.get("/v1/models").json()["data"]
+        assert [(each["id"], each["version"]) for each in found] == [
+            ("atlas", 0),
+            ("atlas@base", 0),
+            ("atlas@production", 1),
+        ]
+        for each in found:
+            asked = client.get(f"/v1/models/{each['id']}").json()
+            assert (asked["created"], asked["version"]) == (each["created"], each["version"])
+
     def test_it_is_one_of_openais_models(self, client: TestClient) -> None:
         found = client.get("/v1/models/atlas@production").json()
         assert (found["id"], found["version"]) == ("atlas@1", 1)

@@ -5,12 +5,10 @@ from __future__ import annotations
 import json
 import socket
 import threading
-from collections.abc import Iterator
 from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
-import uvicorn
 from fastapi.testclient import TestClient
 from redis import Redis
 
@@ -19,6 +17,7 @@ from app.domain.errors import PromptTooLong, Unavailable, VersionNotReached
 from app.domain.problems import problem_of
 from app.main import create_app
 from app.settings import Settings
+from tests.support.texts_asked import chunks
 from tests.support.worker_end import WorkerEnd, card, join
 from tests.support.worker_process import until
 
@@ -32,12 +31,6 @@ LAST = Piece(index=0, text="ance", finish="stop", new_tokens=2)
 
 def writes(worker: WorkerEnd, *events: Reply) -> None:
     worker.says("/write", "".join(f"{event.model_dump_json()}\n" for event in events))
-
-
-def chunks(text: str) -> list[Any]:
-    """The data of a stream's events."""
-    lines = [line.removeprefix("data: ") for line in text.splitlines() if line.startswith("data: ")]
-    return [line if line == "[DONE]" else json.loads(line) for line in lines]
 
 
 class TestAnswers:
@@ -66,6 +59,14 @@ class TestAnswers:
         assert (found["max_new_tokens"], found["temperature"], found["stop"]) == (9, 0, ["x"])
         assert (found["logit_bias"], found["version"]) == ({"7": -1}, 3)
         assert found["messages"] == CHAT["messages"]
+
+    def test_a_text_may_have_every_end_of_line_that_unicode_knows(self, client: TestClient, worker: WorkerEnd) -> None:
+        """JSON has them as they are, so that they stand within the worker's lines."""
+        text = "a\u2028b\u2029c\x85d\x1ce\x0bf\r\ng\n"
+        writes(worker, BEGUN, Piece(index=0, text=text), LAST)
+        assert client.post("/v1/completions", json=ASKED).json()["choices"][0]["text"] == f"{text}ance"
+        told = chunks(client.post("/v1/completions", json={**ASKED, "stream": True}).text)
+        assert told[0]["choices"][0]["text"] == text
 
     def test_tokens_that_are_half_a_character_have_no_bytes(self, client: TestClient, worker: WorkerEnd) -> None:
         tokens = (
@@ -148,18 +149,6 @@ class TestWorkersThatFail:
     def test_a_model_that_nobody_serves_is_not_found(self, client: TestClient) -> None:
         response = client.post("/v1/completions", json=ASKED)
         assert (response.status_code, response.json()["error"]["code"]) == (404, "unknown_model")
-
-
-@pytest.fixture
-def url(settings: Settings, redis: Redis) -> Iterator[str]:
-    """The front end behind a real server, whose connections can be closed."""
-    listening = socket.create_server(("127.0.0.1", 0))
-    server = uvicorn.Server(uvicorn.Config(create_app(settings), log_config=None))
-    thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]})
-    thread.start()
-    yield f"http://127.0.0.1:{listening.getsockname()[1]}"
-    server.should_exit = True
-    thread.join()
 
 
 @pytest.mark.parametrize("stream", [True, False])

@@ -1,4 +1,4 @@
-"""Texts on their way from a worker to a caller, while they are written."""
+"""Texts that a worker writes."""
 
 from __future__ import annotations
 
@@ -10,21 +10,30 @@ from pydantic import ValidationError
 from starlette.concurrency import run_in_threadpool
 
 from app.domain import worker_http
-from app.domain.contract import TEXT_EVENT, Begun, Broken, Continue, Piece
-from app.domain.errors import ModelUnavailable, Unavailable
+from app.domain.contract import TEXT_EVENT, AnyVersion, Begun, Broken, Continue, Piece
+from app.domain.errors import ModelUnavailable
 from app.domain.problems import error_of
 from app.fleet import Fleet, raised, unreadable
+from app.texts.lines import lines
+from app.texts.places import Places
+from app.texts.writing import Counted
 
 logger = logging.getLogger(__name__)
 
 
 class TextStream:
-    """The texts of one request, all from the version that ``begun`` names. It has to be closed."""
+    """The texts of one request, from a worker. It has to be closed."""
 
-    def __init__(self, response: httpx.Response, closed: Callable[[], None]) -> None:
-        self._response, self._closed = response, closed
-        self._lines = response.aiter_lines()
-        self.begun = Begun(version=0, prompt_tokens=())
+    def __init__(self, response: httpx.Response, texts: int, closed: Callable[[], None]) -> None:
+        self._response, self._texts, self._closed = response, texts, closed
+        self._lines = lines(response)
+        self._begun = Begun(version=0, prompt_tokens=())
+        self._new = 0
+
+    @property
+    def version(self) -> AnyVersion:
+        """The version that writes, as the first event says."""
+        return self._begun.version
 
     async def open(self) -> None:
         """Read the first event.
@@ -35,14 +44,15 @@ class TextStream:
         event = await self._event()
         if not isinstance(event, Begun):
             raise unreadable()
-        self.begun = event
+        self._begun = event
 
-    async def pieces(self, texts: int) -> AsyncIterator[Piece]:
-        """The pieces of all texts as they come, up to each one's end. texts: how many there are.
+    async def pieces(self) -> AsyncIterator[Piece]:
+        """The pieces of all texts as they come, up to each one's end.
 
         Raises:
             ModelUnavailable: the worker broke off. PalimpsestError: why the worker cannot go on.
         """
+        texts = self._texts
         while texts:
             event = await self._event()
             if isinstance(event, Broken):
@@ -50,7 +60,12 @@ class TextStream:
             if not isinstance(event, Piece):
                 raise unreadable()
             texts -= event.finish is not None
+            self._new += event.new_tokens
             yield event
+
+    def counted(self) -> Counted:
+        """The tokens, once all pieces were read."""
+        return Counted(prompt=sum(self._begun.prompt_tokens), new=self._new)
 
     async def close(self) -> None:
         """Let the worker know that nobody listens any more."""
@@ -61,8 +76,8 @@ class TextStream:
 
     async def _event(self) -> Begun | Piece | Broken:
         try:
-            line = await anext(self._lines, "")
-        except httpx.TransportError as error:
+            line = await anext(self._lines, b"")
+        except httpx.RequestError as error:
             raise ModelUnavailable("The worker broke off in the midst of a text.") from error
         if not line:
             raise ModelUnavailable("The worker broke off in the midst of a text.")
@@ -75,23 +90,21 @@ class TextStream:
 class TextStreams:
     """The way to texts that are told while they are written; at most so many requests at a time."""
 
-    def __init__(self, fleet: Fleet, http: httpx.AsyncClient, limit: int) -> None:
-        self._fleet, self._http, self._free = fleet, http, limit
+    def __init__(self, fleet: Fleet, http: httpx.AsyncClient, places: Places) -> None:
+        self._fleet, self._http, self._places = fleet, http, places
 
-    async def open(self, model: str, request: Continue) -> TextStream:
-        """Have texts written by one of the model's workers, or by the next if that one cannot be reached.
+    async def open(self, model: str, request: Continue, texts: int) -> TextStream:
+        """Have so many texts written by one of the model's workers, or by the next if that one cannot be reached.
 
         Raises:
             Unavailable: so many are being written already. ModelUnavailable: no worker answers.
             PalimpsestError: what a worker refuses the request for.
         """
-        if self._free <= 0:
-            raise Unavailable("Too many texts are being written already.")
-        self._free -= 1
+        self._places.take()
         try:
-            stream = TextStream(await self._answer(model, request), self._closed)
+            stream = TextStream(await self._answer(model, request), texts, self._places.give_back)
         except BaseException:
-            self._closed()
+            self._places.give_back()
             raise
         try:
             await stream.open()
@@ -99,9 +112,6 @@ class TextStreams:
             await stream.close()
             raise
         return stream
-
-    def _closed(self) -> None:
-        self._free += 1
 
     async def _answer(self, model: str, request: Continue) -> httpx.Response:
         content, headers = request.model_dump_json(), {"Content-Type": "application/json"}
