@@ -1,8 +1,8 @@
 """How much sooner a large batch is edited by a leader and a replica than by a leader alone, one thread each.
 
-Two services of workers as users start them (`python -m workers`), each with a log and a Redis of its own; the two sides take turns. Timed is the
-job from its submission to its end: all of the edit, with its verification and its commit. The first batch of each
-side is small and warms it up.
+Workers as users start them (`python -m workers`), those of each side with a log and a Redis of their own; the two
+sides take turns. Timed is the job from its submission to its end: all of the edit, with its verification and its
+commit. The first batch of each side is small and warms it up.
 """
 
 from __future__ import annotations
@@ -15,9 +15,10 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from secrets import token_hex
 from typing import Annotated, cast
@@ -74,6 +75,10 @@ class Side:
         assert outcome.report is not None, outcome.error
         return seconds, outcome.report
 
+    def has(self, workers: int) -> bool:
+        """Whether so many workers live."""
+        return len(self.cards()) >= workers
+
     def cards(self) -> list[WorkerCard]:
         """Of the workers that live."""
         names = cast("set[bytes]", self.redis.smembers(keyspace.WORKERS))
@@ -81,8 +86,7 @@ class Side:
         return [WorkerCard.model_validate_json(card) for card in found if card]
 
 
-def _until(holds: object) -> None:
-    assert callable(holds)
+def _until(holds: Callable[[], bool]) -> None:
     deadline = time.monotonic() + PATIENCE_S
     while not holds():
         if time.monotonic() > deadline:
@@ -109,9 +113,10 @@ def side(model: str, workers: int, scratch: Path) -> Iterator[Side]:
         for number in range(workers):
             role = "auto" if number else "leader"
             command = [sys.executable, "-m", "workers", "--model", model, "--role", role]
-            process = stack.enter_context(subprocess.Popen(command, env=environment, stderr=subprocess.DEVNULL))
+            started = subprocess.Popen(command, env=environment, stderr=subprocess.DEVNULL)  # noqa: S603
+            process = stack.enter_context(started)
             stack.callback(process.kill)
-            _until(lambda wanted=number + 1: len(made.cards()) >= wanted)
+            _until(partial(made.has, number + 1))
         yield made
 
 

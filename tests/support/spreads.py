@@ -6,6 +6,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime
 
 from redis import Redis
 
@@ -40,7 +41,7 @@ def announce(redis: Redis, host: ModelHost, *workers: str) -> None:
             worker=worker, model=host.name, url="http://127.0.0.1:1", role="replica", version=host.version,
             dtype=host.settings.dtype, device="cpu", layers=4, window=48, methods=("memit",), plans=("boundary",),
             default_method="memit", default_plan="boundary", default_layers=(1, 2), source="tiny", source_note=None,
-            revision=None, behind=0, started="2026-01-01T00:00:00Z",
+            revision=None, behind=0, started=datetime.now(UTC),
         )  # fmt: skip
         redis.sadd(keyspace.WORKERS, worker)
         redis.set(keyspace.worker(worker), card.model_dump_json(warnings=False), ex=600)

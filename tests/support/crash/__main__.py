@@ -108,11 +108,8 @@ def _findings(options: argparse.Namespace, folder: Path) -> list[Finding]:
         def trial(lane: int, case: Case | Outage | Shared) -> Finding:
             if isinstance(case, Outage):
                 return case.meet(ground)
-            return (
-                case.meet(ground, f"{url}?db={lane}")
-                if isinstance(case, Shared)
-                else meet(ground, f"{url}?db={lane}", case)
-            )
+            own = f"{url}?db={lane}"
+            return case.meet(ground, own) if isinstance(case, Shared) else meet(ground, own, case)
 
         met = {}
         for case, finding in in_lanes(chosen, options.lanes, folder, trial):

@@ -69,7 +69,7 @@ class Shared:
         self._end(scene, armed, other, finding)
 
     def _end(self, scene: Scene, armed: ForkedWorker, other: ForkedWorker, finding: Finding) -> None:
-        """Whoever was stopped goes on; slices that nobody waits for are gone, and all who live are at the log's head."""
+        """Whoever was stopped goes on; no slices are left, and all who live are at the log's head."""
         armed.signal(SIGCONT)
         if armed.poll() is None:
             until(lambda: scene.followed() or armed.poll() is not None, "the armed worker does not follow")

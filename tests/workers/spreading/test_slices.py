@@ -138,8 +138,8 @@ def test_a_preset_that_is_none_is_refused(values: dict[str, Any]) -> None:
 
 def test_updates_keep_all_their_bits() -> None:
     torch.manual_seed(1)
-    wide = {"dtype": torch.float64}
-    first = WeightUpdate(1, torch.randn(4, 3, **wide), torch.randn(3, 5, **wide), torch.zeros(5, 3, **wide))
+    left, right = torch.randn(4, 3).double() / 3, torch.randn(3, 5).double() / 3
+    first = WeightUpdate(1, left, right, torch.zeros(5, 3))
     second = replace(first, layer=2, mask=torch.rand(4, 5) > 0.5, correction=LowRank(first.left, first.right))
     for one, other in zip(
         [first, second], unpack_updates(pack_updates([first, second]), torch.device("cpu")), strict=True
