@@ -101,7 +101,7 @@ def _findings(options: argparse.Namespace, folder: Path) -> list[Finding]:
         ground = Ground.prepare(folder / "ground")
         kinds = [options.kind] if options.kind else list(Kind)
         cases = matrix(count(ground, f"{url}?db=0", kinds))
-        others = [] if options.kind else [*outages(options.away), *shared()]
+        others: list[Outage | Shared] = [] if options.kind else [*outages(options.away), *shared()]
         chosen: list[Case | Outage | Shared] = [*cases, *others]
         chosen = share_of(chosen, options.share, options.seed)
 
