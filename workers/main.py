@@ -27,7 +27,8 @@ from workers.logs import set_up_worker_logging
 from workers.priority import SWITCH_INTERVAL_S, compute_threads, stand_back
 from workers.questions.batches import QuestionBatches
 from workers.queue.job_taking import JobTaking, worker_id
-from workers.redis_clients import side_client, wait_for
+from workers.queue.slices.helping import helping_of
+from workers.redis_clients import queue_client, side_client, wait_for
 from workers.serving.card import CardOf
 from workers.serving.metrics import Metrics
 from workers.serving.registration import Registration
@@ -85,6 +86,9 @@ def _run(settings: WorkerSettings, stopping: Stopping) -> int:
         stack.callback(http.close)  # runs before batches.close: requests in progress get their answers
         registration = Registration(side, card, metrics.stands)
         jobs = JobTaking(settings, host, side, registration, metrics, stopping, traces)
+        helping = helping_of(
+            settings, host, stack.enter_context(queue_client(settings.redis_url)), card.worker, stopping
+        )
         duty = Duty(
             host,
             Lease(side, host.name, card.worker, settings.lease_s),
@@ -93,6 +97,7 @@ def _run(settings: WorkerSettings, stopping: Stopping) -> int:
             jobs.take,
             registration.publish,
             stopping,
+            helping.help_out,
         )
 
         def open_house() -> None:
@@ -125,4 +130,6 @@ def _host_settings(settings: WorkerSettings, redis: Redis) -> HostSettings:
         earlier_versions=settings.earlier_versions,
         max_proposals=settings.max_proposals,
         proposal_ttl_s=settings.proposal_ttl_s,
+        spread_facts=settings.spread_facts,
+        slice_lease_s=settings.slice_lease_s,
     )

@@ -86,6 +86,12 @@ class WorkerSettings(SharedSettings):
     snapshot_every: Count = Field(
         64, description="A start replays about so many versions at most; the others it reads from a snapshot."
     )
+    spread_facts: Annotated[int, Field(ge=0)] = Field(
+        16, description="Least facts of a batch that the model's other workers help with; 0: they never do."
+    )
+    slice_lease_s: Annotated[float, Field(ge=0.5, le=600)] = Field(
+        5.0, description="After so long without a sign of life from a helper, its slice is done again."
+    )
     max_proposals: Count = Field(
         16, description="Edits that may wait to be published or dropped, each as large as its update."
     )

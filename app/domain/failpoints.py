@@ -50,6 +50,12 @@ class Point(StrEnum):
     DISCARD_BEFORE = "discard.before"
     DISCARD_AFTER = "discard.after"
 
+    SLICES_OUT = "slices.out"
+    SLICE_TAKEN = "slice.taken"
+    SLICE_STEP = "slice.step"
+    SLICE_ANSWER_BEFORE = "slice.answer.before"
+    SLICE_ANSWER_AFTER = "slice.answer.after"
+
     PUBLISH_BEFORE = "publish.before"
     PUBLISH_AFTER = "publish.after"
     RESULT_BEFORE = "result.before"

@@ -37,6 +37,35 @@ def queue(model: str) -> str:
     return f"{PREFIX}.{model}"
 
 
+def slices(model: str) -> str:
+    """Name of the RQ queue from which the model's other workers take slices of a large batch."""
+    return f"{PREFIX}-slices.{model}"
+
+
+SPREAD_TTL_S = 5
+"""How long a spread lives without a sign of its leader."""
+
+
+def spread(spread_id: str) -> str:
+    """JSON ``Spread``, present for as long as a leader waits for the slices of one pile; it expires unless renewed."""
+    return f"{PREFIX}:spread:{spread_id}"
+
+
+def spread_updates(spread_id: str) -> str:
+    """The tensors that all slices of a spread are computed with (safetensors); expires."""
+    return f"{PREFIX}:spread:{spread_id}:updates"
+
+
+def spread_signs(spread_id: str) -> str:
+    """Hash of the signs of life of those who compute slices, by the slice's index; expires."""
+    return f"{PREFIX}:spread:{spread_id}:signs"
+
+
+def spread_answers(spread_id: str) -> str:
+    """Hash of what came of the slices, by index: ``+`` and bytes, or ``-`` where a helper declined; expires."""
+    return f"{PREFIX}:spread:{spread_id}:answers"
+
+
 def jobs(model: str) -> str:
     """Sorted set of the model's job ids by time of submission (Unix seconds)."""
     return f"{PREFIX}:jobs:{model}"

@@ -24,5 +24,8 @@ FUNCTIONS: Mapping[JobKind, str] = MappingProxyType(
 )
 """The function of each kind, by name."""
 
+SLICE = "workers.slices.compute"
+"""The function of a slice of a large batch, which one worker of a model queues for the others."""
+
 KINDS: Mapping[str, JobKind] = MappingProxyType({name: kind for kind, name in FUNCTIONS.items()})
 """The kind of each function."""

@@ -7,12 +7,11 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from workers.editing.descent.targets import descended
+from workers.editing.crew import Crew, Updates
 from workers.editing.efforts import Efforts, strongest
 from workers.editing.groups import Group
 from workers.editing.lookup import TokenisedFact
 from workers.editing.model.editable_model import EditableModel
-from workers.editing.objective import Objective
 from workers.editing.presets.preset import Preset
 from workers.editing.types import Fact, Found, Known, Observer
 
@@ -27,8 +26,13 @@ class Aims:
         groups: Sequence[Group],
         known: Known,
         efforts: Efforts,
+        crew: Crew,
     ) -> None:
-        """``facts`` and ``tokenised``: of the whole batch. ``known``: what its groups need not descend to again."""
+        """``facts`` and ``tokenised``: of the whole batch. ``known``: what its groups need not descend to again.
+
+        crew: who descends for the others.
+        """
+        self.crew = crew
         self._tokenised, self._groups = tokenised, groups
         self._facts = [tuple(facts[index] for index in group.members) for group in groups]
         self.efforts = [strongest(members, efforts) for members in self._facts]
@@ -48,10 +52,10 @@ class Aims:
         each = zip(self._facts, self._targets, self._losses, strict=True)
         return {members: Found(targets, losses) for members, targets, losses in each}
 
-    def at(self, shadow: EditableModel, layer: int, objective: Objective, preset: Preset, watch: Observer) -> Tensor:
+    def at(self, shadow: EditableModel, layer: int, preset: Preset, watch: Observer, added: Updates) -> Tensor:
         """Targets Z (d_out, groups), float64, at one layer: the known ones, and of all others by descent.
 
-        Groups of one effort step together.
+        Groups of one effort step together. ``added``: what the shadow has beyond the weights that the edit began from.
 
         Raises:
             NonFiniteUpdate: a loss is NaN or infinite. Whatever the observer raises.
@@ -63,7 +67,7 @@ class Aims:
         for effort in sorted({self.efforts[place] for place in missing}):
             chosen = [place for place in missing if self.efforts[place] == effort]
             groups = [self._groups[place] for place in chosen]
-            made = descended(shadow, self._tokenised, groups, layer, objective, effort.of(preset), watch)
+            made = self.crew.targets(shadow, self._tokenised, groups, layer, effort.of(preset), watch, added)
             losses = iter(made.losses.tolist())
             for place, target in zip(chosen, made.targets.T, strict=True):
                 self._keep(place, layer, target, tuple(next(losses) for _ in self._facts[place]))

@@ -10,9 +10,9 @@ from typing import Any
 
 from workers.editing.aims import Aims
 from workers.editing.batch import tokenise_batch, undisputed
+from workers.editing.crew import ALONE, Crew
 from workers.editing.efforts import Efforts, strongest
-from workers.editing.groups import Group, group_by_key, group_leaders
-from workers.editing.keys import keys_at
+from workers.editing.groups import Group, group_by_key
 from workers.editing.lookup import TokenisedFact
 from workers.editing.methods import find_method
 from workers.editing.model.editable_model import EditableModel
@@ -41,6 +41,7 @@ def edit(
     observer: Observer | None = None,
     known: Known = NOTHING,
     efforts: Efforts = NOTHING,
+    crew: Crew = ALONE,
 ) -> Edited:
     """Edit a batch of facts into ``shadow``, in place, and return what was added to each layer.
 
@@ -54,6 +55,7 @@ def edit(
         known: targets of groups that an earlier edit of the same weights has found (``Edited.found``); the batch is
             solved for them without a descent.
         efforts: facts that are given more than the preset says.
+        crew: who finds targets and keys.
 
     Raises:
         RequestError: a fact, layer, method or plan is at fault. NonFiniteUpdate: NaN or infinity on the way.
@@ -65,7 +67,8 @@ def edit(
     with naming_overflow(shadow, tokenised):
         if not strict and find_method(preset.method).tune is None:
             tokenised = off_sinks(shadow, tokenised, plan_steps(preset)[0].target_layer, preset.max_batch_tokens)
-        return _edited(shadow, batch, tokenised, preset, priors, observer or Silent(), known, efforts, strict=strict)
+        watch = observer or Silent()
+        return _edited(shadow, batch, tokenised, preset, priors, watch, known, efforts, crew, strict=strict)
 
 
 def _edited(
@@ -77,6 +80,7 @@ def _edited(
     watch: Observer,
     known: Known,
     efforts: Efforts,
+    crew: Crew,
     *,
     strict: bool,
 ) -> Edited:
@@ -90,8 +94,9 @@ def _edited(
         updates = {layer: tuned(shadow, tokenised, layer, method.tune, stronger, watch) for layer in before}
     else:
         for members in rounds_of(groups, watch, one_at_a_time=method.one_at_a_time):
-            aims = Aims(batch, tokenised, members.groups, known, efforts)
-            rounds.append(solve(shadow, tokenised, members, method, priors, preset, aims))
+            aims = Aims(batch, tokenised, members.groups, known, efforts, crew)
+            earlier = [update for solved in rounds for update in solved.updates.values()]
+            rounds.append(solve(shadow, tokenised, members, method, priors, preset, aims, earlier))
         updates = {layer: joined([solved.updates[layer] for solved in rounds]) for layer in before}
     for layer, weights in before.items():
         if method.finish is not None:
@@ -99,11 +104,9 @@ def _edited(
                 updates[layer] = method.finish(updates[layer], weights, preset)
         shadow.set_master(layer, weights.summed, shadow.corrections.get(layer))  # one addition, as a replay does it
         shadow.add(updates[layer])
-    leaders = group_leaders(tokenised, groups)
-    kept = [
-        replace(update, keys=finite_keys(keys_at(shadow, leaders, layer, preset.max_batch_tokens), layer))
-        for layer, update in updates.items()
-    ]
+    added = tuple(updates.values())
+    keys = crew.keys(shadow, tokenised, groups, tuple(updates), preset.max_batch_tokens, added)
+    kept = [replace(update, keys=finite_keys(keys[layer], layer)) for layer, update in updates.items()]
     shares = {layer: tuple(share for solved in rounds for share in solved.shares[layer]) for layer in before if rounds}
     found = {members: each for solved in rounds for members, each in solved.found.items()}
     warnings = tuple(fact.warnings for fact in tokenised)

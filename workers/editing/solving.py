@@ -14,7 +14,7 @@ from workers.editing.aims import Aims
 from workers.editing.anchors import anchored
 from workers.editing.carried import carried_targets
 from workers.editing.groups import group_leaders
-from workers.editing.keys import keys_at, outputs_at
+from workers.editing.keys import outputs_at
 from workers.editing.lookup import TokenisedFact
 from workers.editing.methods import Method
 from workers.editing.model.editable_model import EditableModel
@@ -43,10 +43,11 @@ def solve(
     priors: Priors,
     preset: Preset,
     aims: Aims,
+    before: Sequence[WeightUpdate] = (),
 ) -> Solved:
     """The update of every layer of the plan, for the round's groups; each is put into the shadow before the next step.
 
-    aims: the round's targets.
+    aims: the round's targets. before: what earlier rounds have put into the shadow.
 
     Raises:
         NonFiniteUpdate: NaN or infinity on the way. JobFailed: a solve has no answer.
@@ -58,8 +59,9 @@ def solve(
     shares: dict[int, tuple[float, ...]] = {}
     steps, site = plan_steps(preset), method.objective.solved_for
     for step in steps:
+        added = (*before, *updates.values())
         if step.target_layer not in targets:
-            found = aims.at(shadow, step.target_layer, method.objective, preset, members.watch)
+            found = aims.at(shadow, step.target_layer, preset, members.watch, added)
             anchor = priors[step.target_layer].anchor
             if anchor is not None:
                 limit = preset.max_batch_tokens
@@ -70,7 +72,9 @@ def solve(
                     shadow, leaders, step.layer, found, later, preset.max_batch_tokens, site
                 )
         members.watch.solving(step.layer)
-        keys = finite_keys(keys_at(shadow, leaders, step.layer, preset.max_batch_tokens), step.layer)
+        limit = preset.max_batch_tokens
+        made = aims.crew.keys(shadow, tokenised, members.groups, (step.layer,), limit, added)
+        keys = finite_keys(made[step.layer], step.layer)
         current = outputs_at(shadow, leaders, step.target_layer, preset.max_batch_tokens, site)
         residual = (targets[step.target_layer] - current) * step.share
         right = _right_factor(step.layer, keys, method, priors[step.layer], preset, aims.weights)

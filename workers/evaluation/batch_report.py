@@ -28,6 +28,13 @@ class Measurement:
     right: tuple[tuple[bool, ...], ...] = ()
     ends: tuple[bool | None, ...] = ()
 
+    def part(self, indices: range) -> Measurement:
+        """That of some of the facts, one after another in the batch."""
+        own = slice(indices.start, indices.stop)
+        return Measurement(
+            self.facts[own], self.paraphrases[own], self.neighbours[own], self.right[own], self.ends[own]
+        )
+
 
 def measure(
     editable: EditableModel, facts: Sequence[LoggedFact], before: Measurement | None = None, *, ends: bool = True

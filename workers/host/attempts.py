@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from app.domain.contract import FactKey, Standing
 from app.domain.errors import NonFiniteUpdate
+from workers.editing.crew import ALONE, Crew
 from workers.editing.editor import edit
 from workers.editing.efforts import Efforts
 from workers.editing.knowledge import Admission, KnowledgeBase, KnownFact
@@ -66,6 +67,7 @@ class Scene:
     source: PriorSource
     strict: bool
     observer: Observer
+    crew: Crew = ALONE
 
 
 class Attempts:
@@ -102,6 +104,7 @@ class Attempts:
             observer=scene.observer,
             known=known,
             efforts=efforts,
+            crew=scene.crew,
         )
         self.last = self._looked_at(tuple(members), admission, edited, efforts)
         return self.last

@@ -47,6 +47,8 @@ class HostSettings:
     earlier_versions: int = 4
     max_proposals: int = 16
     proposal_ttl_s: float = 30 * 24 * 3600.0
+    spread_facts: int = 16
+    slice_lease_s: float = 5.0
 
 
 def recognised(settings: HostSettings, live: EditableModel) -> HostSettings:

@@ -31,6 +31,9 @@ from workers.host.host_settings import HostSettings, preset_of, recognised, tell
 from workers.host.leading_host import LeadingHost
 from workers.host.log_base import base_of, log_contexts
 from workers.host.statistics_store import find_statistics, kept_texts, texts_beside
+from workers.spreading.pile import Heap, Spread
+from workers.spreading.spreading import Spreading
+from workers.steps import Steps
 from workers.versions.logged_facts import as_facts, as_sent, logged_facts
 
 PRESETS = 64
@@ -56,6 +59,7 @@ class ModelHost(LeadingHost):
         super().__init__(settings, live, edit_log)
         self.base = base
         self.harm = HarmMeter(live, texts)
+        self._heap: Heap | None = None
         self._words = ModelText.of(live.tokenizer)
         self._preset = lru_cache(PRESETS)(self._preset_with)  # callers change few of them, and every check needs one
         self._priors = PriorSource(live, statistics, base.contexts)
@@ -144,6 +148,16 @@ class ModelHost(LeadingHost):
             name, bound = next(iter(verify.of_harm.items()))
             detail = "no texts are kept with this model, so what an edit does to other text cannot be measured"
             raise RequestError(detail, field=f"verify.{name}", value=bound)
+
+    def spread_over(self, heap: Heap | None) -> None:
+        """Have large batches computed with others' help; None: alone, as at first."""
+        self._heap = heap
+
+    def crew(self, steps: Steps) -> Spreading:
+        """Who computes for a job."""
+        about = Spread(version=self.version, dtype=self.settings.dtype)
+        least, lease_s = self.settings.spread_facts, self.settings.slice_lease_s
+        return Spreading(self._heap, about, steps.check, least=least, lease_s=lease_s)
 
     @property
     def priors(self) -> PriorSource:

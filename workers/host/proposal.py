@@ -21,7 +21,7 @@ from workers.editing.presets.preset import Preset
 from workers.editing.priors import PriorSource, plan_layers
 from workers.editing.text.model_text import ModelText
 from workers.editing.types import Edited
-from workers.evaluation.batch_report import Shares, measure
+from workers.evaluation.batch_report import Shares
 from workers.evaluation.harm import HarmMeter, Outlook, beyond_bounds, refuse_flat
 from workers.host.attempts import Attempts, Scene
 from workers.host.candidate import Candidate
@@ -29,6 +29,7 @@ from workers.host.edit_steps import EditSteps
 from workers.host.fact_reports import fact_reports, unwritten
 from workers.host.turn import NextVersion
 from workers.host.unheld import Settled, settle
+from workers.spreading.spreading import Spreading
 from workers.steps import Steps
 from workers.versions.logged_facts import as_facts, logged_facts
 from workers.versions.update_files import UPDATE_FILE, as_kept, pack
@@ -96,8 +97,11 @@ def propose(
     steps: Steps,
     meter: HarmMeter,
     version: int,
+    crew: Spreading,
 ) -> Proposal:
     """Edit a batch on a shadow of the live model, which is at ``version``, and measure it, before and after.
+
+    crew: who computes what is independent fact by fact.
 
     Raises:
         DeadVersion: the edited model says nothing any more.
@@ -106,16 +110,17 @@ def propose(
     start = time.monotonic()
     facts, layers = logged_facts(batch, ModelText.of(live.tokenizer)), plan_layers(preset)
     observer = EditSteps(steps, len(layers))
-    scene = Scene(live, preset, contexts, knowledge, source, batch.strict, observer)
+    scene = Scene(live, preset, contexts, knowledge, source, batch.strict, observer, crew)
     attempts = Attempts(scene, as_facts(facts))
     failpoint(Point.TARGETS_BEFORE)
-    before = measure(attempts.shadow, facts)
+    before = crew.measure(attempts.shadow, facts, None, ())
     settled = settle(attempts, batch.policy)
     observer.verifying()
     shadow, last = attempts.shadow, settled.attempt
-    reports = fact_reports(settled, preset, facts, before, measure(shadow, facts, before))
+    after = crew.measure(shadow, facts, before, last.edited.updates)
+    reports = fact_reports(settled, preset, facts, before, after)
     outlook, harm = _harm(shadow, facts, contexts, meter, version)
-    report = _report(attempts, batch, settled, reports, harm, start)
+    report = _report(attempts, batch, settled, reports, harm, start).model_copy(update={"spread": crew.report})
     written = tuple(facts[index] for index in last.members)
     kept = replace(last.edited, updates=[as_kept(update) for update in last.edited.updates])
     return Proposal(batch, preset, written, knowledge, last.admission, shadow, kept, report, outlook)

@@ -30,6 +30,7 @@ class Duty:
 
     take_jobs: takes jobs until told to stop, or until the lead is lost; returns how it was lost, else None.
     changed: called when another version is in service, or another role has begun.
+    help_out: called by a follower between two looks at the log: does what the leader has for others, if anything.
     """
 
     host: ModelHost
@@ -39,6 +40,7 @@ class Duty:
     take_jobs: Callable[[Leadership], PalimpsestError | None]
     changed: Callable[[], None]
     stopping: Stopping
+    help_out: Callable[[], None] = lambda: None
 
     def do(self, role: Role, open_house: Callable[[], None]) -> int:
         """Work until told to stop; the exit status: 1 if a worker of role ``leader`` lost the lead, else 0.
@@ -95,7 +97,7 @@ class Duty:
         return Leadership(self.host, self.lease, take_over=True)
 
     def _following(self) -> Following:
-        return Following(self.host, self.news, self.follow_s, self.stopping, self.changed)
+        return Following(self.host, self.news, self.follow_s, self.stopping, self.changed, self.help_out)
 
     def _lead_is_free(self) -> bool:
         """Take the lease if nobody has it."""

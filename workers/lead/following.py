@@ -72,9 +72,22 @@ class Following:
     """Looks and follows, again and again. While a version cannot be read, the one before stays in service."""
 
     def __init__(
-        self, follower: Follower, news: News, seconds: float, stopping: Stopping, followed: Callable[[], None]
+        self,
+        follower: Follower,
+        news: News,
+        seconds: float,
+        stopping: Stopping,
+        followed: Callable[[], None],
+        between: Callable[[], None] = lambda: None,
     ) -> None:
-        """``seconds``: between two looks at the log; ``followed``: called when a new version is in service."""
+        """What to do when.
+
+        Args:
+            seconds: between two looks at the log.
+            followed: called when a new version is in service.
+            between: called after each look.
+        """
+        self._between = between
         self._follower, self._news, self._seconds, self._followed = follower, news, seconds, followed
         self._stopping = stopping
         self._trouble = ""
@@ -83,6 +96,7 @@ class Following:
         """Follow until ``done`` or until it is time to stop."""
         while not self._stopping.told and not done():
             self.step()
+            self._between()
 
     def step(self) -> None:
         """Wait for news, or until it is time to look again; then follow the log."""

@@ -21,6 +21,7 @@ from workers.queue.aside import Aside
 from workers.queue.jobs import JobRun
 from workers.queue.progress import ProgressStream
 from workers.queue.rq_worker import ModelWorker
+from workers.queue.slices.heap import SliceHeap
 from workers.queue.step_clock import StepClock
 from workers.queue.turns import work_until_stopped
 from workers.queue.watch import JobWatch
@@ -73,6 +74,7 @@ class JobTaking:
             ExportCleaning(settings.data_dir, name, settings.export_ttl_s),
             Aside() as aside,
         ):
+            self.host.spread_over(SliceHeap(redis, name, lambda: news.tell(self.host.version)))
 
             def make_worker() -> ModelWorker:
                 queue, worker = keyspace.queue(name), worker_id(name)

@@ -43,7 +43,16 @@ from app.domain.contract.questions import (
     Question,
     TopToken,
 )
-from app.domain.contract.reports import Attempt, Drift, EditReport, FactReport, Harm, InForceReport, Standing
+from app.domain.contract.reports import (
+    Attempt,
+    Drift,
+    EditReport,
+    FactReport,
+    Harm,
+    InForceReport,
+    SpreadReport,
+    Standing,
+)
 from app.domain.contract.requests import REQUESTS, AnyJobRequest
 from app.domain.contract.texts import (
     TEXT_EVENT,
@@ -145,6 +154,7 @@ __all__ = [
     "ServerState",
     "Serving",
     "Share",
+    "SpreadReport",
     "Standing",
     "Text",
     "TopToken",

@@ -90,6 +90,14 @@ class Harm(Reply):
     base: Drift = Field(description="Against version 0.")
 
 
+class SpreadReport(Reply):
+    """How a large batch was computed by several workers of its model."""
+
+    workers: int = Field(description="Whose results were taken, the leader among them.")
+    slices: int = Field(description="Slices that were cut, of all tasks of the batch.")
+    redone: int = Field(description="Slices that the leader computed again, since their worker died or fell behind.")
+
+
 class EditReport(Reply):
     """What became of a batch, and how it was computed."""
 
@@ -119,6 +127,7 @@ class EditReport(Reply):
     update_norms: dict[int, float] = Field(description="Frobenius norm of the update, per layer.")
     seconds: float
     peak_memory_mb: float | None = None
+    spread: SpreadReport | None = Field(None, description="None: one worker computed all of it.")
 
 
 class InForceReport(Reply):

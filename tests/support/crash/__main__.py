@@ -23,6 +23,7 @@ from app.local.embedded_redis import embedded_redis
 from tests.support.crash.cases import Case, Kind, matrix, share_of
 from tests.support.crash.damage import damaged_files
 from tests.support.crash.findings import Finding
+from tests.support.crash.helpers import Shared, shared
 from tests.support.crash.lanes import in_lanes
 from tests.support.crash.outages import Outage, outages
 from tests.support.crash.scene import Ground
@@ -100,11 +101,15 @@ def _findings(options: argparse.Namespace, folder: Path) -> list[Finding]:
         ground = Ground.prepare(folder / "ground")
         kinds = [options.kind] if options.kind else list(Kind)
         cases = matrix(count(ground, f"{url}?db=0", kinds))
-        chosen: list[Case | Outage] = [*cases, *([] if options.kind else outages(options.away))]
+        others: list[Outage | Shared] = [] if options.kind else [*outages(options.away), *shared()]
+        chosen: list[Case | Outage | Shared] = [*cases, *others]
         chosen = share_of(chosen, options.share, options.seed)
 
-        def trial(lane: int, case: Case | Outage) -> Finding:
-            return case.meet(ground) if isinstance(case, Outage) else meet(ground, f"{url}?db={lane}", case)
+        def trial(lane: int, case: Case | Outage | Shared) -> Finding:
+            if isinstance(case, Outage):
+                return case.meet(ground)
+            own = f"{url}?db={lane}"
+            return case.meet(ground, own) if isinstance(case, Shared) else meet(ground, own, case)
 
         met = {}
         for case, finding in in_lanes(chosen, options.lanes, folder, trial):

@@ -17,6 +17,7 @@ from redis import Redis
 from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
 from redis.retry import Retry
+from rq import Queue
 
 from app.domain import keyspace
 from app.domain.contract import Job, WorkerCard
@@ -161,10 +162,22 @@ class Scene:
 
     def followed(self) -> bool:
         """Whether a worker says that it follows the log and is at its head."""
+        return any(card.role == "replica" and card.version == self.log.head() for card in self._cards())
+
+    def roles(self) -> set[str]:
+        """The roles that live workers say they have."""
+        return {card.role for card in self._cards()}
+
+    def slices_left(self) -> list[str]:
+        """Slices that can still be taken, and what of them does not expire."""
+        queue = Queue(keyspace.slices(MODEL), connection=self.redis)
+        kept = [key for key in self.redis.scan_iter(f"{keyspace.spread('')}*") if self.redis.ttl(key) < 0]
+        return [*queue.job_ids, *map(str, kept)]
+
+    def _cards(self) -> list[WorkerCard]:
         names = cast("set[bytes]", self.redis.smembers(keyspace.WORKERS))
         cards = (cast("bytes | None", self.redis.get(keyspace.worker(name.decode()))) for name in names)
-        said = [WorkerCard.model_validate_json(card) for card in cards if card]
-        return any(card.role == "replica" and card.version == self.log.head() for card in said)
+        return [WorkerCard.model_validate_json(card) for card in cards if card]
 
     def hidden(self) -> list[Path]:
         """Unfinished files that lie about, in the log or among exports."""

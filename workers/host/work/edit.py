@@ -53,6 +53,7 @@ def compute(host: ModelHost, batch: EditBatch, steps: Steps) -> Proposal:
         steps,
         host.harm,
         host.version,
+        host.crew(steps),
     )
 
 

@@ -1,0 +1,29 @@
+"""Slices are whole groups in order, large ones first, none too small."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from workers.spreading.cutting import LEAST, cut
+
+
+@given(st.lists(st.integers(1, 30), min_size=1, max_size=300), st.integers(1, 9))
+def test_every_piece_is_in_one_slice_in_order(sizes: list[int], workers: int) -> None:
+    slices = cut(sizes, workers)
+    assert [index for each in slices for index in each] == list(range(len(sizes)))
+    assert all(len(each) > 0 for each in slices)
+
+
+@given(st.integers(LEAST, 2000), st.integers(1, 9))
+def test_slices_shrink_and_none_is_too_small(facts: int, workers: int) -> None:
+    held = [len(each) for each in cut([1] * facts, workers)]
+    assert min(held) >= LEAST // 2
+    assert all(one >= other for one, other in pairwise(held[:-1]))
+    assert len(held) == 1 or max(held) <= max(LEAST + LEAST // 2, facts / workers)
+
+
+def test_two_workers_share_two_hundred_facts() -> None:
+    assert [len(each) for each in cut([1] * 200, 2)] == [50, 38, 28, 21, 16, 12, 9, 8, 8, 10]

@@ -1,0 +1,1 @@
+"""A batch that outgrows a worker: cut into slices, which the model's other workers compute as well."""
