@@ -104,15 +104,16 @@ class AsyncClient:
         plan: str | None = None,
         unheld: Unheld | None = None,
         propose: bool = False,
+        idempotency_key: str | None = None,
+        told: importing.Told | None = None,
     ) -> ImportReport:
         """As ``Client.import_file``."""
         reading = await asyncio.to_thread(importing.opened, source, ImportFormat(format), chat=chat)
-        sending = importing.Sending(reading, limit, dry_run=dry_run)
-        params = {"format": "facts", "dry_run": dry_run or None, "model": model}
-        params |= {"method": method, "plan": plan, "unheld": unheld, "propose": propose or None}
+        options = {"model": model, "method": method, "plan": plan, "unheld": unheld, "propose": propose or None}
+        sending = importing.Sending(reading, limit, dry_run=dry_run, key=idempotency_key, told=told, options=options)
         for part in sending.parts():
             try:
-                sending.answered(part, await self._connection.send(calls.import_facts(part.content, params)))
+                sending.answered(part, await self._connection.send(sending.call(part)))
             except ApiError as error:
                 sending.refused(error)
         return sending.report()

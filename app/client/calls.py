@@ -220,9 +220,9 @@ def cancel(job_id: str) -> Call[Job]:
     return Call("POST", f"{job_path(job_id)}/cancel", Job)
 
 
-def import_facts(lines: bytes, params: Mapping[str, object]) -> Call[ImportReport]:
+def import_facts(lines: bytes, params: Mapping[str, object], key: str) -> Call[ImportReport]:
     """Facts as JSON lines. A dry run changes nothing."""
-    headers = {"Content-Type": JSON_LINES, IDEMPOTENCY_KEY: token_hex(16)}
+    headers = {"Content-Type": JSON_LINES, IDEMPOTENCY_KEY: key}
     return Call("POST", "/edits/import", ImportReport, _given(params), headers, lines, repeatable=True)
 
 

@@ -116,19 +116,24 @@ class Client:
         plan: str | None = None,
         unheld: Unheld | None = None,
         propose: bool = False,
+        idempotency_key: str | None = None,
+        told: importing.Told | None = None,
     ) -> ImportReport:
         """Write the facts of a data file (or of its contents), in as many jobs as it takes; ``jobs`` has them.
+
+        Args:
+            idempotency_key: with the one of an import that was broken off, this one goes on with it.
+            told: hears at first, and after each part, how many facts the service has answered for, and of how many.
 
         Raises:
             app.domain.errors.RequestError: nothing can be read of the file. OSError: it is not there.
         """
         reading = importing.opened(source, ImportFormat(format), chat=chat)
-        sending = importing.Sending(reading, limit, dry_run=dry_run)
-        params = {"format": "facts", "dry_run": dry_run or None, "model": model}
-        params |= {"method": method, "plan": plan, "unheld": unheld, "propose": propose or None}
+        options = {"model": model, "method": method, "plan": plan, "unheld": unheld, "propose": propose or None}
+        sending = importing.Sending(reading, limit, dry_run=dry_run, key=idempotency_key, told=told, options=options)
         for part in sending.parts():
             try:
-                sending.answered(part, self._connection.send(calls.import_facts(part.content, params)))
+                sending.answered(part, self._connection.send(sending.call(part)))
             except ApiError as error:
                 sending.refused(error)
         return sending.report()

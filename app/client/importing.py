@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from secrets import token_hex
+from types import MappingProxyType
 
+from app.client.calls import Call, import_facts
 from app.client.errors import ApiError
 from app.domain.contract import ImportFormat, ImportReport, Problem, UnusableRecord
 from app.domain.imports.reading import ReadFact, Reading, read, reasons
@@ -15,6 +19,9 @@ MOST_FACTS = 1000
 MOST_BYTES = 3_000_000
 SHOWN = 20
 SAMPLED = 3
+
+Told = Callable[[int, int], None]
+"""Hears at first, and after each part, how many facts the service has answered for, and of how many."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,8 +64,21 @@ def parts(facts: Sequence[ReadFact]) -> Iterator[Part]:
 class Sending:
     """A file's facts as they are sent, and what is said of them."""
 
-    def __init__(self, reading: Reading, limit: int | None, *, dry_run: bool) -> None:
+    def __init__(
+        self,
+        reading: Reading,
+        limit: int | None,
+        *,
+        dry_run: bool,
+        key: str | None = None,
+        told: Told | None = None,
+        options: Mapping[str, object] = MappingProxyType({}),
+    ) -> None:
+        """``key``: of an import that may have been broken off: what was queued under it is not queued again."""
         self._reading = reading
+        self._key = key or token_hex(16)
+        self._params = {"format": "facts", "dry_run": dry_run or None, **options}
+        self._told = told
         self._facts = reading.facts[:limit]
         self._dry_run = dry_run
         self._answers: list[tuple[Part, ImportReport]] = []
@@ -66,15 +86,22 @@ class Sending:
 
     def parts(self) -> Iterator[Part]:
         """What is to be sent, until the service takes no more."""
+        self._tell()
         for part in parts(self._facts):
             if self._stopped is not None:
                 return
             yield part
 
+    def call(self, part: Part) -> Call[ImportReport]:
+        """The request for a part. Its Idempotency-Key is the same whenever the file is sent under the same key."""
+        key = hashlib.sha256(f"{self._key}\n".encode() + part.content).hexdigest()
+        return import_facts(part.content, self._params, key)
+
     def answered(self, part: Part, told: ImportReport) -> None:
         """Note what the service said of a part."""
         self._answers.append((part, told))
         self._stopped = told.stopped
+        self._tell()
 
     def refused(self, error: ApiError) -> None:
         """Note that the service took nothing of a part.
@@ -85,6 +112,10 @@ class Sending:
         if not any(told.jobs for _, told in self._answers):
             raise error
         self._stopped = error.problem
+
+    def _tell(self) -> None:
+        if self._told is not None:
+            self._told(sum(len(part.facts) for part, _ in self._answers), len(self._facts))
 
     def report(self) -> ImportReport:
         """What came of the whole file."""

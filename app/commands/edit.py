@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from enum import StrEnum
 from pathlib import Path
+from secrets import token_hex
 from typing import Annotated, Any
 
 import typer
 from rich.text import Text
 
 from app.client import DEFAULT_URL, Client, ServiceUnreachable
-from app.client.importing import Sending, opened
+from app.client.importing import MOST_FACTS, Sending, opened
 from app.commands.following import end, followed, shown, tell
 from app.commands.options import ERROR, AsJson, Key, Model, NoWait, Url, aside, examples, out, print_json, service
 from app.commands.shown import cell, count, table
@@ -59,6 +60,9 @@ def edit(
     propose: Annotated[
         bool, typer.Option("--propose", help="Have it wait for approval: palimpsest proposals.")
     ] = False,
+    going_on: Annotated[
+        str | None, typer.Option("--idempotency-key", help="Go on with an import of the file that was broken off.")
+    ] = None,
     no_wait: NoWait = False,
     as_json: AsJson = False,
     url: Url = DEFAULT_URL,
@@ -77,7 +81,7 @@ def edit(
         elif dry_run:
             _tell(_looked_at(client, file, form, limit, chat, options), as_json=as_json)
         else:
-            report = client.import_file(file, format=form, limit=limit, chat=chat, **options)
+            report = _imported(client, file, form, limit, chat, going_on or token_hex(8), options)
             _follow(client, report, wait=not no_wait, as_json=as_json)
 
 
@@ -89,6 +93,27 @@ def _looked_at(
         return client.import_file(file, format=form, limit=limit, chat=chat, dry_run=True, **options)
     except ServiceUnreachable:
         return Sending(opened(file, form, chat=chat), limit, dry_run=True).report()
+
+
+def _imported(
+    client: Client, file: Path, form: ImportFormat, limit: int | None, chat: bool, key: str, options: dict[str, Any]
+) -> ImportReport:
+    """What came of a file that was sent. Tells how far a large one is, and how to go on if it is broken off."""
+    resume = f"Broken off? The same again with --idempotency-key {key} goes on, and queues nothing twice."
+
+    def told(sent: int, of: int) -> None:
+        if of > MOST_FACTS:
+            aside().print(f"{sent:,} of {of:,} facts sent." if sent else resume, soft_wrap=True)
+
+    options |= {"idempotency_key": key, "told": told}
+    try:
+        report = client.import_file(file, format=form, limit=limit, chat=chat, **options)
+    except (ServiceUnreachable, KeyboardInterrupt):
+        aside().print(resume, soft_wrap=True)
+        raise
+    if report.stopped is not None:
+        aside().print(resume, soft_wrap=True)
+    return report
 
 
 def _follow(client: Client, report: ImportReport, *, wait: bool, as_json: bool) -> None:
@@ -130,5 +155,5 @@ def _tell(report: ImportReport, *, as_json: bool) -> None:
     if report.dry_run and not report.checked:
         aside().print("No worker has looked at them: whether they fit the model is not known.")
     if report.stopped is not None:
-        told = f"{report.stopped.code}: {report.stopped.detail} Run it again for the rest."
+        told = f"{report.stopped.code}: {report.stopped.detail} The rest is not queued."
         aside().print(cell(told), style="red")

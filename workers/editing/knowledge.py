@@ -141,14 +141,7 @@ class KnowledgeBase:
             layers[layer] = admission.layers.get(layer, empty).append(version, positions, fresh)
         gone = admission.retired - _columns_at(self.layers, set(self.layers) - set(keys))
         known = dict(self.facts)
-        for companion, column in zip(admission.companions, companion_columns, strict=True):
-            columns = companion.columns - gone | {Column(version, column)}
-            known[companion.fact.place] = replace(companion, columns=columns)
-        for written in own:
-            earlier = known.pop(written.fact.place, None)
-            columns = frozenset() if earlier is None else earlier.columns - gone
-            columns |= {Column(version, written.column)}
-            known[written.fact.place] = KnownFact(written.fact, version, written.index, columns)
+        write_down(known, version, zip(admission.companions, companion_columns, strict=True), own, gone)
         return KnowledgeBase(known, layers)
 
     def over(self, layers: Mapping[int, LayerKeys]) -> KnowledgeBase:
@@ -162,6 +155,29 @@ class KnowledgeBase:
 
     def _shares(self, place: Place, columns: Set[Column]) -> bool:
         return not columns.isdisjoint(self.facts[place].columns)
+
+
+def write_down(
+    known: dict[Place, KnownFact],
+    version: int,
+    companions: Iterable[tuple[KnownFact, int]],
+    own: Iterable[Written],
+    gone: Set[Column],
+) -> None:
+    """Add to the facts in force, in place, what a version writes.
+
+    Args:
+        companions: earlier facts that it optimised again, and the column of each in it.
+        gone: columns that K_p has at no layer any more.
+    """
+    for companion, column in companions:
+        columns = companion.columns - gone | {Column(version, column)}
+        known[companion.fact.place] = replace(companion, columns=columns)
+    for written in own:
+        earlier = known.pop(written.fact.place, None)
+        columns = frozenset() if earlier is None else earlier.columns - gone
+        columns |= {Column(version, written.column)}
+        known[written.fact.place] = KnownFact(written.fact, version, written.index, columns)
 
 
 def _columns_at(layers: Mapping[int, LayerKeys], chosen: Set[int]) -> frozenset[Column]:

@@ -25,7 +25,7 @@ class LayerKeys:
 
     def without(self, retired: Set[Column]) -> LayerKeys:
         """The same, those columns taken out."""
-        if retired.isdisjoint(self.columns):
+        if not retired or retired.isdisjoint(self.columns):
             return self
         gone = [index for index, column in enumerate(self.columns) if column in retired]
         kept = tuple(column for column in self.columns if column not in retired)

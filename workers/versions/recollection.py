@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 
 from torch import Tensor
 
@@ -11,7 +10,7 @@ from app.domain.contract import FactKey
 from app.domain.errors import DamagedVersion
 from app.domain.history.terms import Term
 from app.domain.places import Place
-from workers.editing.knowledge import KnowledgeBase, KnownFact, Written
+from workers.editing.knowledge import KnowledgeBase, KnownFact, Written, write_down
 from workers.editing.layer_keys import LayerKeys
 from workers.versions.logged_facts import as_facts
 
@@ -22,10 +21,14 @@ def recalled(terms: Sequence[Term], layers: Mapping[int, LayerKeys]) -> Knowledg
     Raises:
         DamagedVersion: a term does not follow from those before.
     """
-    knowledge, places = KnowledgeBase(), places_of(terms)
+    known: dict[Place, KnownFact] = {}  # one for all terms: a copy for each would take as long as terms squared
+    places = places_of(terms)
     for term in terms:
-        knowledge = followed(knowledge, replace(term, retired=frozenset()), places, (), {})
-    return knowledge.over(layers)
+        companions = [
+            (_companion(known, term, each.key, places.get(each.key)), each.column) for each in term.companions
+        ]
+        write_down(known, term.version, companions, _own(term), frozenset())
+    return KnowledgeBase(known).over(layers)
 
 
 def places_of(terms: Sequence[Term]) -> dict[FactKey, Place]:
@@ -41,19 +44,23 @@ def followed(
     keys: Mapping[int, Tensor],
 ) -> KnowledgeBase:
     """The knowledge base after a term. ``positions``: the term's columns that ``keys`` (d_in, n), by layer, are of."""
-    companions = [_companion(knowledge, term, key, places.get(key)) for key in (each.key for each in term.companions)]
+    companions = [_companion(knowledge.facts, term, each.key, places.get(each.key)) for each in term.companions]
     admission = knowledge.admission(companions, term.retired, keys)
+    columns = [companion.column for companion in term.companions]
+    return knowledge.grown(term.version, admission, _own(term), columns, positions, keys)
+
+
+def _own(term: Term) -> list[Written]:
+    """The facts that a term writes."""
     facts = zip(as_facts([held.fact for held in term.facts]), term.facts, strict=True)
-    own = [
+    return [
         Written(fact, held.key.index, held.key.index if held.fact.column is None else held.fact.column)
         for fact, held in facts
     ]
-    columns = [companion.column for companion in term.companions]
-    return knowledge.grown(term.version, admission, own, columns, positions, keys)
 
 
-def _companion(knowledge: KnowledgeBase, term: Term, key: FactKey, place: Place | None) -> KnownFact:
-    known = None if place is None else knowledge.facts.get(place)
+def _companion(facts: Mapping[Place, KnownFact], term: Term, key: FactKey, place: Place | None) -> KnownFact:
+    known = None if place is None else facts.get(place)
     if known is None or (known.version, known.index) != (key.version, key.index):
         detail = f"version {term.version} names a companion that was not in force: {key}"
         raise DamagedVersion(detail, field="companions", value=term.version)

@@ -33,13 +33,17 @@ class History:
     def __init__(self, manifests: Sequence[Manifest]) -> None:
         self._manifests = manifests
 
+    def lineage(self, version: int) -> Lineage:
+        """The steps that make the version, oldest first."""
+        return Lineage.of(self._manifests, version)
+
     def facts(self, version: int) -> tuple[HeldFact, ...]:
         """The facts in force, in the order in which they were written; a later one supersedes one of its place."""
-        return tuple(facts_in_force(self._manifests, self._lineage(version)).values())
+        return tuple(facts_in_force(self._manifests, self.lineage(version)).values())
 
     def terms(self, version: int) -> tuple[Term, ...]:
         """What the version's weights and previous keys are made of, oldest first."""
-        return Composition(self._manifests, self._lineage(version)).terms()
+        return Composition(self._manifests, self.lineage(version)).terms()
 
     def terms_without(self, version: int, facts: Sequence[FactKey]) -> tuple[Term, ...]:
         """What a version would be made of after a revert of these facts on top of it.
@@ -49,7 +53,7 @@ class History:
             InseparableFacts: they would still be in the weights, since others that stay share a key with them, or
                 were written together with them by an update that has no columns.
         """
-        lineage, known = self._lineage(version), self.consists_of(version)
+        lineage, known = self.lineage(version), self.consists_of(version)
         for place, key in enumerate(facts):
             if key not in known:
                 raise UnknownFact(f"version {version} has no {key}", field=f"facts.{place}", value=key.model_dump())
@@ -65,20 +69,20 @@ class History:
 
     def consists_of(self, version: int) -> frozenset[FactKey]:
         """The facts that are in the version's weights: those in force, and those that one of them supersedes."""
-        lineage = self._lineage(version)
+        lineage = self.lineage(version)
         return frozenset(held.key for edit in lineage.edits for held in written(self._manifests[edit - 1])) - (
             lineage.reverted
         )
 
     def facts_without(self, version: int, facts: Sequence[FactKey]) -> tuple[HeldFact, ...]:
         """The facts that would be in force after a revert of these on top of a version."""
-        lineage = self._lineage(version) + Step(version + 1, frozenset(facts))
+        lineage = self.lineage(version) + Step(version + 1, frozenset(facts))
         return tuple(facts_in_force(self._manifests, lineage).values())
 
     def changes(self, old: int, new: int) -> FactChanges:
         """Facts in force at one version that are not so at another, or with another object."""
-        before = facts_in_force(self._manifests, self._lineage(old))
-        after = facts_in_force(self._manifests, self._lineage(new))
+        before = facts_in_force(self._manifests, self.lineage(old))
+        after = facts_in_force(self._manifests, self.lineage(new))
         pairs = ((before[place], held) for place, held in after.items() if place in before)
         return FactChanges(
             added=tuple(held for place, held in after.items() if place not in before),
@@ -96,9 +100,6 @@ class History:
             return None
         reports = (self._manifests[version - 1].report for version, _ in between)
         return {layer: norm for report in reports if report for layer, norm in report.update_norms.items()}
-
-    def _lineage(self, version: int) -> Lineage:
-        return Lineage.of(self._manifests, version)
 
     def _summands(self, version: int) -> frozenset[tuple[int, frozenset[int]]]:
         return frozenset((term.version, term.taken_out) for term in self.terms(version))

@@ -55,6 +55,11 @@ class Lineage:
         """All facts that were taken out."""
         return frozenset[FactKey]().union(*(step.reverted for step in self.steps))
 
+    def common(self, other: Lineage) -> int:
+        """With how many of the same steps both begin."""
+        pairs = enumerate(zip(self.steps, other.steps, strict=False))
+        return next((at for at, (ours, theirs) in pairs if ours != theirs), min(len(self.steps), len(other.steps)))
+
     def __add__(self, step: Step) -> Lineage:
         return Lineage((*self.steps, step))
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Sequence
 
 from app.domain.contract import FactInForce, FactKey
 from app.domain.history.history import History
+from app.domain.history.lineage import Lineage, Step
 from app.domain.history.terms import Term
 
 
@@ -15,11 +17,14 @@ class LoggedVersion:
     Args:
         history: of the versions up to this one at least.
         terms: what it is made of; None: as its history says, worked out when it is first needed.
+        lineage: the steps that ``terms`` come from; None: as its history says.
     """
 
-    def __init__(self, history: History, version: int, terms: tuple[Term, ...] | None = None) -> None:
+    def __init__(
+        self, history: History, version: int, terms: tuple[Term, ...] | None = None, lineage: Lineage | None = None
+    ) -> None:
         self.history, self.version = history, version
-        self._terms = terms
+        self._terms, self._lineage = terms, lineage
         self._covered: dict[int, int | None] = {}
 
     @property
@@ -39,11 +44,37 @@ class LoggedVersion:
         Raises:
             UnknownFact, InseparableFacts: as ``History.terms_without`` does.
         """
-        return LoggedVersion(self.history, self.version, self.history.terms_without(self.version, facts))
+        terms = self.history.terms_without(self.version, facts)
+        lineage = self.history.lineage(self.version) + Step(self.version + 1, frozenset(facts))
+        return LoggedVersion(self.history, self.version, terms, lineage)
+
+    def at_most_covered_at(self, earlier: int) -> int:
+        """How many of its terms are of versions up to an earlier one: ``covered_at`` is no more than that."""
+        return bisect_right(self.terms, earlier, key=lambda term: term.version)
 
     def covered_at(self, earlier: int) -> int | None:
-        """How many terms an earlier version has, if they are the first ones of this version; else None."""
+        """How many terms an earlier version has, if they are the first ones of this version; else None.
+
+        An edit only appends a term. So where no revert lies between, that the one's steps begin the other's is all.
+        """
         if earlier not in self._covered:
-            theirs = self.history.terms(earlier)
-            self._covered[earlier] = len(theirs) if self.terms[: len(theirs)] == theirs else None
+            self._covered[earlier] = self._compared(earlier)
         return self._covered[earlier]
+
+    def _compared(self, earlier: int) -> int | None:
+        """What ``covered_at`` tells. Terms are compared only where reverts leave it open, since that takes long."""
+        ours, theirs = self._steps(), self.history.lineage(earlier)
+        common = ours.common(theirs)
+        rest, more = Lineage(ours.steps[common:]), Lineage(theirs.steps[common:])
+        last = theirs.steps[-1].version if theirs.steps else 0
+        if not rest.reverted and not more.reverted:
+            return None if more.steps else self.at_most_covered_at(last)
+        if not more.steps and any(key.version <= last for key in rest.reverted):
+            return None  # a fact of its own was taken out since
+        terms = self.history.terms(earlier)
+        return len(terms) if self.terms[: len(terms)] == terms else None
+
+    def _steps(self) -> Lineage:
+        if self._lineage is None:
+            self._lineage = self.history.lineage(self.version)
+        return self._lineage

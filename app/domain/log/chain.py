@@ -63,6 +63,7 @@ class Chain:
     def __init__(self, storage: Storage) -> None:
         self._storage = storage
         self._known = _Known()
+        self._newest = 0
 
     def base(self) -> Base:
         """Version 0.
@@ -83,8 +84,9 @@ class Chain:
         """The newest version; 0 is the base model."""
         stamp = self._storage.stamp(BASE)
         if stamp != self._known.base:  # the log was created, or replaced by another one
-            self._known = _Known(stamp)
-        return max(self._storage.numbers(Shelf.VERSIONS), default=0)
+            self._known, self._newest = _Known(stamp), 0
+        self._newest = newest = self._storage.newest(Shelf.VERSIONS, self._newest)
+        return newest
 
     def at_most(self, version: int | None) -> int:
         """Return ``version`` if it is the base or a committed one; the head if it is None.
@@ -92,6 +94,8 @@ class Chain:
         Raises:
             UnknownVersion: there is no such version.
         """
+        if version is not None and self._stands(version):
+            return version
         head = self.head()
         if version is None:
             return head
@@ -169,6 +173,14 @@ class Chain:
             detail = f"{shown} does not follow from version {manifest.version - 1} as it is"
             raise DamagedVersion(detail, value=shown)
         return manifest
+
+    def _stands(self, version: int) -> bool:
+        """Whether this version was read, and is there as it was: no need to look through all that are there."""
+        known = self._known
+        page = known.pages.get(version)
+        if page is None or self._storage.stamp(BASE) != known.base:
+            return False
+        return page.stamp == self._storage.stamp(version_entry(version).page)
 
     def _page(self, version: int) -> _Page:
         known, name = self._known, version_entry(version).page

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
+from heapq import heappop, heappush
 
 from app.domain.entries import Shelf, snapshot_entry
 from app.domain.errors import CompactedVersion, DamagedVersion, NotFound, UnknownVersion
@@ -103,10 +104,22 @@ class Replays:
                 raise damage from None
             raise
 
-    def starts(self, at: LoggedVersion) -> list[tuple[int, int]]:
-        """Snapshots that a replay of the version can start from: terms covered, and number; most terms first."""
-        found = ((at.covered_at(number), number) for number in self.snapshots() if number <= at.version)
-        return sorted(((covered, number) for covered, number in found if covered is not None), reverse=True)
+    def starts(self, at: LoggedVersion) -> Iterator[tuple[int, int]]:
+        """Snapshots that a replay of the version can start from: terms covered, and number; most terms first.
+
+        A log may have many, and to compare one takes long: each is looked at only once no other can be before it.
+        """
+        numbers = (number for number in self.snapshots() if number <= at.version)
+        unseen = sorted((at.at_most_covered_at(number), number) for number in numbers)
+        found: list[tuple[int, int]] = []  # a heap, the most terms first
+        while unseen or found:
+            if found and (not unseen or (-found[0][0], -found[0][1]) > unseen[-1]):
+                covered, number = heappop(found)
+                yield -covered, -number
+            else:
+                _, number = unseen.pop()
+                if (holds := at.covered_at(number)) is not None:
+                    heappush(found, (-holds, -number))
 
     def steps(self, at: LoggedVersion) -> int:
         """How many terms a replay would have to read, by the snapshots that are listed."""
@@ -122,7 +135,7 @@ class Replays:
         _kept(at.terms[self._most_covered(at) :], first)
 
     def _most_covered(self, at: LoggedVersion) -> int:
-        return max((covered for covered, _ in self.starts(at)), default=0)
+        return next((covered for covered, _ in self.starts(at)), 0)
 
     def _listed(self, version: int, read: Callable[[], FoundT]) -> FoundT:
         """What ``read`` returns for a snapshot.

@@ -57,6 +57,14 @@ class Storage(ABC):
     def numbers(self, shelf: Shelf, alias: str = "") -> list[int]:
         """The numbers of a shelf's entries, or of the moves of one alias, rising."""
 
+    def newest(self, shelf: Shelf, known: int = 0) -> int:
+        """The number of a shelf's newest entry, 0 if there is none.
+
+        Args:
+            known: what this returned before, for a shelf whose entries follow on each other: a hint where to look.
+        """
+        return max(self.numbers(shelf), default=0)
+
     @abstractmethod
     def aliases(self) -> list[str]:
         """The aliases that may have moves, sorted."""

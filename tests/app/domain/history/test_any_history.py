@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from itertools import product
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from app.domain.contract import FactKey
 from app.domain.history.history import History
+from app.domain.history.logged_version import LoggedVersion
 from app.domain.manifest import Draft, LoggedFact, Manifest
 from app.domain.places import Column
 from tests.support.logs import fact, key
@@ -97,6 +99,20 @@ def test_an_edit_appends_one_term_and_a_rollback_finds_the_same_ones(steps: list
             *before, added = history.terms(head)
             assert tuple(before) == history.terms(head - 1)
             assert (added.version, added.taken_out) == (head, frozenset())
+
+
+@given(STEPS)
+@settings(max_examples=60)
+def test_what_a_snapshot_covers_is_what_comparing_all_terms_says(steps: list[dict[str, str] | int | float]) -> None:
+    for told in tellings(steps):
+        history, head = History(told.manifests), len(told.manifests)
+        versions = [LoggedVersion(history, head)]
+        versions += [versions[0].without([which]) for which, _ in told.held().values()]
+        for version, earlier in product(versions, range(head + 1)):
+            theirs = history.terms(earlier)
+            covered = len(theirs) if version.terms[: len(theirs)] == theirs else None
+            assert version.covered_at(earlier) == covered
+            assert version.at_most_covered_at(earlier) >= (covered or 0)
 
 
 def test_a_logged_fact_counts_by_its_index_where_it_names_no_column() -> None:

@@ -10,6 +10,7 @@ import pytest
 
 from app.domain.errors import DamagedVersion, JobFailed, UnknownVersion
 from app.domain.failpoints import armed
+from app.domain.history.logged_version import LoggedVersion
 from app.domain.log.edit_log import EditLog
 from tests.support.logs import MODEL, commit, fact, files_of, log_with, revert, roll_back
 
@@ -125,3 +126,23 @@ def test_a_failing_disk_leaves_the_log_as_it_was(tmp_path: Path, point: str) -> 
         snapshot(log, 1)
     assert files_of(tmp_path) == before
     assert way(log) == (None, [1])
+
+
+def test_of_many_only_the_newest_is_compared(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    log = log_with(tmp_path, versions=12)
+    for version in range(1, 12):
+        snapshot(log, version)
+    compared, real = [], LoggedVersion.covered_at
+
+    def covered_at(self: LoggedVersion, earlier: int) -> int | None:
+        compared.append(earlier)
+        return real(self, earlier)
+
+    monkeypatch.setattr(LoggedVersion, "covered_at", covered_at)
+    assert way(log) == (11, [12])
+    assert compared == [11]
+    log.steps_to(12)
+    roll_back(log, 5)
+    compared.clear()
+    assert way(log) == (5, [])
+    assert len(compared) <= 12
