@@ -1,0 +1,100 @@
+"""A follower put together from what a command was given, and run."""
+
+from __future__ import annotations
+
+import logging
+import socket
+import uuid
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from types import MappingProxyType
+
+from prometheus_client import start_http_server
+
+from app.domain.contract import Engine as EngineName
+from app.domain.errors import RequestError
+from app.domain.log.reader import LogReader
+from app.domain.settings import SharedSettings
+from workers.engines.adapters import Adapters
+from workers.engines.card import FollowerCards
+from workers.engines.engine import Engine
+from workers.engines.followed_server import FollowedServer, Terms
+from workers.engines.follower import Follower
+from workers.engines.metrics import FollowerMetrics
+from workers.engines.questions import Questions
+from workers.engines.vllm import Vllm
+from workers.engines.worker import Worker
+from workers.redis_clients import side_client
+
+logger = logging.getLogger(__name__)
+
+ENGINES: Mapping[EngineName, Callable[[str, str | None], Engine]] = MappingProxyType({"vllm": Vllm})
+"""How a server of each engine is reached, by its URL and API key."""
+
+REDIS_URL = "redis://127.0.0.1:6379/0"
+
+
+@dataclass(frozen=True, slots=True)
+class Wishes:
+    """What a follower shall do. adapters: the folder that they are written to; seen_at: as the servers see it."""
+
+    engine: EngineName
+    urls: Sequence[str]
+    terms: Terms
+    keep: int
+    adapters: Path
+    seen_at: str | None = None
+    api_key: str | None = None
+    metrics: tuple[str, int] | None = None
+
+
+def follow(settings: SharedSettings, wishes: Wishes, wait: Callable[[float], bool], *, once: bool) -> bool:
+    """Follow until told to stop, or once; whether all servers serve the newest version then.
+
+    Raises:
+        UnknownModel: there is no log. OSError: the folder or the port cannot be had.
+    """
+    model = wishes.terms.model
+    log = LogReader(settings.log_dir, model)
+    log.base()
+    with ExitStack() as stack:
+        redis = stack.enter_context(side_client(settings.redis_url or REDIS_URL))
+        worker, cards = Worker(redis, model, settings.worker_secret), FollowerCards(redis)
+        stack.callback(worker.close)
+        adapters = Adapters(log, wishes.adapters, wishes.seen_at)
+        questions = Questions(log, worker)
+        engines = [ENGINES[wishes.engine](url, wishes.api_key) for url in dict.fromkeys(wishes.urls)]
+        for engine in engines:
+            stack.callback(engine.close)
+        name = f"{model}.{socket.gethostname()}.{uuid.uuid4().hex[:8]}"
+        follower = Follower(
+            name,
+            wishes.engine,
+            log,
+            adapters,
+            [FollowedServer(engine, adapters, questions, wishes.terms) for engine in engines],
+            tolerance=wishes.terms.tolerance,
+            keep=wishes.keep,
+            publish=cards.publish,
+        )
+        stack.callback(cards.remove, name)
+        if wishes.metrics is not None:
+            server, _ = start_http_server(wishes.metrics[1], wishes.metrics[0], FollowerMetrics(follower.card).registry)
+            stack.callback(server.shutdown)
+        logger.info("following with %d servers", len(engines), extra={"model": model})
+        return follower.run(wait, once=once)
+
+
+def the_only_model(settings: SharedSettings) -> str:
+    """The model whose log is the only one.
+
+    Raises:
+        RequestError: there are several, or none.
+    """
+    models = LogReader.models(settings.log_dir)
+    if len(models) != 1:
+        told = ", ".join(models) or "there is no log yet"
+        raise RequestError(f"say which model with --model: {told}", field="model")
+    return models[0]
