@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from typing import Literal
 
 from app.domain.contract import FactKey, Score, ScoredText, TokenScores
+from app.domain.errors import RequestError
 from app.domain.history.lineage import HeldFact
 from app.domain.log.reader import LogReader
 from app.domain.prompts import filled
-from workers.editing.contexts import OPENINGS
 from workers.engines.engine import Ids
 from workers.engines.worker import Worker
 
@@ -21,6 +21,9 @@ not any more, neighbours, and held-out texts."""
 
 AT_ONCE = 128
 """Texts in one request to a worker."""
+
+FILLING = "The people of the country"
+"""Stands in each of the model's contexts: texts that no edit is about, also where none are held out."""
 
 REMEMBERED = 64
 """Versions whose answers are kept."""
@@ -79,7 +82,7 @@ class Questions:
 
     def _asked(self, version: int, *, every_fact: bool) -> Iterator[Asked]:
         contexts = self._log.base().contexts
-        for text in dict.fromkeys(filled(context, opening) for context in contexts for opening in OPENINGS[:2]):
+        for text in dict.fromkeys(filled(context, FILLING) for context in contexts):
             yield Asked("text", ScoredText(prompt=text))
         if version == 0:
             return
@@ -94,9 +97,15 @@ class Questions:
         yield from (Asked("fact", _as_text(held)) for held in gone)
         yield from list(_neighbours(own or others[-OTHER_FACTS:]))[:NEIGHBOURS]
 
-    def _answered(self, version: int, asked: Sequence[Asked]) -> tuple[Wanted, ...]:
-        """Ask the worker at the version, and at version 0."""
-        found, held_out = self._scores(version, asked)
+    def _answered(self, version: int, asked: list[Asked]) -> tuple[Wanted, ...]:
+        """Ask the worker at the version, and at version 0. A text that cannot be asked, too long a one, is left out."""
+        while True:
+            try:
+                found, held_out = self._scores(version, asked)
+            except RequestError as error:
+                _leave_out(asked, error)
+            else:
+                break
         base, base_held_out = (found, held_out) if version == 0 else self._scores(0, asked)
         kinds: list[tuple[Kind, FactKey | None]] = [(each.kind, each.fact) for each in asked]
         kinds += [("text", None)] * len(held_out)
@@ -108,10 +117,28 @@ class Questions:
         held_out: list[TokenScores] = []
         for at in range(0, len(asked), AT_ONCE):
             part = tuple(each.text for each in asked[at : at + AT_ONCE])
-            reply = self._worker.scores(Score(texts=part, version=version, held_out=0 if at else HELD_OUT))
+            try:
+                reply = self._worker.scores(Score(texts=part, version=version, held_out=0 if at else HELD_OUT))
+            except RequestError as error:
+                error.value = _place(error, at)
+                raise
             texts += reply.texts
             held_out += reply.held_out
         return texts, held_out
+
+
+def _place(error: RequestError, at: int) -> int | None:
+    """Which of all texts the worker refuses, of a request that begins with text ``at``."""
+    _, _, index = (error.field or "").partition("texts.")
+    digits = index.partition(".")[0]
+    return at + int(digits) if digits.isdigit() else None
+
+
+def _leave_out(asked: list[Asked], error: RequestError) -> None:
+    """Take the refused text out; raises the error if it is of none."""
+    if not isinstance(error.value, int) or error.value >= len(asked):
+        raise error
+    del asked[error.value]
 
 
 def mean(log_probabilities: Sequence[float]) -> float:
