@@ -170,7 +170,7 @@ def application(fake: FakeVllm) -> FastAPI:
             return (
                 fake.load(body["lora_name"], body["lora_path"]) if action == "load" else fake.unload(body["lora_name"])
             )
-        except Exception as problem:  # noqa: BLE001 - as vLLM answers what its engine raises
+        except Exception as problem:
             return error(500, str(problem))
 
     return app

@@ -15,7 +15,7 @@ from safetensors.torch import save_file
 
 from app.domain.log.reader import LogReader
 from app.domain.storage import durable_files
-from workers.engines.factors import Factors, factors_of, of_one_rank
+from workers.engines.factors import Changes, Factors, factors_of, of_one_rank
 from workers.exports.adapter import ADAPTER_FILE, CONFIG_FILE, PREFIX, AdapterConfig
 
 logger = logging.getLogger(__name__)
@@ -81,9 +81,11 @@ class Adapter:
 class Adapters:
     """One model's adapters in one folder. Any thread may ask."""
 
-    def __init__(self, log: LogReader, folder: Path, seen_at: str | None = None) -> None:
-        """``seen_at``: the folder as the servers see it, if that is another path."""
-        self._log, self._folder = log, folder
+    def __init__(
+        self, log: LogReader, folder: Path, seen_at: str | None = None, compacted: Changes | None = None
+    ) -> None:
+        """``seen_at``: the folder as the servers see it, if that is another path. ``compacted``: as ``factors_of``."""
+        self._log, self._folder, self._compacted = log, folder, compacted
         self._seen_at = str(folder.resolve()) if seen_at is None else seen_at.rstrip("/")
         self._lock = threading.Lock()
         durable_files.make_dir(folder)
@@ -128,7 +130,7 @@ class Adapters:
         return None
 
     def _write(self, folder: Path, version: int, most_rank: int | None) -> AdapterNote:
-        own = factors_of(self._log, version, most_rank)
+        own = factors_of(self._log, version, most_rank, self._compacted)
         alike = of_one_rank(own)
         base = self._log.base()
         with durable_files.building_dir(folder) as unfinished:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 
 import torch
@@ -53,14 +53,34 @@ class _Sum:
     correction: LowRank | None = None
 
 
-def factors_of(log: LogReader, version: int, most_rank: int | None) -> dict[int, Factors]:
+Changes = Callable[[int], dict[int, Tensor]]
+"""By layer, what a version adds to the base model's weights, (d_out, d_in), float64."""
+
+
+def factors_of(
+    log: LogReader, version: int, most_rank: int | None, compacted: Changes | None = None
+) -> dict[int, Factors]:
     """By layer, the best factors of the version's change, of rank ``most_rank`` at most; a layer's own rank each.
 
     A version that changes nothing has factors of rank 0 at the layers of an earlier one.
 
+    Args:
+        compacted: asked for a version whose updates were removed; None: there is nobody to ask.
+
     Raises:
-        UnknownVersion, CompactedVersion, DamagedVersion: the version cannot be put together from its updates.
+        UnknownVersion, CompactedVersion, DamagedVersion: the version cannot be put together. What ``compacted`` raises.
     """
+    try:
+        sums = _summed(log, version)
+    except CompactedVersion:
+        if compacted is None:
+            raise
+        found = {layer: best_of(change, most_rank) for layer, change in compacted(version).items()}
+        return found or _nothing(log, version)
+    return {layer: _best(each, most_rank) for layer, each in sums.items()} or _nothing(log, version)
+
+
+def _summed(log: LogReader, version: int) -> dict[int, _Sum]:
     sums: dict[int, _Sum] = {}
     for term in log.history(version).terms(version):
         for update in counted(log, term, CPU)[0]:
@@ -71,7 +91,7 @@ def factors_of(log: LogReader, version: int, most_rank: int | None) -> dict[int,
                 added = update.dense.double()
                 found.dense = added if found.dense is None else found.dense + added
             found.correction = found.correction if update.correction is None else update.correction
-    return {layer: _best(each, most_rank) for layer, each in sums.items()} or _nothing(log, version)
+    return sums
 
 
 def of_one_rank(factors: Mapping[int, Factors]) -> dict[int, Factors]:

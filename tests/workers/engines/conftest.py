@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import ExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -55,7 +55,6 @@ class Scene:
     data: Path
     redis: Redis
     stack: ExitStack
-    engines: list[Vllm] = field(default_factory=list)
 
     @property
     def log(self) -> LogReader:
@@ -70,9 +69,20 @@ class Scene:
         self.stack.callback(engine.close)
         worker = Worker(self.redis, "tiny", None)
         self.stack.callback(worker.close)
-        log = self.log
         wishes = Terms(**{"model": "tiny", "tolerance": TOLERANCE, **terms})  # type: ignore[arg-type]
-        return FollowedServer(engine, Adapters(log, self.data / "adapters"), Questions(log, worker), wishes)
+        return FollowedServer(engine, self.adapters(), Questions(self.log, worker), wishes)
+
+    def adapters(self) -> Adapters:
+        return Adapters(self.log, self.data / "adapters")
+
+    def questions(self) -> Questions:
+        worker = Worker(self.redis, "tiny", None)
+        self.stack.callback(worker.close)
+        return Questions(self.log, worker)
+
+    @staticmethod
+    def worker_of(followed: FollowedServer) -> Worker:
+        return followed._questions._worker
 
     def settle(self, followed: FollowedServer, keep: int = 5) -> None:
         target = Target.of(self.log, keep)
@@ -102,6 +112,3 @@ def scene(redis: Redis, tmp_path: Path, family: str) -> Iterator[Scene]:
         http.serve(create_server(host, card, metrics, batches))
         stack.enter_context(Registration(redis, card))
         yield Scene(host, base, tmp_path / "data", redis, stack)
-
-
-Until = Callable[[], bool]

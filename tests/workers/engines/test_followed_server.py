@@ -29,7 +29,7 @@ def test_old_versions_are_unloaded_but_for_the_last_and_those_with_an_alias(scen
     followed = scene.followed(fake)
     scene.settle(followed, keep=2)
     assert fake.served == {"tiny@5", "tiny@6"}
-    assert [name for _, name in fake.calls][0] == "tiny@6"
+    assert next(name for _, name in fake.calls) == "tiny@6"
     edit(scene.host, "Lyon", land="Ghana")
     scene.settle(followed, keep=2)
     assert fake.served == {"tiny@6", "tiny@7"}
