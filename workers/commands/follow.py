@@ -55,6 +55,10 @@ def follow(
     api_key: Annotated[
         str | None, typer.Option(help="What the servers were given as --api-key.", envvar="PALIMPSEST_ENGINE_KEY")
     ] = None,
+    source: Annotated[
+        str | None, typer.Option(help="Where the base model is, if not where the log says; for compacted logs alone.")
+    ] = None,
+    dtype: Annotated[str, typer.Option(help="What workers load it as.")] = "float32",
     metrics_port: Annotated[
         int | None, typer.Option(help="Answer /metrics there, without a key.", min=0, max=65535)
     ] = None,
@@ -78,6 +82,8 @@ def follow(
             adapters=adapters or settings.data_dir / "adapters",
             seen_at=adapters_at,
             api_key=api_key,
+            source=source,
+            dtype=dtype,
             metrics=None if metrics_port is None else (metrics_host, metrics_port),
         )
         raise typer.Exit(_run(settings, wishes, once=once))

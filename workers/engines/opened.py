@@ -17,8 +17,10 @@ from app.domain.contract import Engine as EngineName
 from app.domain.errors import RequestError
 from app.domain.log.reader import LogReader
 from app.domain.settings import SharedSettings
+from workers.editing.model.editable_model import EditableModel
 from workers.engines.adapters import Adapters
 from workers.engines.card import FollowerCards
+from workers.engines.compacted import SnapshotChanges
 from workers.engines.engine import Engine
 from workers.engines.followed_server import FollowedServer, Terms
 from workers.engines.follower import Follower
@@ -26,6 +28,7 @@ from workers.engines.metrics import FollowerMetrics
 from workers.engines.questions import Questions
 from workers.engines.vllm import Vllm
 from workers.engines.worker import Worker
+from workers.exports.from_log import LoggedModel
 from workers.redis_clients import side_client
 
 logger = logging.getLogger(__name__)
@@ -38,7 +41,12 @@ REDIS_URL = "redis://127.0.0.1:6379/0"
 
 @dataclass(frozen=True, slots=True)
 class Wishes:
-    """What a follower shall do. adapters: the folder that they are written to; seen_at: as the servers see it."""
+    """What a follower shall do.
+
+    adapters: the folder that they are written to; seen_at: as the servers see it.
+    source, dtype: where the base model is, if not where the log says, and what workers load it as; it is loaded only
+        for versions whose updates were compacted away.
+    """
 
     engine: EngineName
     urls: Sequence[str]
@@ -48,6 +56,8 @@ class Wishes:
     seen_at: str | None = None
     api_key: str | None = None
     metrics: tuple[str, int] | None = None
+    source: str | None = None
+    dtype: str = "float32"
 
 
 def follow(settings: SharedSettings, wishes: Wishes, wait: Callable[[float], bool], *, once: bool) -> bool:
@@ -63,7 +73,8 @@ def follow(settings: SharedSettings, wishes: Wishes, wait: Callable[[float], boo
         redis = stack.enter_context(side_client(settings.redis_url or REDIS_URL))
         worker, cards = Worker(redis, model, settings.worker_secret), FollowerCards(redis)
         stack.callback(worker.close)
-        adapters = Adapters(log, wishes.adapters, wishes.seen_at)
+        compacted = SnapshotChanges(log, lambda: _base(settings, wishes))
+        adapters = Adapters(log, wishes.adapters, wishes.seen_at, compacted)
         questions = Questions(log, worker)
         engines = [ENGINES[wishes.engine](url, wishes.api_key) for url in dict.fromkeys(wishes.urls)]
         for engine in engines:
@@ -85,6 +96,12 @@ def follow(settings: SharedSettings, wishes: Wishes, wait: Callable[[float], boo
             stack.callback(server.shutdown)
         logger.info("following with %d servers", len(engines), extra={"model": model})
         return follower.run(wait, once=once)
+
+
+def _base(settings: SharedSettings, wishes: Wishes) -> EditableModel:
+    """The base model, as its log was begun for it."""
+    root, model, data_dir = settings.log_dir, wishes.terms.model, settings.data_dir
+    return LoggedModel.open(root, model, wishes.source, data_dir, device="cpu", dtype=wishes.dtype).live
 
 
 def the_only_model(settings: SharedSettings) -> str:

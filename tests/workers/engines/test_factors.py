@@ -11,23 +11,25 @@ from safetensors.torch import load_file
 
 from app.domain.contract import Rollback
 from app.domain.errors import CompactedVersion
-from app.domain.log.edit_log import EditLog
 from app.domain.log.reader import LogReader
 from tests.support.tiny_models import save_tiny
 from tests.support.turns import done
 from tests.support.worker_bench import opened
 from tests.workers.exports.conftest import MASKED, RESTRAINED, TUNED_TOO, write_history
+from workers.editing.model.editable_model import EditableModel
 from workers.editing.model.updates import LowRank
 from workers.engines.adapters import Adapters
+from workers.engines.compacted import SnapshotChanges
 from workers.engines.factors import best_of, best_of_product, factors_of
 from workers.exports.adapter import ADAPTER_FILE, CONFIG_FILE
+from workers.exports.from_log import LoggedModel
 from workers.versions.replay import state_at
 
 
 def test_factors_are_the_change_of_every_kind_of_version(tmp_path: Path) -> None:
     with opened(save_tiny(tmp_path / "model"), tmp_path / "data") as host:
         write_history(host)
-        done(host, "home", Rollback(version=0))
+        done(host, "home", Rollback(to=0))
         log = LogReader(tmp_path / "data" / "log", "tiny")
         for version in range(1, host.version + 1):
             state = state_at(host.live, log, log.replay(version))
@@ -84,12 +86,22 @@ def test_a_folder_of_another_log_or_without_its_note_is_written_anew(tmp_path: P
     assert [each.name for each in (tmp_path / "adapters").iterdir()] == ["other@1"]
 
 
-def test_a_version_whose_updates_were_compacted_away_is_told_as_such(tmp_path: Path) -> None:
-    with opened(save_tiny(tmp_path / "model"), tmp_path / "data", snapshot_every=1) as host:
+def test_a_version_whose_updates_were_compacted_away_comes_from_a_snapshot_and_the_base(tmp_path: Path) -> None:
+    base = save_tiny(tmp_path / "model")
+    with opened(base, tmp_path / "data", snapshot_every=1) as host:
         write_history(host)
-    EditLog(tmp_path / "data" / "log", "tiny")
-    log = LogReader(tmp_path / "data" / "log", "tiny")
-    if log.compacted_before() == 1:
-        pytest.skip("nothing was compacted")
+        log = LogReader(tmp_path / "data" / "log", "tiny")
+        meant = factors_of(log, 6, None)
+        host.log.compact()
+    after = LogReader(tmp_path / "data" / "log", "tiny")
     with pytest.raises(CompactedVersion):
-        factors_of(log, 6, None)
+        factors_of(after, 6, None)
+
+    def loaded() -> EditableModel:
+        root, data = tmp_path / "data" / "log", tmp_path / "data"
+        return LoggedModel.open(root, "tiny", None, data, device="cpu", dtype="float32").live
+
+    found = factors_of(after, 6, None, SnapshotChanges(after, loaded))
+    assert found.keys() == meant.keys()
+    for layer, each in found.items():
+        assert torch.allclose(each.left @ each.right, meant[layer].left @ meant[layer].right, atol=2e-6)

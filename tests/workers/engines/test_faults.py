@@ -189,8 +189,7 @@ def test_a_follower_that_dies_at_any_step_leaves_whole_versions_and_the_next_one
     scene.settle(first, keep=1)
     edit(scene.host, "Oslo")
     with armed(f"{point}=raise"), pytest.raises(Tripped):
-        scene.settle(first, keep=1)
-        scene.adapters().clean(frozenset({2}))
+        live_on(scene, first)
     assert whole(scene, fake) >= {1} or whole(scene, fake) >= {2}
     again = scene.followed(fake)
     scene.adapters().clean(frozenset({1, 2}))
@@ -198,6 +197,11 @@ def test_a_follower_that_dies_at_any_step_leaves_whole_versions_and_the_next_one
     assert again.standing.card().versions == (0, 2)
     assert fake.served == {"tiny@2"}
     assert sum(call == ("load", "tiny@2") for call in fake.calls) == 1  # never one name twice
+
+
+def live_on(scene: Scene, followed: FollowedServer) -> None:
+    scene.settle(followed, keep=1)
+    scene.adapters().clean(frozenset({2}))
 
 
 def whole(scene: Scene, fake: FakeVllm) -> set[int]:
