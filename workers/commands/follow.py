@@ -68,7 +68,8 @@ def follow(
 
     Where Redis, the log and the workers are is read from the same variables as a worker reads them.
     """
-    with telling_errors(Console(stderr=True)):
+    console = Console(stderr=True)
+    with telling_errors(console):
         settings = _settings()
         from workers.engines.followed_server import Terms
         from workers.engines.opened import Wishes, the_only_model
@@ -86,7 +87,12 @@ def follow(
             dtype=dtype,
             metrics=None if metrics_port is None else (metrics_host, metrics_port),
         )
-        raise typer.Exit(_run(settings, wishes, once=once))
+        try:
+            status = _run(settings, wishes, once=once)
+        except OSError as error:  # a port that is taken, a folder that cannot be written
+            console.print(f"not followed: {error}", style="red", markup=False)
+            raise typer.Exit(1) from None
+        raise typer.Exit(status)
 
 
 def _run(settings: SharedSettings, wishes: Wishes, *, once: bool) -> int:

@@ -14,7 +14,7 @@ from workers.engines.adapters import Adapter, Adapters, cut_to, served_name, ser
 from workers.engines.engine import Contents, Engine
 from workers.engines.proof import Finding, prove, prove_base
 from workers.engines.questions import Questions
-from workers.engines.standing import Standing
+from workers.engines.standing import Standing, words_of
 from workers.engines.target import Target
 
 logger = logging.getLogger(__name__)
@@ -51,11 +51,11 @@ class FollowedServer:
             if 0 not in standing.proven and not self._base_is_ours(contents):
                 return False
             moved = self._brought_one(target, contents) or self._unloaded_one(target, contents)
-        except EngineUnreachable as error:
+        except EngineFailed as error:
             standing.stuck("unreachable", error.detail)
             return False
-        except PalimpsestError as error:
-            standing.stuck("behind" if standing.proven else "unreachable", error.detail)
+        except (PalimpsestError, OSError) as error:  # of a worker, or of the log
+            standing.stuck("behind", words_of(error))
             return False
         standing.judge(target.head)
         if target.head in standing.proven:
@@ -105,7 +105,7 @@ class FollowedServer:
             except EngineUnreachable:
                 raise
             except (PalimpsestError, OSError) as error:
-                words = error.detail if isinstance(error, PalimpsestError) else str(error)
+                words = words_of(error)
                 standing.failed(version, words)
                 logger.warning(
                     "not served at %s: %s",

@@ -13,6 +13,7 @@ from app.domain.errors import PalimpsestError
 from app.domain.log.reader import LogReader
 from workers.engines.adapters import Adapters
 from workers.engines.followed_server import FollowedServer
+from workers.engines.standing import words_of
 from workers.engines.target import Target
 
 logger = logging.getLogger(__name__)
@@ -94,8 +95,7 @@ class Follower:
             wanted = frozenset(self._target.order).union(*(server.wanted for server in self._servers))
             self._adapters.clean(wanted)
         except (PalimpsestError, OSError) as error:
-            words = error.detail if isinstance(error, PalimpsestError) else str(error)
-            logger.warning("the log cannot be looked at: %s", words, extra={"model": self._log.model})
+            logger.warning("the log cannot be looked at: %s", words_of(error), extra={"model": self._log.model})
         self._publish(self.card())
 
     def _serve(self, server: FollowedServer) -> None:

@@ -7,8 +7,14 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
 from app.domain.contract import Approximation, EngineServer, ServerState
+from app.domain.errors import PalimpsestError
 
 FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.5, 60.0
+
+
+def words_of(error: PalimpsestError | OSError) -> str:
+    """An error in words; an OSError speaks of a file or an address, never of a fact."""
+    return error.detail if isinstance(error, PalimpsestError) else str(error)
 
 
 @dataclass(slots=True)

@@ -63,9 +63,9 @@ class Scene:
     def server(self, dtype: str = "float32", base: Path | None = None) -> FakeVllm:
         return self.stack.enter_context(fake_vllm(base or self.base, dtype))
 
-    def followed(self, fake: FakeVllm, timeout_s: float = 20.0, **terms: object) -> FollowedServer:
+    def followed(self, fake: FakeVllm, **terms: object) -> FollowedServer:
         """A follower that knows nothing of any before it, with one server."""
-        engine = Vllm(fake.url, timeout_s=timeout_s)
+        engine = Vllm(fake.url)
         self.stack.callback(engine.close)
         worker = Worker(self.redis, "tiny", None)
         self.stack.callback(worker.close)

@@ -19,7 +19,7 @@ from workers.engines.target import Target
 
 
 def follower(scene: Scene, *fakes: FakeVllm, keep: int = 5) -> Follower:
-    servers = [scene.followed(fake, timeout_s=2.0) for fake in fakes]
+    servers = [scene.followed(fake) for fake in fakes]
     cards = FollowerCards(scene.redis)
     return Follower(
         "tiny.follower",
