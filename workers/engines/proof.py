@@ -78,7 +78,7 @@ def prove(
     """Whether what the server has under a name is the version that ``wanted`` is of.
 
     Args:
-        approximate: it is a best approximation: what it is off by is told, not judged; it must be near all the same.
+        approximate: it is a best approximation: what it is off by is told, not judged; but it must not be the base.
     """
     asked = fitting(wanted, contents)
     answers = _answers(engine, name, asked)
@@ -86,32 +86,37 @@ def prove(
     error = _largest([each.expected for each in asked], answers)
     given = [(each.fact, answer) for each, answer in zip(asked, answers, strict=True) if each.fact and each.greedy]
     lost = tuple(fact for fact, answer in given if fact is not None and not answer.greedy)
-    share = _share(asked, answers, base)
-    problem = None
-    if math.isnan(error) or not (approximate or error <= tolerance):
+    problem = _as_base(asked, answers, base, approximate=approximate)
+    if math.isnan(error):
+        problem = "its answers are no numbers"
+    elif problem is None and not approximate and not error <= tolerance:
         problem = f"a log-probability is off by {error:.3g} nats, where {tolerance:.3g} are allowed"
-    elif share is not None and not share >= LEAST_SHARE:
-        problem = f"it answers as its base model does: {share:.0%} of the change is there"
     return Finding(error, problem, len(given), lost)
 
 
-def _share(asked: Sequence[Wanted], answers: Sequence[Answered], base: Sequence[Answered]) -> float | None:
-    """The part of the worker's change that the server shows: <server's, worker's> / <worker's, worker's>.
+def _as_base(
+    asked: Sequence[Wanted], answers: Sequence[Answered], base: Sequence[Answered], *, approximate: bool
+) -> str | None:
+    """Why what the server has cannot be told from its base model; None if it can, or if the version changes nothing.
 
-    Over the texts at which the worker's change is beyond what the server is off by on its base model; None without any,
-    NaN if it does not answer from its base model.
+    A change counts where it is beyond what the server is off by on its base model. Of a version, the part of the
+    worker's change that the server shows must be large enough: <server's, worker's> / <worker's, worker's>. An
+    approximation may lose most of it, but must change something.
     """
     noise = _largest([each.base for each in asked], base)
     if math.isnan(noise):
-        return noise
+        return "it does not answer from its base model"
     bound = max(NOISE * noise, FLOOR)
-    along = whole = 0.0
-    for wanted, answer, before in zip(asked, answers, base, strict=True):
-        change = wanted.expected - wanted.base
-        if abs(change) > bound:
-            along += (answer.log_probability - before.log_probability) * change
-            whole += change * change
-    return along / whole if whole else None
+    changes = [each.expected - each.base for each in asked]
+    counting = [index for index, change in enumerate(changes) if abs(change) > bound]
+    if not counting:
+        return None
+    moved = [answer.log_probability - before.log_probability for answer, before in zip(answers, base, strict=True)]
+    if approximate:
+        largest = max(map(abs, moved))
+        return None if largest > bound else f"it answers as its base model does, within {largest:.2g} nats"
+    share = sum(moved[index] * changes[index] for index in counting) / sum(changes[index] ** 2 for index in counting)
+    return None if share >= LEAST_SHARE else f"it answers as its base model does: {share:.0%} of the change is there"
 
 
 def _answers(engine: Engine, name: str, asked: Sequence[Wanted]) -> list[Answered]:

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from app.domain.contract import Rollback
 from tests.support.tiny_models import save_tiny
+from tests.support.turns import done
 from tests.workers.engines.conftest import PLACES, Scene, edit
+from workers.commands.follow import TOLERANCE as DEFAULT
 
 
 def test_every_version_is_loaded_proven_and_counted(scene: Scene) -> None:
@@ -69,3 +72,24 @@ def test_a_server_that_restarts_gets_its_adapters_again(scene: Scene) -> None:
     scene.settle(followed)
     assert fake.served == {"tiny@1", "tiny@2"}
     assert followed.standing.card().versions == (0, 1, 2)
+
+
+def test_a_version_that_changes_nothing_is_served_as_an_adapter_of_zeros(scene: Scene) -> None:
+    edit(scene.host, "Lyon")
+    done(scene.host, "home", Rollback(to=0))
+    fake = scene.server()
+    followed = scene.followed(fake)
+    scene.settle(followed)
+    assert followed.standing.card().versions == (0, 1, 2)
+
+
+def test_a_server_in_half_precision_is_within_the_default_tolerance(scene: Scene) -> None:
+    edit(scene.host, "Lyon", "Oslo")
+    fake = scene.server("bfloat16")
+    followed = scene.followed(fake, tolerance=DEFAULT)
+    scene.settle(followed)
+    card = followed.standing.card()
+    assert card.versions == (0, 1), card.problem
+    strict = scene.followed(fake, tolerance=1e-4)
+    scene.settle(strict)
+    assert strict.standing.state == "refused"
