@@ -11,6 +11,7 @@ from safetensors.torch import load_file
 
 from app.domain.contract import Rollback
 from app.domain.errors import CompactedVersion
+from app.domain.log.edit_log import EditLog
 from app.domain.log.reader import LogReader
 from tests.support.tiny_models import save_tiny
 from tests.support.turns import done
@@ -92,7 +93,7 @@ def test_a_version_whose_updates_were_compacted_away_comes_from_a_snapshot_and_t
         write_history(host)
         log = LogReader(tmp_path / "data" / "log", "tiny")
         meant = factors_of(log, 6, None)
-        host.log.compact()
+    EditLog(tmp_path / "data" / "log", "tiny").compact()
     after = LogReader(tmp_path / "data" / "log", "tiny")
     with pytest.raises(CompactedVersion):
         factors_of(after, 6, None)
