@@ -5,8 +5,8 @@ from __future__ import annotations
 import logging
 import socket
 import uuid
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
@@ -14,9 +14,10 @@ from types import MappingProxyType
 from prometheus_client import start_http_server
 
 from app.domain.contract import Engine as EngineName
-from app.domain.errors import RequestError
+from app.domain.errors import Conflict, RequestError
 from app.domain.log.reader import LogReader
 from app.domain.settings import SharedSettings
+from app.domain.storage import durable_files
 from workers.editing.model.editable_model import EditableModel
 from workers.engines.adapters import Adapters
 from workers.engines.card import FollowerCards
@@ -35,6 +36,8 @@ logger = logging.getLogger(__name__)
 
 ENGINES: Mapping[EngineName, Callable[[str, str | None], Engine]] = MappingProxyType({"vllm": Vllm})
 """How a server of each engine is reached, by its URL and API key."""
+
+LOCK_FILE = "follower.lock"
 
 REDIS_URL = "redis://127.0.0.1:6379/0"
 
@@ -64,7 +67,7 @@ def follow(settings: SharedSettings, wishes: Wishes, wait: Callable[[float], boo
     """Follow until told to stop, or once; whether all servers serve the newest version then.
 
     Raises:
-        UnknownModel: there is no log. OSError: the folder or the port cannot be had.
+        UnknownModel: there is no log. Conflict: another follower has the folder. OSError: the folder or the port cannot be had.
     """
     model = wishes.terms.model
     log = LogReader(settings.log_dir, model)
@@ -74,7 +77,10 @@ def follow(settings: SharedSettings, wishes: Wishes, wait: Callable[[float], boo
         worker, cards = Worker(redis, model, settings.worker_secret), FollowerCards(redis)
         stack.callback(worker.close)
         compacted = SnapshotChanges(log, lambda: _base(settings, wishes))
-        adapters = Adapters(log, wishes.adapters, wishes.seen_at, compacted)
+        folder = wishes.adapters / model
+        stack.enter_context(_alone_in(folder))
+        seen_at = None if wishes.seen_at is None else f"{wishes.seen_at.rstrip('/')}/{model}"
+        adapters = Adapters(log, folder, seen_at, compacted)
         questions = Questions(log, worker)
         engines = [ENGINES[wishes.engine](url, wishes.api_key) for url in dict.fromkeys(wishes.urls)]
         for engine in engines:
@@ -96,6 +102,23 @@ def follow(settings: SharedSettings, wishes: Wishes, wait: Callable[[float], boo
             stack.callback(server.shutdown)
         logger.info("following with %d servers", len(engines), extra={"model": model})
         return follower.run(wait, once=once)
+
+
+@contextmanager
+def _alone_in(folder: Path) -> Iterator[None]:
+    """Hold a model's folder against other followers, which would take each other's unfinished adapters away.
+
+    Raises:
+        Conflict: another one holds it.
+    """
+    durable_files.make_dir(folder)
+    with ExitStack() as stack:
+        try:
+            stack.enter_context(durable_files.exclusive(folder / LOCK_FILE, wait=False))
+        except BlockingIOError:
+            detail = "another follower of this model writes its adapters there; give each its own --adapters"
+            raise Conflict(detail, field="adapters", value=str(folder)) from None
+        yield
 
 
 def _base(settings: SharedSettings, wishes: Wishes) -> EditableModel:

@@ -55,6 +55,7 @@ class Scene:
     data: Path
     redis: Redis
     stack: ExitStack
+    made: Adapters | None = None
 
     @property
     def log(self) -> LogReader:
@@ -73,7 +74,10 @@ class Scene:
         return FollowedServer(engine, self.adapters(), Questions(self.log, worker), wishes)
 
     def adapters(self) -> Adapters:
-        return Adapters(self.log, self.data / "adapters")
+        """One for all, as one process has it."""
+        if self.made is None:
+            self.made = Adapters(self.log, self.data / "adapters")
+        return self.made
 
     def questions(self) -> Questions:
         worker = Worker(self.redis, "tiny", None)

@@ -93,7 +93,7 @@ def test_a_version_whose_updates_were_compacted_away_comes_from_a_snapshot_and_t
         write_history(host)
         log = LogReader(tmp_path / "data" / "log", "tiny")
         meant = factors_of(log, 6, None)
-    EditLog(tmp_path / "data" / "log", "tiny").compact()
+    EditLog(tmp_path / "data" / "log", "tiny").compact(before=6)
     after = LogReader(tmp_path / "data" / "log", "tiny")
     with pytest.raises(CompactedVersion):
         factors_of(after, 6, None)

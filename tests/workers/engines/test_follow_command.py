@@ -41,6 +41,7 @@ def test_killed_right_after_a_load_and_told_to_stop(scene: Scene) -> None:
     following = command(scene, fake)
     try:
         until(lambda: "tiny@2" in fake.served, "the new version is loaded")
+        assert command(scene, fake, "--once").wait(120) == 1  # one follower a folder
         following.send_signal(signal.SIGTERM)
         assert following.wait(60) == 0
     finally:
