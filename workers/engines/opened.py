@@ -67,7 +67,8 @@ def follow(settings: SharedSettings, wishes: Wishes, wait: Callable[[float], boo
     """Follow until told to stop, or once; whether all servers serve the newest version then.
 
     Raises:
-        UnknownModel: there is no log. Conflict: another follower has the folder. OSError: the folder or the port cannot be had.
+        UnknownModel: there is no log. Conflict: another follower has the folder.
+        OSError: the folder or the port cannot be had.
     """
     model = wishes.terms.model
     log = LogReader(settings.log_dir, model)
