@@ -84,8 +84,12 @@ def prove(
     answers = _answers(engine, name, asked)
     base = _answers(engine, contents.base_name, asked)
     error = _largest([each.expected for each in asked], answers)
-    given = [(each.fact, answer) for each, answer in zip(asked, answers, strict=True) if each.fact and each.greedy]
-    lost = tuple(fact for fact, answer in given if fact is not None and not answer.greedy)
+    given = [
+        (each.fact, answer.greedy)
+        for each, answer in zip(asked, answers, strict=True)
+        if each.fact is not None and each.greedy
+    ]
+    lost = tuple(fact for fact, greedy in given if not greedy)
     problem = _as_base(asked, answers, base, approximate=approximate)
     if math.isnan(error):
         problem = "its answers are no numbers"
