@@ -131,6 +131,7 @@ def with_adapter(base: PreTrainedModel, folder: Path) -> PreTrainedModel:
     for name in json.loads((folder / "adapter_config.json").read_text())["target_modules"]:
         right, left = (tensors[f"{PREFIX}{name}.lora_{side}.weight"] for side in ("A", "B"))
         weight = model.get_submodule(name).weight
+        assert isinstance(weight, torch.Tensor)
         change = (left.to(weight.dtype) @ right.to(weight.dtype)).view(left.shape[0], right.shape[1])
         with torch.no_grad():
             weight += change if weight.shape == change.shape else change.T

@@ -69,14 +69,14 @@ def test_a_server_that_hangs_or_talks_nonsense_is_told_and_taken_back(scene: Sce
     assert "cannot be read" in told(followed)
     fake.faults.garbage = False
     scene.settle(followed)
-    assert followed.standing.state == "serving"
+    assert followed.standing.card().state == "serving"
     edit(scene.host, "Oslo")
     fake.faults.nan = True
     scene.settle(followed)
     assert (followed.standing.state, followed.standing.card().versions) == ("behind", (0, 1))
     fake.faults.nan, fake.faults.hang = False, threading.Event()
     scene.settle(followed)
-    assert followed.standing.state == "unreachable"
+    assert followed.standing.card().state == "unreachable"
     assert "does not answer" in told(followed)
 
 

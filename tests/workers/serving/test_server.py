@@ -46,7 +46,7 @@ class Held:
 
     name = "tiny"
     publish_waits = False
-    held_out = ((5, 9, 12), (7, 8))
+    held_out: tuple[tuple[int, ...], ...] = ((5, 9, 12), (7, 8))
 
     def __init__(self) -> None:
         self.version = 3
