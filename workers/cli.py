@@ -8,8 +8,9 @@ from workers.commands.apply import apply
 from workers.commands.compare import compare
 from workers.commands.evaluate import evaluate
 from workers.commands.export import export
+from workers.commands.follow import follow
 from workers.commands.onboard import onboard
 from workers.commands.statistics import statistics
 from workers.commands.trace import trace
 
-__all__ = ["abilities", "analyse", "apply", "compare", "evaluate", "export", "onboard", "statistics", "trace"]
+__all__ = ["abilities", "analyse", "apply", "compare", "evaluate", "export", "follow", "onboard", "statistics", "trace"]

@@ -50,6 +50,9 @@ PalimpsestError                500 internal
 │   ├── DeadVersion            500 dead_version
 │   └── DeadlineExceeded       500 deadline_exceeded
 ├── ExportFailed               500 export_failed
+├── EngineFailed               502 engine_failed
+│   ├── EngineUnreachable      502 engine_unreachable
+│   └── RankTooHigh            502 rank_too_high
 ├── OnboardingFailed           500 onboarding_failed
 ├── NotSupervised              501 not_supervised
 ├── DamagedVersion             500 damaged_version
@@ -299,6 +302,18 @@ class DeadlineExceeded(JobFailed):
 
 class ExportFailed(PalimpsestError):
     """The export could not be written, or does not read back as the version; nothing of it stays."""
+
+
+class EngineFailed(PalimpsestError, status=502):
+    """An inference server refused what a follower asked of it, or its answer is none."""
+
+
+class EngineUnreachable(EngineFailed):
+    """An inference server does not answer, or not in time."""
+
+
+class RankTooHigh(EngineFailed):
+    """An adapter has a higher rank than the inference server takes; ``value`` is the highest one, if that is known."""
 
 
 class OnboardingFailed(PalimpsestError):

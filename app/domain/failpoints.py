@@ -60,6 +60,12 @@ class Point(StrEnum):
     PUBLISH_AFTER = "publish.after"
     RESULT_BEFORE = "result.before"
 
+    FOLLOW_LOAD_BEFORE = "follow.load.before"
+    FOLLOW_LOAD_AFTER = "follow.load.after"
+    FOLLOW_PROOF_AFTER = "follow.proof.after"
+    FOLLOW_UNLOAD_BEFORE = "follow.unload.before"
+    FOLLOW_UNLOAD_AFTER = "follow.unload.after"
+
 
 class Action(StrEnum):
     """What happens at an armed failpoint; ``count`` only counts how often it is reached."""

@@ -31,6 +31,7 @@ NO_SETTINGS = frozenset(
     {
         # of the command line's client
         "PALIMPSEST_COMPLETE",
+        "PALIMPSEST_ENGINE_KEY",
         "PALIMPSEST_KEY",
         "PALIMPSEST_URL",
         # of docker-compose.yml

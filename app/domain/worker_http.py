@@ -6,6 +6,8 @@ from pydantic import SecretStr
 
 PROBE = "/probe"
 """POST ``Query``: ``QueryReply``."""
+SCORES = "/scores"
+"""POST ``Score``: ``Scores``."""
 GENERATE = "/generate"
 """POST ``Generate``: ``GenerateReply``."""
 WRITE = "/write"

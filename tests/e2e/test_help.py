@@ -23,7 +23,7 @@ from app.client import Client
 from app.local.stack import Stack
 from tests.e2e.conftest import MODEL
 
-LONG = {"serve", "demo", "onboard", "evaluate", "trace", "compare", "analyse", "abilities"}
+LONG = {"serve", "demo", "follow", "onboard", "evaluate", "trace", "compare", "analyse", "abilities"}
 """Commands that start a service of their own or take minutes: run by other tests; here their options are looked at."""
 
 WAITS = "proposed-48213377"

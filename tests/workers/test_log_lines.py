@@ -165,6 +165,7 @@ class Careless:
     name = "tiny"
     version = 3
     publish_waits = False
+    held_out: tuple[tuple[int, ...], ...] = ()
 
     def questions(self, version: AnyVersion | None = None) -> AbstractContextManager[Live]:
         raise ValueError(f"cannot say of {SECRET}")

@@ -75,6 +75,11 @@ class HarmMeter:
         self._served: tuple[int, Outlook] | None = None
 
     @property
+    def rows(self) -> tuple[tuple[int, ...], ...]:
+        """Token ids of the texts, as far as they are read."""
+        return tuple(self._rows)
+
+    @property
     def ready(self) -> bool:
         """Whether there are texts to measure on."""
         return bool(self._places)

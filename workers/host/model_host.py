@@ -90,6 +90,11 @@ class ModelHost(LeadingHost):
         host.follow()
         return host
 
+    @property
+    def held_out(self) -> tuple[tuple[int, ...], ...]:
+        """Token ids of the texts on which harm is measured; none where none are kept."""
+        return self.harm.rows
+
     def check(self, batch: EditBatch) -> None:
         """Refuse a batch that could not be edited, before it is queued.
 

@@ -21,14 +21,16 @@ from typing import Protocol
 
 from transformers import LogitsProcessorList
 
-from app.domain.contract import AnyVersion, Continue, Generate, Query
+from app.domain.contract import AnyVersion, Continue, Generate
 from app.domain.errors import PalimpsestError
+from workers.questions.asked import question_of
 from workers.questions.cached_rows import BeforePass, proceed
 from workers.questions.decoding import continuations
 from workers.questions.lane import Lane, QuestionReply, Request, Waiting
-from workers.questions.rows import Found, Live, Question, question_of
+from workers.questions.rows import Found, Live, Question
 from workers.questions.sampling import GREEDY, Manner
-from workers.questions.scoring import standings_of_rows
+from workers.questions.scores import ScoreRequest
+from workers.questions.scoring import scored_rows
 from workers.questions.texts.text import Order, Tell
 from workers.questions.texts.text_lane import TextLane
 
@@ -100,7 +102,7 @@ class QuestionBatches:
         """
         rows = _rows(request)
         long = rows > SHORT_ROWS or _steps(request) > SHORT_STEPS or request.version is not None
-        manner = GREEDY if isinstance(request, Query) else Manner.of(request)
+        manner = Manner.of(request) if isinstance(request, Generate) else GREEDY
         waiting = Waiting(request, manner, rows, request.version)
         (self._long if long else self._short).put(waiting)
         return waiting.reply
@@ -177,7 +179,7 @@ def find(
     def processing(chosen: list[int]) -> LogitsProcessorList:
         return manner.processors([numbers[index] for index in chosen])
 
-    scored = iter(standings_of_rows(live.model, objects, max_batch_tokens, before_pass))
+    scored = iter(scored_rows(live.model, objects, max_batch_tokens, before_pass))
     continued = iter(
         continuations(
             live.model,
@@ -197,10 +199,14 @@ def find(
 def _rows(request: Request) -> int:
     if isinstance(request, Generate):
         return len(request.prompts or (request.messages,)) * request.num_return_sequences
+    if isinstance(request, ScoreRequest):
+        return len(request.texts) + len(request.held_out)
     return sum(1 + len(prompt.candidates) + (prompt.expected is not None) for prompt in request.prompts)
 
 
 def _steps(request: Request) -> int:
     if isinstance(request, Generate):
         return request.max_new_tokens
+    if isinstance(request, ScoreRequest):
+        return 0
     return max((prompt.max_new_tokens for prompt in request.prompts), default=0)

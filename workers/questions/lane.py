@@ -10,17 +10,18 @@ from dataclasses import dataclass, field
 
 import torch
 
-from app.domain.contract import AnyVersion, Generate, GenerateReply, Query, QueryReply
+from app.domain.contract import AnyVersion, Generate, GenerateReply, Query, QueryReply, Scores
 from app.domain.errors import Unavailable
 from workers.questions.sampling import Manner
+from workers.questions.scores import ScoreRequest
 
 MOST_ROWS = 256
 """Rows of several questions in one batch; a single question may have more."""
 
 CLOSE_TIMEOUT_S = 5.0
 
-Request = Query | Generate
-QuestionReply = QueryReply | GenerateReply
+Request = Query | Generate | ScoreRequest
+QuestionReply = QueryReply | GenerateReply | Scores
 
 
 @dataclass(frozen=True, slots=True)

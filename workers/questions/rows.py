@@ -21,8 +21,8 @@ from app.domain.contract import (
     GenerateReply,
     Generation,
     Prompt,
-    Query,
     QueryReply,
+    Scores,
     Standing,
     TopToken,
     user_turn,
@@ -33,7 +33,7 @@ from workers.editing.text.model_text import ModelText
 from workers.questions.decoding import Continuation, Start, text_of
 from workers.questions.prompt_tokens import prompt_ids, rendered
 from workers.questions.sampling import draws
-from workers.questions.scoring import Row, object_row
+from workers.questions.scoring import Row, Scored, object_row
 
 
 class Live(Protocol):
@@ -57,7 +57,7 @@ class Found:
     """What the model gave for one question's rows, in their order."""
 
     continued: Sequence[Continuation]
-    standings: Sequence[Standing]
+    scored: Sequence[Scored]
 
 
 class Question(Protocol):
@@ -75,17 +75,8 @@ class Question(Protocol):
     def numbers(self) -> Sequence[Tensor]:
         """Random numbers to sample with, one tensor a start, none of a probe: (max_new_tokens,), float64, in [0, 1)."""
 
-    def reply(self, model: str, version: AnyVersion, found: Found) -> QueryReply | GenerateReply:
+    def reply(self, model: str, version: AnyVersion, found: Found) -> QueryReply | GenerateReply | Scores:
         """The request's reply from what was found for its rows."""
-
-
-def question_of(live: Live, request: Query | Generate) -> Question:
-    """The request as rows.
-
-    Raises:
-        EmptyText, PromptTooLong, RequestError: the field says where.
-    """
-    return ProbeQuestion.of(live, request.prompts) if isinstance(request, Query) else GenerateQuestion.of(live, request)
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,7 +113,7 @@ class ProbeQuestion:
 
     def reply(self, model: str, version: AnyVersion, found: Found) -> QueryReply:
         """One answer a prompt."""
-        standings = iter(found.standings)
+        standings = (each.standing for each in found.scored)
         answers = tuple(
             self._answer(prompt, text, start, continuation, standings)
             for prompt, text, start, continuation in zip(

@@ -64,11 +64,13 @@ def object_row(words: ModelText, prompt: str, text: str, limit: int, field: str)
 class Scored:
     """An object after a prompt: how it stands, and its mean NLL a token, in nats, by which CounterFact compares.
 
+    log_probabilities: of its tokens, in nats.
     greedy: ids of the likeliest tokens at its places. matched: the share of them that are the object's own.
     """
 
     standing: Standing
     nll: float
+    log_probabilities: tuple[float, ...]
     greedy: tuple[int, ...]
     matched: float
 
@@ -115,7 +117,8 @@ def _scored(logits: Tensor, wanted: Tensor) -> Scored:
     first = before.sum(-1) == 0
     greedy = torch.where(first, wanted, logits.argmax(-1))
     matched = float(first.double().mean())
-    return Scored(standing, -float(log_probabilities.mean()), tuple(greedy.tolist()), matched)
+    each = tuple(log_probabilities.squeeze(-1).tolist())
+    return Scored(standing, -float(log_probabilities.mean()), each, tuple(greedy.tolist()), matched)
 
 
 def _logits_of_spans(

@@ -21,6 +21,10 @@ class Held(Protocol):
     def version(self) -> int:
         """The version in service."""
 
+    @property
+    def held_out(self) -> tuple[tuple[int, ...], ...]:
+        """Token ids of texts that no edit is about, beginnings of them."""
+
     def check(self, batch: EditBatch) -> None:
         """Raise RequestError if the batch could not be edited."""
 

@@ -16,12 +16,15 @@ from app.domain.contract import (
     Health,
     Problem,
     Query,
+    Question,
+    Score,
     UpdateNorms,
     WorkerCard,
 )
 from app.domain.errors import PalimpsestError, RequestError, Unavailable
 from app.domain.log.pages import MovePage
 from app.domain.problems import problem_of
+from workers.questions.scores import ScoreRequest
 from workers.serving.dependencies import Held, Services, ServicesDep
 from workers.serving.reaching import reached
 
@@ -40,6 +43,16 @@ async def probe_prompts(query: Query, services: ServicesDep) -> Response:
 async def generate_freely(request: Generate, services: ServicesDep) -> Response:
     """Continue prompts from one version."""
     return await _asked("generate", request, services)
+
+
+@router.post(worker_http.SCORES, response_model=None)
+async def score_texts(request: Score, services: ServicesDep) -> Response:
+    """Score texts token by token, from one version."""
+    held_out = services.host.held_out[: request.held_out]
+    if not request.texts and not held_out:
+        raise RequestError("no texts are kept with this model", field="held_out", value=request.held_out)
+    rows = ScoreRequest(request.texts, held_out, request.version)
+    return await _answered("scores", request, rows, services)
 
 
 @router.post(worker_http.CHECK, status_code=status.HTTP_204_NO_CONTENT)
@@ -112,8 +125,15 @@ def _problem(host: Held, batch: EditBatch) -> Problem | None:
 
 async def _asked(kind: str, request: Query | Generate, services: Services) -> Response:
     """The model's answer to a question, and the version that gave it."""
+    return await _answered(kind, request, request, services)
+
+
+async def _answered(
+    kind: str, question: Question, request: Query | Generate | ScoreRequest, services: Services
+) -> Response:
+    """The answer to a request, once the version that the question wants is in service."""
     with services.metrics.question(kind):
-        await reached(services.host, request)
+        await reached(services.host, question)
         reply = await asyncio.wrap_future(services.batches.ask(request))
     headers = {worker_http.VERSION_HEADER: str(reply.version)}
     return Response(reply.model_dump_json(), headers=headers, media_type="application/json")

@@ -10,7 +10,7 @@ from app.domain.contract.aliases import Alias, AliasList, AliasMove, AliasName, 
 from app.domain.contract.changes import Revert, Rollback
 from app.domain.contract.checks import CheckedBatches, EditBatches
 from app.domain.contract.edits import EditBatch, Fact, Hyperparameters, Unheld, Verify
-from app.domain.contract.engines import Engine, EngineServer, FollowerCard, ServerState, Serving
+from app.domain.contract.engines import Approximation, Engine, EngineServer, FollowerCard, ServerState, Serving
 from app.domain.contract.exports import Export, ExportFormat, ExportReport, GgufType
 from app.domain.contract.imports import ImportFormat, ImportReport, UnusableRecord
 from app.domain.contract.jobs import Job, JobList, JobOutcome, JobStatus, Problem, Progress
@@ -54,6 +54,7 @@ from app.domain.contract.reports import (
     Standing,
 )
 from app.domain.contract.requests import REQUESTS, AnyJobRequest
+from app.domain.contract.scores import Score, ScoredText, Scores, TokenScores
 from app.domain.contract.texts import (
     TEXT_EVENT,
     Begun,
@@ -79,6 +80,7 @@ __all__ = [
     "Answer",
     "AnyJobRequest",
     "AnyVersion",
+    "Approximation",
     "Attempt",
     "Begun",
     "Between",
@@ -151,12 +153,16 @@ __all__ = [
     "Request",
     "Revert",
     "Rollback",
+    "Score",
+    "ScoredText",
+    "Scores",
     "ServerState",
     "Serving",
     "Share",
     "SpreadReport",
     "Standing",
     "Text",
+    "TokenScores",
     "TopToken",
     "Turn",
     "Unheld",

@@ -24,6 +24,7 @@ from app.domain.contract import (
     Piece,
     Problem,
     QueryReply,
+    Scores,
     WorkerCard,
 )
 from app.domain.errors import SubjectNotInPrompt, Unavailable
@@ -45,6 +46,7 @@ class Held:
 
     name = "tiny"
     publish_waits = False
+    held_out: tuple[tuple[int, ...], ...] = ((5, 9, 12), (7, 8))
 
     def __init__(self) -> None:
         self.version = 3
@@ -163,6 +165,21 @@ class TestQuestions:
         found = problem(worker.post("/probe", json={"prompts": [{"prompt": "In"}, {"prompt": "z" * 999}]}))
         assert (found.status, found.code, found.field) == (422, "prompt_too_long", "prompts.1")
         assert len(str(found.value)) <= 200
+
+
+class TestScores:
+    def test_texts_are_scored_with_held_out_ones_behind_them(self, worker: httpx.Client) -> None:
+        answer = worker.post("/scores", json={"texts": [{"prompt": "Lyon is a", "object": "city"}], "held_out": 1})
+        found = Scores.model_validate_json(answer.content)
+        assert (answer.headers["X-Model-Version"], len(found.texts)) == ("3", 1)
+        assert [(each.ids, len(each.log_probabilities)) for each in found.held_out] == [((5, 9, 12), 2)]
+
+    def test_a_text_that_is_too_long_is_named_by_its_place(self, worker: httpx.Client) -> None:
+        answer = worker.post("/scores", json={"texts": [{"prompt": "Lyon is"}, {"prompt": "Lyon is a city in " * 30}]})
+        assert problem(answer).field == "texts.1"
+
+    def test_nothing_asked_is_refused(self, worker: httpx.Client) -> None:
+        assert worker.post("/scores", json={}).status_code == 422
 
 
 def test_how_far_two_versions_are_apart(worker: httpx.Client) -> None:
