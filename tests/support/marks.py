@@ -22,6 +22,7 @@ MODULES = {
     "benchmarks.edit_cost": PROCESSES,
     "benchmarks.query_latency": PROCESSES,
     "tests.support.crash": PROCESSES,
+    "tests.support.fleet": PROCESSES,
     "tests.support.served": PROCESSES,
     "tests.support.service": PROCESSES,
     "tests.support.stand_in": PROCESSES,
