@@ -18,7 +18,7 @@ from workers.exports.adapter import ADAPTER_FILE
 
 
 def folder_of(fleet: Fleet, version: int) -> Path:
-    return fleet.data_dir / "adapters" / f"{NAME}@{version}"
+    return fleet.data_dir / "adapters" / NAME / f"{NAME}@{version}"
 
 
 def restarted(fleet: Fleet, server: VllmServer) -> None:
