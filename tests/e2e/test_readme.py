@@ -15,10 +15,12 @@ import pytest
 
 from app.local.stack import Stack, StackSettings, free_port, running
 from tests.e2e.conftest import MODEL
-from tests.support.shown_sessions import Said, Step, alike, run, steps
+from tests.support.shown_sessions import OF_VLLM, Said, Step, alike, run, section, steps
 
 ROOT = Path(__file__).parents[2]
-PAGE = (ROOT / "README.md").read_text(encoding="utf-8")
+WHOLE = (ROOT / "README.md").read_text(encoding="utf-8")
+LEFT_OUT = section(WHOLE, OF_VLLM)
+PAGE = WHOLE.replace(LEFT_OUT, "\n" * LEFT_OUT.count("\n"))
 ADDRESS = "localhost:8000"
 WIDTH = "102"
 """Columns of the terminal that is shown: a job's id has two lines there, both long enough to be known as such."""
@@ -82,6 +84,26 @@ def test_what_the_readme_shows_is_what_happens(service: Stack, tmp_path: Path) -
     environment = {**given, "PATH": path, "PALIMPSEST_URL": service.url, "COLUMNS": WIDTH, "TERM": "dumb"}
     wrong = [said for said in run([as_run(step) for step in steps(page)], tmp_path, environment) if not said.as_shown]
     assert not wrong, "\n\n".join(map(told, wrong))
+
+
+def test_only_the_session_with_vllm_is_left_out_and_its_folder_of_tests_runs_it() -> None:
+    left_out = list(steps(LEFT_OUT))
+    assert len(left_out) == 4
+    assert [step for step in steps(WHOLE) if "vllm" in step.command] == [
+        replace(step, line=step.line + WHOLE[: WHOLE.index(LEFT_OUT)].count("\n"))
+        for step in left_out
+        if "vllm" in step.command
+    ]
+    assert "section(" in (ROOT / "tests" / "fleet" / "test_readme.py").read_text(encoding="utf-8")
+
+
+def test_a_section_ends_at_the_next_of_its_rank_or_above() -> None:
+    page = "# a\n## b\nx\n### c\ny\n## d\nz\n"
+    assert section(page, "## b") == "## b\nx\n### c\ny\n"
+    assert section(page, "### c") == "### c\ny\n"
+    assert section(page, "## d") == "## d\nz\n"
+    with pytest.raises(ValueError, match="unpack"):
+        section(page, "## e")
 
 
 @pytest.mark.parametrize("way", FOR_A_NEWCOMER)

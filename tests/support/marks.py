@@ -8,10 +8,13 @@ from types import ModuleType
 
 import pytest
 
-PROCESSES, BUNDLED, BROWSER = "processes", "bundled", "browser"
+PROCESSES, BUNDLED, BROWSER, FLEET = "processes", "bundled", "browser", "fleet"
 
 FIXTURES = frozenset({"redis_url", "stack", "nursery"})
 """A Redis server, the whole service, workers."""
+
+ALONE = {"browser": BROWSER, "fleet": FLEET}
+"""Fixtures whose tests have a target of their own in the Makefile."""
 
 MODULES = {
     "subprocess": PROCESSES,
@@ -19,10 +22,12 @@ MODULES = {
     "benchmarks.edit_cost": PROCESSES,
     "benchmarks.query_latency": PROCESSES,
     "tests.support.crash": PROCESSES,
+    "tests.support.fleet": PROCESSES,
     "tests.support.served": PROCESSES,
     "tests.support.service": PROCESSES,
     "tests.support.stand_in": PROCESSES,
     "tests.support.worker_process": PROCESSES,
+    "tools.vllm_environment": PROCESSES,
     "workers.models": BUNDLED,
 }
 """A test file that imports from one of these modules and packages has the mark on all of its tests."""
@@ -40,9 +45,9 @@ def put_marks(items: Iterable[pytest.Item]) -> None:
     for item in items:
         if not FIXTURES.isdisjoint(getattr(item, "fixturenames", ())):
             item.add_marker(PROCESSES)
-        if BROWSER in getattr(item, "fixturenames", ()):
+        for mark in {ALONE[name] for name in getattr(item, "fixturenames", ()) if name in ALONE}:
             item.add_marker(PROCESSES)
-            item.add_marker(BROWSER)
+            item.add_marker(mark)
         if module := item.getparent(pytest.Module):
             for mark in set(marks_of(module.obj)):
                 item.add_marker(mark)

@@ -14,6 +14,9 @@ FENCE, PROMPT = "```", "$ "
 LANGUAGES = frozenset({"", "console", "python"})
 """Of blocks: pictures, sessions of a shell, programs. Others would be shown and not run."""
 
+OF_VLLM = "### To vLLM servers, as they run"
+"""The README's section whose session needs a vLLM server: `make fleettest` runs it."""
+
 PRINTED = re.compile(r"^ *print\(.*\)  # (.*)$", re.MULTILINE)
 """A program shows what it prints in a comment behind."""
 
@@ -75,6 +78,20 @@ def steps(page: str) -> Iterator[Step]:
         elif language == "python":
             program = "\n".join(block)
             yield Step(begin + 2, shlex.join(("python3", "-c", program)), "\n".join(PRINTED.findall(program)))
+
+
+def section(page: str, heading: str) -> str:
+    """A section of a page: from its heading, with its signs (``## Start``), to the next one of its rank or above.
+
+    Raises:
+        ValueError: there is no such heading, or it comes twice.
+    """
+    lines = page.splitlines(keepends=True)
+    [begin] = [number for number, line in enumerate(lines) if line.rstrip() == heading]
+    rank = len(heading) - len(heading.lstrip("#"))
+    later = range(begin + 1, len(lines))
+    end = next((at for at in later if re.match(rf"#{{1,{rank}}} ", lines[at])), len(lines))
+    return "".join(lines[begin:end])
 
 
 def _commands(block: list[str], first: int) -> Iterator[Step]:

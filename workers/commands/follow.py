@@ -10,6 +10,7 @@ from pydantic import ValidationError
 from rich.console import Console
 
 from app.domain.contract import Engine
+from app.domain.local_service import LocalService
 from app.domain.settings import SharedSettings, faults
 from workers.commands.options import telling_errors
 
@@ -66,7 +67,8 @@ def follow(
 ) -> None:
     """Have inference servers serve every version of a model under MODEL@VERSION, proven against a worker.
 
-    Where Redis, the log and the workers are is read from the same variables as a worker reads them.
+    Where Redis, the log and the workers are is read from the same variables as a worker reads them; beside
+    `palimpsest serve`, from its data directory.
     """
     console = Console(stderr=True)
     with telling_errors(console):
@@ -108,7 +110,15 @@ def _run(settings: SharedSettings, wishes: Wishes, *, once: bool) -> int:
 
 def _settings() -> SharedSettings:
     try:
-        return SharedSettings()
+        given = SharedSettings()
+        here = LocalService.found(given.data_dir)
+        if here is None:
+            return given
+        own = {
+            "redis_url": given.redis_url or here.redis_url,
+            "worker_secret": given.worker_secret or here.worker_secret,
+        }
+        return SharedSettings(**own)
     except ValidationError as error:
         told = "; ".join(f"{SharedSettings.variable(name)}: {fault}" for name, fault in faults(error).items())
         raise typer.BadParameter(told) from None

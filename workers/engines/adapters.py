@@ -6,7 +6,7 @@ import hashlib
 import logging
 import re
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -106,15 +106,23 @@ class Adapters:
                 note = self._write(folder, version, most_rank)
             return Adapter(f"{self._seen_at}/{name}", note)
 
+    def discard(self, version: int) -> None:
+        """Have a version's adapters written anew, when they are asked for again."""
+        with self._lock:
+            self._discard(lambda found: found == version)
+
     def clean(self, keep: frozenset[int]) -> None:
         """Remove other versions' adapters of this model, and what a killed follower left unfinished."""
         with self._lock:
             durable_files.sweep(self._folder)
-            for folder in sorted(self._folder.iterdir()):
-                version = served_version(self._log.model, folder.name.partition("-rank")[0])
-                if version is not None and version not in keep and not folder.is_symlink():
-                    durable_files.discard_dir(folder)
-                    logger.info("adapter %s removed", folder.name)
+            self._discard(lambda found: found not in keep)
+
+    def _discard(self, unwanted: Callable[[int], bool]) -> None:
+        for folder in sorted(self._folder.iterdir()):
+            version = served_version(self._log.model, folder.name.partition("-rank")[0])
+            if version is not None and unwanted(version) and not folder.is_symlink():
+                durable_files.discard_dir(folder)
+                logger.info("adapter %s removed", folder.name)
 
     def _whole(self, folder: Path, version: int) -> AdapterNote | None:
         """The note of a folder that is this version's, and has the bytes that were written; else None."""

@@ -203,6 +203,7 @@ class FollowedServer:
             problem,
             extra={"model": self._terms.model, "version": version},
         )
+        self._adapters.discard(version)  # whatever it is: the next one is written from the log
         self._let_go(version)
 
     def _told(self, version: int, target: Target) -> None:

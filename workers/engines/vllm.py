@@ -59,7 +59,7 @@ class Vllm:
     def __init__(self, url: str, key: str | None = None, timeout_s: float = TIMEOUT_S) -> None:
         """``url``: with or without ``/v1``; ``key``: what the server was given as ``--api-key``."""
         self._url = url.rstrip("/").removesuffix("/v1")
-        headers = {} if key is None else {"Authorization": f"Bearer {key}"}
+        headers = {"Authorization": f"Bearer {key}"} if key else {}  # a variable may be set to nothing
         self._http = httpx.Client(base_url=self._url, headers=headers, timeout=timeout_s, trust_env=False)
 
     @property
