@@ -44,7 +44,7 @@ class Fleet:
 
     def cards(self) -> dict[str, EngineServer]:
         """What the follower says of each server, by its URL; nothing while there is no follower."""
-        names = [name.decode() for name in self.redis.smembers(keyspace.FOLLOWERS)]
+        names = [name if isinstance(name, str) else name.decode() for name in self.redis.smembers(keyspace.FOLLOWERS)]
         texts = [text for name in names if isinstance(text := self.redis.get(keyspace.follower(name)), bytes)]
         found = [FollowerCard.model_validate_json(text) for text in texts]
         return {server.url: server for card in found for server in card.servers}

@@ -114,11 +114,9 @@ def _settings() -> SharedSettings:
         here = LocalService.found(given.data_dir)
         if here is None:
             return given
-        own = {
-            "redis_url": given.redis_url or here.redis_url,
-            "worker_secret": given.worker_secret or here.worker_secret,
-        }
-        return SharedSettings(**own)
+        return SharedSettings(
+            redis_url=given.redis_url or here.redis_url, worker_secret=given.worker_secret or here.worker_secret
+        )
     except ValidationError as error:
         told = "; ".join(f"{SharedSettings.variable(name)}: {fault}" for name, fault in faults(error).items())
         raise typer.BadParameter(told) from None
