@@ -14,7 +14,7 @@ from tests.support.fleet.processes import OPTIONS
 from tests.support.shown_sessions import OF_VLLM, run, section, steps
 
 SERVER = "localhost:8001"
-OF_TESTS = {"--dtype", "--max-model-len", "--max-num-seqs", "--host"}
+OF_TESTS = {"--dtype", "--max-model-len", "--max-num-seqs", "--max-lora-rank", "--host"}
 """Options of the fleet's servers that only a machine without a GPU, and with little memory, needs."""
 
 

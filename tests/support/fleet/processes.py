@@ -27,12 +27,13 @@ OPTIONS = {
     "--max-num-seqs": "16",
     "--max-loras": "8",
     "--max-cpu-loras": "16",
-    "--max-lora-rank": "64",
+    "--max-lora-rank": "32",
     "--lora-target-modules": "down_proj",
     "--host": "127.0.0.1",
 }
 """--lora-target-modules: what an edit changes; with its output layer too, vLLM on the CPU ends at prompt_logprobs.
---max-loras: versions that are asked at once. --max-cpu-loras: versions that are held, more than a follower keeps."""
+--max-lora-rank: what the tests need, since every token takes time for it. --max-loras: versions that are asked at
+once. --max-cpu-loras: versions that are held, more than a follower keeps."""
 
 
 class Program:
