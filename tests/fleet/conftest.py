@@ -79,6 +79,12 @@ def vllm_program() -> Path:
 
 @pytest.fixture(scope="session")
 def fleet(vllm_program: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Fleet]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PALIMPSEST_WORKER_EDIT_NICE", "0")  # else its edits stand back behind the servers, not questions
+        yield from _started(vllm_program, tmp_path_factory)
+
+
+def _started(vllm_program: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Fleet]:
     file = wheel_file()
     assert file is not None, "there is no SmolLM2: make install brings it"
     model = converted(file, MODELS)

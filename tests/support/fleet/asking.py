@@ -13,6 +13,8 @@ import httpx
 
 TOKENS = 16
 TIMEOUT_S = 300.0
+PAUSE_S = 0.5
+"""Between two texts, as readers have it, and so that servers on the CPU come to their proofs."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,12 +94,14 @@ class Crowd:
             try:
                 newest = self._newest(url)
                 if newest is None:
-                    self._stop.wait(0.5)
+                    self._stop.wait(PAUSE_S)
                     continue
                 self.answers.append(streamed(url, newest, self.prompts[asked % len(self.prompts)]))
+            except httpx.TransportError as error:  # the server is away
+                self.broken.append(repr(error))
             except (Broken, httpx.HTTPError) as error:
                 self.broken.append(str(error))
-                self._stop.wait(0.5)
+            self._stop.wait(PAUSE_S)
             asked += 1
 
     def _newest(self, url: str) -> str | None:

@@ -27,13 +27,17 @@ OPTIONS = {
     "--max-num-seqs": "16",
     "--max-loras": "8",
     "--max-cpu-loras": "16",
-    "--max-lora-rank": "32",
+    "--max-lora-rank": "16",
     "--lora-target-modules": "down_proj",
     "--host": "127.0.0.1",
 }
 """--lora-target-modules: what an edit changes; with its output layer too, vLLM on the CPU ends at prompt_logprobs.
 --max-lora-rank: what the tests need, since every token takes time for it. --max-loras: versions that are asked at
 once. --max-cpu-loras: versions that are held, more than a follower keeps."""
+
+
+SERVERS_NICE = "5"
+"""Servers that are asked all the time keep their cores busy: edits and the follower come first."""
 
 
 class Program:
@@ -76,7 +80,19 @@ class VllmServer(Program):
         port = free_port()
         self.url = f"http://127.0.0.1:{port}"
         options = [part for option in OPTIONS.items() for part in option]
-        command = [str(program), "serve", str(model), "--served-model-name", name, "--port", str(port), *options]
+        command = [
+            "nice",
+            "-n",
+            SERVERS_NICE,
+            str(program),
+            "serve",
+            str(model),
+            "--served-model-name",
+            name,
+            "--port",
+            str(port),
+            *options,
+        ]
         environment = {
             "VLLM_ALLOW_RUNTIME_LORA_UPDATING": "True",
             "VLLM_CPU_KVCACHE_SPACE": "1",
