@@ -14,9 +14,11 @@ BENCHMARKS := edit_speed spread edit_cost solve_speed statistics_speed sequence_
 # (tests/workers/test_kernels.py). Left out are the same comparisons on whole models, which take minutes.
 NUMBERS := tests/benchmarks tests/workers/causal_tracing tests/workers/editing tests/workers/evaluation tests/workers/experiments tests/workers/exports tests/workers/host \
 	tests/workers/models tests/workers/onboarding tests/workers/questions tests/workers/sources tests/workers/versions \
+	tests/workers/spreading tests/workers/engines/test_factors.py \
 	tests/workers/lead/test_replicas.py tests/workers/test_offline.py
 TOO_LONG := tests/workers/editing/test_golden.py tests/workers/editing/test_parity.py \
-	tests/workers/experiments/test_evaluation.py tests/workers/exports/test_llama_cpp.py
+	tests/workers/exports/test_llama_cpp.py \
+	$(addprefix tests/workers/experiments/test_,abilities.py comparison.py edited_again.py evaluation.py in_context.py questions_asked.py)
 # How other processors compute: torch's own kernels without vectors, and those of MKL that round alike on all processors.
 KERNELS := ATEN_CPU_CAPABILITY=default MKL_CBWR=COMPATIBLE
 
