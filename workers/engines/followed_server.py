@@ -68,9 +68,11 @@ class FollowedServer:
         return frozenset(self.standing.proven) | frozenset(self.standing.known)
 
     def _notice_restart(self, contents: Contents) -> None:
+        """A server that lacks what it had has begun anew; so may one that was away and has nothing of ours now."""
         standing = self.standing
         gone = [each for each in standing.proven if each and self._name(each) not in contents.adapters]
-        if gone or (standing.base_name is not None and contents.base_name != standing.base_name):
+        back = bool(standing.troubles) and standing.state == "unreachable" and not self._loaded(contents)
+        if gone or back or (standing.base_name is not None and contents.base_name != standing.base_name):
             logger.warning("server %s began anew", self._engine.url, extra={"model": self._terms.model})
             standing.forget()
         standing.base_name = contents.base_name

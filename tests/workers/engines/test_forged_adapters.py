@@ -8,6 +8,7 @@ import shutil
 from tests.support.fake_vllm import FakeVllm
 from tests.workers.engines.conftest import Scene, edit
 from workers.engines.adapters import NOTE_FILE
+from workers.engines.target import Target
 from workers.engines.vllm import Vllm
 
 
@@ -29,6 +30,25 @@ def test_what_was_not_proven_is_written_anew_for_the_server_that_restarts(scene:
     forge(scene, 2)
     scene.settle(followed)
     assert (followed.standing.state, fake.served) == ("behind", {"tiny@1"})
+    fake.restart()
+    scene.settle(followed)
+    assert (followed.standing.state, fake.served) == ("serving", {"tiny@1", "tiny@2"})
+
+
+def test_a_restart_is_seen_of_a_server_that_had_proven_nothing_yet(scene: Scene) -> None:
+    edit(scene.host, "Lyon")
+    scene.settle(scene.followed(scene.server()))
+    edit(scene.host, "Oslo")
+    forge(scene, 2)
+    fake = scene.server()
+    followed = scene.followed(fake)
+    target = Target.of(scene.log, 5)
+    while not followed.standing.proofs_failed:
+        followed.step(target)
+    assert (set(followed.standing.proven), fake.served) == ({0}, set())
+    fake.faults.statuses["/v1/models"] = [0]
+    followed.step(target)
+    assert followed.standing.state == "unreachable"
     fake.restart()
     scene.settle(followed)
     assert (followed.standing.state, fake.served) == ("serving", {"tiny@1", "tiny@2"})
