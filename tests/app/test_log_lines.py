@@ -147,7 +147,8 @@ class TestWhatIsBroken:
         redis.sadd(keyspace.WORKERS, "strange")
         redis.set(keyspace.worker("strange"), f'{{"model": "{SECRET}"}}')
         assert front_end.get("/models").status_code == 200
-        assert "worker strange has a card that cannot be read: pydantic_core._pydantic_core.Valid" in lines.getvalue()
+        said = f"{keyspace.worker('strange')} has a card that cannot be read: pydantic_core._pydantic_core.Valid"
+        assert said in lines.getvalue()
 
     def test_what_the_recovery_meets(self, jobs: Jobs, lines: io.StringIO, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(Jobs, "look_after", careless)

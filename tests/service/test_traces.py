@@ -5,10 +5,9 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-import threading
 from collections.abc import Iterator
 from contextlib import ExitStack
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 
 import pytest
@@ -18,6 +17,7 @@ from opentelemetry.proto.trace.v1.trace_pb2 import Span
 
 from app.main import create_app
 from app.settings import Settings
+from tests.support.http_server import LocalServer
 from tests.support.log_lines import SECRET
 from tests.support.worker_process import RedisServer, until, worker_process
 
@@ -34,7 +34,7 @@ sys.exit(str(found) if found else 0)
 """
 
 
-class Collector:
+class Collector(LocalServer):
     """Takes traces over OTLP (HTTP), as a real one does."""
 
     def __init__(self) -> None:
@@ -57,15 +57,7 @@ class Collector:
             def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the base class's name
                 """Says nothing."""
 
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self.url = f"http://127.0.0.1:{self._server.server_port}"
-        self._thread = threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.01})
-        self._thread.start()
-
-    def close(self) -> None:
-        self._server.shutdown()
-        self._thread.join()
-        self._server.server_close()
+        super().__init__(Handler)
 
     def one(self, name: str) -> tuple[str, Span]:
         """The service and the span of this name."""
@@ -76,11 +68,10 @@ class Collector:
 
 @pytest.fixture
 def collector(monkeypatch: pytest.MonkeyPatch) -> Iterator[Collector]:
-    collector = Collector()
-    monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", collector.url)
-    monkeypatch.setenv("OTEL_BSP_SCHEDULE_DELAY", "50")
-    yield collector
-    collector.close()
+    with Collector() as collector:
+        monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", collector.url)
+        monkeypatch.setenv("OTEL_BSP_SCHEDULE_DELAY", "50")
+        yield collector
 
 
 @pytest.fixture

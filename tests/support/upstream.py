@@ -13,14 +13,15 @@ from contextlib import suppress
 from datetime import UTC, datetime
 from enum import Enum
 from functools import partial
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from threading import Event, Thread
-from typing import Any, Self
+from http.server import BaseHTTPRequestHandler
+from threading import Event
+from typing import Any
 
 from redis import Redis
 
 from app.domain import keyspace
 from app.domain.contract import EngineServer, FollowerCard, ServerState
+from tests.support.http_server import LocalServer
 
 
 class Break(Enum):
@@ -138,7 +139,7 @@ class _Handler(BaseHTTPRequestHandler):
         """Says nothing."""
 
 
-class InferenceServer:
+class InferenceServer(LocalServer):
     """Serves the versions by these names with a script; asked for another name, it is 404 as vLLM's is."""
 
     def __init__(self, names: Iterable[str], script: Script) -> None:
@@ -147,19 +148,7 @@ class InferenceServer:
         self.asked: list[tuple[str, dict[str, Any]]] = []
         self.heads: list[dict[str, str]] = []
         self.left = Event()
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), partial(_Handler, self))
-        self._server.daemon_threads = True
-        self.url = f"http://127.0.0.1:{self._server.server_port}"
-        self._thread = Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.01})
-
-    def __enter__(self) -> Self:
-        self._thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._server.shutdown()
-        self._thread.join()
-        self._server.server_close()
+        super().__init__(partial(_Handler, self))
 
 
 def server(

@@ -9,10 +9,9 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from itertools import cycle, repeat
-from threading import Event, Thread
-from typing import Self
+from threading import Event
 
 from redis import Redis
 
@@ -22,9 +21,12 @@ from app.domain.errors import PalimpsestError
 from app.domain.log.edit_log import EditLog
 from app.domain.log.pages import MovePage
 from app.domain.problems import problem_of
+from app.settings import Settings
+from tests.support.histories import LYON, OSLO, begin, commit
+from tests.support.http_server import LocalServer
 
 
-class WorkerEnd:
+class WorkerEnd(LocalServer):
     """Answers each path with one reply, by default 204, and remembers what it was asked, with which headers."""
 
     def __init__(self) -> None:
@@ -70,22 +72,19 @@ class WorkerEnd:
             def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the base class's name
                 """Says nothing."""
 
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self.url = f"http://127.0.0.1:{self._server.server_port}"
-        self._thread = Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.01})
-
-    def __enter__(self) -> Self:
-        self._thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._server.shutdown()
-        self._thread.join()
-        self._server.server_close()
+        super().__init__(Handler)
 
     def says(self, path: str, text: str, status: int = 200) -> None:
         """From now on, answer the path with this."""
         self.replies[path] = repeat((status, text))
+
+    def of_two_versions(self, settings: Settings) -> EditLog:
+        """A log with versions 1 and 2, into which this worker writes moves of aliases."""
+        log = begin(settings)
+        commit(log, "job1", LYON)
+        commit(log, "job2", OSLO)
+        self.keeps_aliases(log)
+        return log
 
     def keeps_aliases(self, log: EditLog) -> None:
         """From now on, write moves into this log, as workers do."""

@@ -49,7 +49,7 @@ class AdapterNote(BaseModel):
     """What a folder says of itself.
 
     manifest: digest of the version's manifest, by which a log that was begun anew is told.
-    rank: the adapter's; needed: what the change has; error: what is left out of the worst layer, relative to it.
+    rank: the adapter's; needed: what the change has; left_out: of the worst layer's change, relative to it.
     empty: the version changes nothing. files: SHA-256 by name.
     """
 
@@ -60,7 +60,7 @@ class AdapterNote(BaseModel):
     manifest: str
     rank: int
     needed: int
-    error: float
+    left_out: float
     empty: bool
     files: dict[str, str]
 
@@ -149,7 +149,7 @@ class Adapters:
                 manifest=self._log.digest(version),
                 rank=max(each.rank for each in alike.values()),
                 needed=max(each.needed for each in own.values()),
-                error=max(each.error for each in own.values()),
+                left_out=max(each.left_out for each in own.values()),
                 empty=all(each.needed == 0 for each in own.values()),
                 files=_digests(unfinished),
             )

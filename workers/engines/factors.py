@@ -24,13 +24,13 @@ class Factors:
     """One layer's change as left (d_out, r) and right (r, d_in), float32, in ``nn.Linear`` orientation.
 
     needed: the rank that the change has; r is smaller where that was cut.
-    error: Frobenius norm of what they leave out, relative to the change; 0 of no change.
+    left_out: Frobenius norm of what they leave out, relative to the change; 0 of no change.
     """
 
     left: Tensor
     right: Tensor
     needed: int
-    error: float
+    left_out: float
 
     @property
     def rank(self) -> int:
@@ -41,7 +41,7 @@ class Factors:
         """The same product with factors of a larger rank, filled up with zeros."""
         more = rank - self.rank
         left, right = functional.pad(self.left, (0, more)), functional.pad(self.right, (0, 0, 0, more))
-        return Factors(left.contiguous(), right.contiguous(), self.needed, self.error)
+        return Factors(left.contiguous(), right.contiguous(), self.needed, self.left_out)
 
 
 @dataclass(slots=True)
@@ -130,9 +130,9 @@ def _cut(left: Tensor, values: Tensor, right: Tensor, most_rank: int | None) -> 
     needed = int((tails > NEGLIGIBLE * tails[0]).sum())
     rank = needed if most_rank is None else min(needed, most_rank)
     roots = values[:rank].sqrt()
-    error = float(tails[rank] / tails[0]) if needed else 0.0
+    left_out = float(tails[rank] / tails[0]) if needed else 0.0
     kept = (left[:, :rank] * roots).float(), (roots.unsqueeze(1) * right[:rank]).float()
-    return Factors(kept[0].contiguous(), kept[1].contiguous(), needed, error)
+    return Factors(kept[0].contiguous(), kept[1].contiguous(), needed, left_out)
 
 
 def _side_by_side(parts: Iterable[LowRank]) -> LowRank:

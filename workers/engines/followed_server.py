@@ -161,7 +161,7 @@ class FollowedServer:
             note = adapter.note
             raise RankTooHigh(
                 f"it needs rank {note.needed}, and the server takes {note.rank}; the best approximation leaves out "
-                f"{note.error:.2%} of the change. Start the server with a higher --max-lora-rank, or follow with "
+                f"{note.left_out:.2%} of the change. Start the server with a higher --max-lora-rank, or follow with "
                 "--approximate"
             )
         return adapter
@@ -188,7 +188,7 @@ class FollowedServer:
                 version=version,
                 rank=note.rank,
                 needed=note.needed,
-                error=note.error,
+                error=note.left_out,
                 facts_held=finding.held,
                 facts_lost=finding.lost,
             )

@@ -31,11 +31,11 @@ def joined_keys(parts: Sequence[Mapping[int, Tensor]]) -> dict[int, Tensor]:
     return {layer: torch.cat([part[layer] for part in parts], dim=1).contiguous() for layer in parts[0]}
 
 
-def joined_measurements(parts: Sequence[Measurement], facts: int) -> Measurement:
+def joined_measurements(parts: Sequence[Measurement], count: int) -> Measurement:
     """How all facts stand.
 
     Raises:
-        RequestError: it is not of so many facts.
+        RequestError: it is not of ``count`` facts.
     """
     made = Measurement(
         facts=tuple(chain.from_iterable(part.facts for part in parts)),
@@ -44,8 +44,8 @@ def joined_measurements(parts: Sequence[Measurement], facts: int) -> Measurement
         right=tuple(chain.from_iterable(part.right for part in parts)),
         ends=tuple(chain.from_iterable(part.ends for part in parts)),
     )
-    if {len(made.facts), len(made.paraphrases), len(made.neighbours)} != {facts}:
-        raise RequestError(f"a measurement of {facts} facts was asked for, and another one came")
+    if {len(made.facts), len(made.paraphrases), len(made.neighbours)} != {count}:
+        raise RequestError(f"a measurement of {count} facts was asked for, and another one came")
     return made
 
 

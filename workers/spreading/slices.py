@@ -83,7 +83,8 @@ def read_measurement(data: bytes) -> Measurement:
     try:
         return MEASUREMENT.validate_json(data)
     except ValidationError as error:
-        raise RequestError(f"the answer is no measurement: {error.error_count()} faults") from None
+        faults = error.error_count()
+        raise RequestError(f"the answer is no measurement: {faults} faults") from None
 
 
 def read_slice(text: str) -> Slice:

@@ -13,6 +13,7 @@ from safetensors.torch import load, save
 from torch import Tensor
 
 from app.domain.errors import RequestError
+from app.domain.log_form import described
 from workers.editing.descent.targets import Descended
 from workers.editing.model.updates import LowRank, WeightUpdate
 
@@ -33,8 +34,8 @@ def unpack_updates(data: bytes, device: torch.device) -> list[WeightUpdate]:
     heads = sorted({tuple(map(int, name.split(".")[:2])) for name in tensors})
     try:
         return [_update(layer, f"{n}.{layer}.", tensors, device) for n, layer in heads]
-    except KeyError as error:
-        raise RequestError(f"an update of the slice lacks {error}") from None
+    except KeyError:
+        raise RequestError("an update of the slice is not whole") from None
 
 
 def pack_descended(found: Descended) -> bytes:
@@ -76,7 +77,7 @@ def _loaded(data: bytes) -> dict[str, Tensor]:
     try:
         return load(data)
     except SafetensorError as error:
-        raise RequestError(f"tensors of a slice are damaged: {error}") from None
+        raise RequestError(f"tensors of a slice are damaged: {described(error)}") from None
 
 
 def _refuse_others(tensors: Mapping[str, Tensor], shapes: Mapping[str, tuple[int, ...]]) -> None:

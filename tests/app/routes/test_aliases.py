@@ -19,7 +19,7 @@ from app.domain.log.pages import MovePage
 from app.main import create_app
 from app.settings import Settings
 from tests.support.api_keys import key_for
-from tests.support.histories import LYON, OSLO, begin, commit
+from tests.support.histories import LYON, begin, commit
 from tests.support.log_lines import log_lines
 from tests.support.worker_end import WorkerEnd
 
@@ -30,11 +30,7 @@ PRODUCTION = f"{ALIASES}/production"
 @pytest.fixture
 def log(settings: Settings, worker: WorkerEnd) -> EditLog:
     """Versions 1 and 2, in a log that the worker writes moves into."""
-    log = begin(settings)
-    commit(log, "job1", LYON)
-    commit(log, "job2", OSLO)
-    worker.keeps_aliases(log)
-    return log
+    return worker.of_two_versions(settings)
 
 
 def put(client: TestClient, version: Any, path: str = PRODUCTION, **headers: str) -> Any:

@@ -14,7 +14,6 @@ from app.domain.contract import EngineServer
 from app.domain.log.edit_log import EditLog
 from app.main import create_app
 from app.settings import Settings
-from tests.support.histories import LYON, OSLO, begin, commit
 from tests.support.upstream import follows, server
 from tests.support.worker_end import WorkerEnd
 
@@ -24,11 +23,7 @@ A, B, C, D = (f"http://10.0.0.{number}:8000" for number in range(1, 5))
 
 @pytest.fixture
 def log(settings: Settings, worker: WorkerEnd) -> EditLog:
-    log = begin(settings)
-    commit(log, "job1", LYON)
-    commit(log, "job2", OSLO)
-    worker.keeps_aliases(log)
-    return log
+    return worker.of_two_versions(settings)
 
 
 @pytest.fixture

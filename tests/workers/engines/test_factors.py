@@ -56,9 +56,9 @@ def test_the_best_of_a_product_is_the_best_of_its_matrix_and_both_factors_are_of
     product = LowRank(torch.randn(20, 5) * 1e3, torch.randn(5, 30) * 1e-6)
     whole, cut = best_of_product(product, None), best_of_product(product, 2)
     assert (whole.rank, whole.needed, cut.rank, cut.needed) == (5, 5, 2, 5)
-    assert whole.error == 0
+    assert whole.left_out == 0
     values = torch.linalg.svdvals(product.dense.double())
-    assert cut.error == pytest.approx(float(values[2:].norm() / values.norm()), rel=1e-6)
+    assert cut.left_out == pytest.approx(float(values[2:].norm() / values.norm()), rel=1e-6)
     assert torch.allclose(cut.left @ cut.right, best_of(product.dense, 2).left @ best_of(product.dense, 2).right)
     assert torch.allclose(cut.left.norm(dim=0), cut.right.norm(dim=1))
 

@@ -12,7 +12,6 @@ from app.domain.contract import Begun, Piece
 from app.domain.log.edit_log import EditLog
 from app.main import create_app
 from app.settings import Settings
-from tests.support.histories import LYON, OSLO, begin, commit
 from tests.support.texts_asked import (
     NAME,
 )
@@ -28,10 +27,7 @@ from tests.support.worker_end import WorkerEnd
 @pytest.fixture
 def log(settings: Settings, worker: WorkerEnd) -> EditLog:
     """Versions 1 and 2; a worker that answers from version 1, to which the alias points."""
-    log = begin(settings)
-    commit(log, "job1", LYON)
-    commit(log, "job2", OSLO)
-    worker.keeps_aliases(log)
+    log = worker.of_two_versions(settings)
     told = (Begun(version=1, prompt_tokens=(3,)), Piece(index=0, text="worker", finish="stop", new_tokens=1))
     worker.says("/write", "".join(f"{each.model_dump_json()}\n" for each in told))
     return log
