@@ -177,10 +177,12 @@ class Comparison:
         return table
 
     def _row(self, way: Way, device: str, data_dir: Path, heard: Heard) -> Row:
-        folder = RunFolder(self.folder / "-".join(way.parts))
+        folder = self._folder(way)
         common = Hyperparameters() if way.method == IKE else self.wanted.hyperparameters
         own = {"method": way.method, "plan": way.plan, "hyperparameters": way.of(common)}
         wanted = self.wanted.model_copy(update=own)
+        if way.method != IKE:
+            self._tell_unedited(folder, wanted)
         try:
             Evaluation(folder, wanted, self.data).run(device, data_dir, heard)
         except NothingToShow as error:
@@ -191,6 +193,21 @@ class Comparison:
         failed = {line.error for line in folder.lines() if line.error is not None}
         found = Row.of(way, folder, last, unedited)
         return found.model_copy(update={"error": "; ".join(sorted(failed))}) if failed else found
+
+    def _tell_unedited(self, folder: RunFolder, wanted: Wanted) -> None:
+        """The model before all edits answers alike in every row: once it has been asked, it is not asked again."""
+        folder.begin(wanted)
+        if folder.unedited is not None:
+            return
+        for other in (self._folder(way) for way in self.ways if way.method != IKE):
+            row = {"method": wanted.method, "plan": wanted.plan, "hyperparameters": wanted.hyperparameters}
+            same = other.wanted is not None and other.wanted.model_copy(update=row) == wanted
+            if same and (unedited := other.unedited) is not None:
+                folder.note_unedited(unedited)
+                return
+
+    def _folder(self, way: Way) -> RunFolder:
+        return RunFolder(self.folder / "-".join(way.parts))
 
     def _table(self, rows: Sequence[Row], device: str) -> Table:
         return Table(

@@ -146,11 +146,16 @@ class RunFolder:
             RequestError: another run lies here.
         """
         durable_files.make_dir(self.path / CHECKPOINTS)
-        there = self._read(RUN, Wanted)
+        there = self.wanted
         if there is None:
             self._write(RUN, wanted)
         else:
             refuse_other(there, wanted)
+
+    @property
+    def wanted(self) -> Wanted | None:
+        """What the run here was begun with; None: none was."""
+        return self._read(RUN, Wanted)
 
     @property
     def log(self) -> Path:

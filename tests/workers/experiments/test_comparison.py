@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from app.domain.contract import Hyperparameters
+from app.domain.errors import RequestError
 from workers.editing.layer_plans import PLANS
 from workers.editing.methods import METHODS
 from workers.experiments import sequence
@@ -68,6 +70,19 @@ def test_rows_that_differ_in_hyperparameters_have_names_of_their_own_beside_the_
 def test_a_rows_own_hyperparameters_go_before_those_of_all() -> None:
     way = Way(method="memit", hyperparameters=Hyperparameters(early_stop=2))
     assert way.of(Hyperparameters(v_lr=0.3, early_stop=9)) == Hyperparameters(v_lr=0.3, early_stop=2)
+
+
+def test_the_unedited_model_is_asked_once_for_all_rows(comparison: Comparison, tmp_path: Path) -> None:
+    heard: list[str] = []
+    two = replace(comparison, folder=tmp_path, ways=CHOSEN[:2])
+    table = two.run("cpu", tmp_path / "kept", heard.append)
+    assert sum("are asked of the unedited model" in line for line in heard) == 1
+    assert table.rows[0].unedited == table.rows[1].unedited
+    wanted = two.wanted.model_copy(update={"facts": 2, "every": 2})
+    fewer = replace(two, wanted=wanted, ways=(CHOSEN[2], CHOSEN[0]))
+    with pytest.raises(RequestError, match="another run lies in this folder"):
+        fewer.run("cpu", tmp_path / "kept", heard.append)
+    assert "2 facts are asked of the unedited model" in heard, "those of four facts were taken for those of two"
 
 
 def test_each_row_is_of_the_same_facts(comparison: Comparison, table: Table) -> None:
