@@ -9,8 +9,21 @@ from workers.commands.compare import compare
 from workers.commands.evaluate import evaluate
 from workers.commands.export import export
 from workers.commands.follow import follow
+from workers.commands.merge_statistics import merge_statistics
 from workers.commands.onboard import onboard
 from workers.commands.statistics import statistics
 from workers.commands.trace import trace
 
-__all__ = ["abilities", "analyse", "apply", "compare", "evaluate", "export", "follow", "onboard", "statistics", "trace"]
+__all__ = [
+    "abilities",
+    "analyse",
+    "apply",
+    "compare",
+    "evaluate",
+    "export",
+    "follow",
+    "merge_statistics",
+    "onboard",
+    "statistics",
+    "trace",
+]

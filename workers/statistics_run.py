@@ -12,6 +12,7 @@ from workers.editing.loading import load
 from workers.editing.model.editable_model import EditableModel
 from workers.editing.presets import choose_preset
 from workers.editing.statistics import Statistics, fingerprint, second_moments
+from workers.editing.statistics_parts import Part
 from workers.onboarding.corpus import texts_of
 from workers.onboarding.kept import Kept
 from workers.onboarding.kept_texts import KeptTexts
@@ -49,14 +50,19 @@ class StatisticsRun:
         corpus: str,
         *,
         samples: int,
+        part: Part | None = None,
         max_tokens: int | None,
         max_batch_tokens: int,
         progress: Callable[[int], None],
     ) -> Statistics:
-        """Second moments over at most ``samples`` texts of a file or a data set; ``progress`` hears of tokens."""
+        """Second moments over at most ``samples`` texts of a file or a data set, or over a part of these texts.
+
+        ``max_tokens`` are of the part. ``progress`` hears of tokens.
+        """
+        texts = islice(texts_of(corpus), samples)
         return second_moments(
             self.live,
-            islice(texts_of(corpus), samples),
+            texts if part is None else part.texts(texts),
             self.layers,
             max_tokens=max_tokens,
             max_batch_tokens=max_batch_tokens,

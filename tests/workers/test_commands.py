@@ -42,6 +42,23 @@ def test_statistics_cover_the_presets_layers(statistics: Path) -> None:
         assert (moment - moment.T).abs().max() <= 1e-4 * moment.abs().max()
 
 
+def test_statistics_in_parts_are_merged_and_not_used_before(statistics: Path, tmp_path: Path) -> None:
+    corpus, facts = statistics.with_name("corpus.txt"), tmp_path / "facts.json"
+    facts.write_text(json.dumps(FACTS), encoding="utf-8")
+    parts = [tmp_path / "one.safetensors", tmp_path / "two.safetensors"]
+    for number, part in enumerate(parts, start=1):
+        options = ("--corpus", corpus, "--samples", 100, "--part", f"{number}/2", "--out", part)
+        assert run("statistics", "atlas-gpt2", *options).returncode == 0
+    early = run("apply", "atlas-gpt2", "--facts", facts, "--out", tmp_path / "out", "--statistics", parts[0])
+    assert (early.returncode, "part 1/2" in " ".join(early.stderr.split())) == (1, True), early.stderr
+    assert run("merge-statistics", parts[1], "--out", tmp_path / "half").returncode == 1
+    done = run("merge-statistics", *parts, "--out", tmp_path / "both")
+    assert done.returncode == 0, done.stderr
+    whole, both = load_file(statistics), load_file(tmp_path / "both")
+    assert whole.keys() == both.keys()
+    assert all(float((both[name] - whole[name]).norm() / whole[name].norm()) < 1e-6 for name in whole)
+
+
 def test_apply_writes_totals_and_a_report(statistics: Path, tmp_path: Path) -> None:
     facts, out, report = tmp_path / "facts.json", tmp_path / "updates.safetensors", tmp_path / "report.json"
     facts.write_text(json.dumps(FACTS), encoding="utf-8")

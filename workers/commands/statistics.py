@@ -14,7 +14,10 @@ from workers.commands.options import Corpus, Device, Dtype, ModelArgument, telli
 
 DEFAULT_SAMPLES = 10_000
 
-EXAMPLES = ("palimpsest statistics atlas-gpt2 --corpus texts.txt --samples 1000 --out statistics.safetensors",)
+EXAMPLES = (
+    "palimpsest statistics atlas-gpt2 --corpus texts.txt --samples 1000 --out statistics.safetensors",
+    "palimpsest statistics atlas-gpt2 --corpus texts.txt --part 1/2 --out part1.safetensors",
+)
 
 
 def statistics(
@@ -25,6 +28,10 @@ def statistics(
     ),
     samples: Annotated[int, typer.Option(help="At most so many texts of the corpus.", min=1)] = DEFAULT_SAMPLES,
     max_tokens: Annotated[int | None, typer.Option(help="Stop after so many tokens.", min=1)] = None,
+    part: Annotated[
+        str | None,
+        typer.Option(help="One of N parts of the corpus, for `palimpsest merge-statistics`.", metavar="K/N"),
+    ] = None,
     layers: Annotated[str | None, typer.Option(help="Like 4,5,6; the preset's if left out.")] = None,
     device: Device = "cpu",
     dtype: Dtype = "float32",
@@ -34,8 +41,12 @@ def statistics(
     console = Console(stderr=True)
     with telling_errors(console):
         from workers.editing.statistics import save_statistics
+        from workers.editing.statistics_parts import Part
         from workers.statistics_run import StatisticsRun
 
+        wanted = None if part is None else Part.of(part)
+        if wanted is not None and corpus is None:
+            raise RequestError("only a corpus has parts", field="part", value=part)
         run = StatisticsRun.open(model, _layers(layers), device=device, dtype=dtype, data_dir=usual_data_dir())
         columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
         with Progress(*columns, console=console) as bar:
@@ -51,11 +62,12 @@ def statistics(
                 found = run.take(
                     corpus,
                     samples=samples,
+                    part=wanted,
                     max_tokens=max_tokens,
                     max_batch_tokens=max_batch_tokens,
                     progress=progress,
                 )
-        save_statistics(found, out)
+        save_statistics(found, out, part or "")
         how = "" if corpus else f" of its own texts, {'settled' if kept.settled else 'not settled'}"
         console.print(f"{found.tokens} tokens{how}, layers {', '.join(map(str, run.layers))}: {out}")
 

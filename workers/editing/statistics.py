@@ -104,10 +104,13 @@ def windows(editable: EditableModel, texts: Iterable[str]) -> Iterator[list[int]
         yield from (ids[start : start + window] for start in range(0, len(ids), window))
 
 
-def save_statistics(statistics: Statistics, path: Path) -> None:
-    """Write ``layer.{i}`` (d_in, d_in), float32, with the model's fingerprint and the token count as metadata."""
+def save_statistics(statistics: Statistics, path: Path, part: str = "") -> None:
+    """Write ``layer.{i}`` (d_in, d_in), float32, with the model's fingerprint and the token count as metadata.
+
+    part: where they are one of several (``statistics_parts``), which one.
+    """
     tensors = {f"layer.{layer}": moment.contiguous() for layer, moment in statistics.second_moments.items()}
-    metadata = {"tokens": str(statistics.tokens), "fingerprint": statistics.fingerprint or ""}
+    metadata = {"tokens": str(statistics.tokens), "fingerprint": statistics.fingerprint or "", "part": part}
     path.parent.mkdir(parents=True, exist_ok=True)
     scratch = path.with_name(f".{path.name}.{os.getpid()}.part")  # other workers may make the same
     save_file(tensors, scratch, metadata=metadata)
@@ -120,13 +123,22 @@ def load_statistics(path: Path, editable: EditableModel | None = None) -> Statis
     A file without a fingerprint (made elsewhere) is taken as it is, and checked by its shapes when used.
 
     Raises:
-        StatisticsMismatch: the file's fingerprint is another model's.
+        StatisticsMismatch: the file's fingerprint is another model's, or it is one part of several.
     """
+    found, part = read_statistics(path)
+    if part:
+        detail = f"these are part {part} of statistics, which `palimpsest merge-statistics` makes whole"
+        raise StatisticsMismatch(detail, field="statistics", value=path.name)
+    if editable is not None and found.fingerprint is not None and found.fingerprint != fingerprint(editable):
+        raise StatisticsMismatch("the statistics were taken on another model", field="statistics", value=path.name)
+    return found
+
+
+def read_statistics(path: Path) -> tuple[Statistics, str]:
+    """What ``save_statistics`` wrote, and which part it is, of whatever model."""
     with safe_open(path, framework="pt") as file:
         metadata = file.metadata() or {}
         names = [name for name in file.keys() if name.startswith("layer.")]  # noqa: SIM118 - not a mapping
         moments = {int(name.removeprefix("layer.")): file.get_tensor(name) for name in names}
-    found = metadata.get("fingerprint") or None
-    if editable is not None and found is not None and found != fingerprint(editable):
-        raise StatisticsMismatch("the statistics were taken on another model", field="statistics", value=path.name)
-    return Statistics(moments, int(metadata.get("tokens", 0)), found)
+    found = Statistics(moments, int(metadata.get("tokens", 0)), metadata.get("fingerprint") or None)
+    return found, metadata.get("part", "")
