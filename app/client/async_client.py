@@ -15,6 +15,7 @@ from app.client.client import DEFAULT_URL
 from app.client.connection import AsyncConnection
 from app.client.errors import ApiError
 from app.client.handles import AsyncJobHandle
+from app.client.read_file import ReadFile
 from app.domain.contract import (
     Alias,
     AliasList,
@@ -108,15 +109,15 @@ class AsyncClient:
         told: importing.Told | None = None,
     ) -> ImportReport:
         """As ``Client.import_file``."""
-        reading = await asyncio.to_thread(importing.opened, source, ImportFormat(format), chat=chat)
         options = {"model": model, "method": method, "plan": plan, "unheld": unheld, "propose": propose or None}
-        sending = importing.Sending(reading, limit, dry_run=dry_run, key=idempotency_key, told=told, options=options)
-        for part in sending.parts():
-            try:
-                sending.answered(part, await self._connection.send(sending.call(part)))
-            except ApiError as error:
-                sending.refused(error)
-        return sending.report()
+        with await asyncio.to_thread(ReadFile, source, ImportFormat(format), chat=chat) as file:
+            sending = importing.Sending(file, limit, dry_run=dry_run, key=idempotency_key, told=told, options=options)
+            for part in sending.parts():
+                try:
+                    sending.answered(part, await self._connection.send(sending.call(part)))
+                except ApiError as error:
+                    sending.refused(error)
+            return sending.report()
 
     async def rollback(
         self, model: str, to: int, *, idempotency_key: str | None = None, if_match: int | None = None

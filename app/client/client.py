@@ -13,6 +13,7 @@ from app.client.calls import Item
 from app.client.connection import Connection
 from app.client.errors import ApiError
 from app.client.handles import JobHandle
+from app.client.read_file import ReadFile
 from app.domain.contract import (
     Alias,
     AliasList,
@@ -119,7 +120,9 @@ class Client:
         idempotency_key: str | None = None,
         told: importing.Told | None = None,
     ) -> ImportReport:
-        """Write the facts of a data file (or of its contents), in as many jobs as it takes; ``jobs`` has them.
+        """Write the facts of a data file (or of its contents), in as many jobs as it takes.
+
+        ``jobs`` has them, without reports: an import that is sent again finds jobs that have ended.
 
         Args:
             idempotency_key: with the one of an import that was broken off, this one goes on with it.
@@ -128,15 +131,15 @@ class Client:
         Raises:
             app.domain.errors.RequestError: nothing can be read of the file. OSError: it is not there.
         """
-        reading = importing.opened(source, ImportFormat(format), chat=chat)
         options = {"model": model, "method": method, "plan": plan, "unheld": unheld, "propose": propose or None}
-        sending = importing.Sending(reading, limit, dry_run=dry_run, key=idempotency_key, told=told, options=options)
-        for part in sending.parts():
-            try:
-                sending.answered(part, self._connection.send(sending.call(part)))
-            except ApiError as error:
-                sending.refused(error)
-        return sending.report()
+        with ReadFile(source, ImportFormat(format), chat=chat) as file:
+            sending = importing.Sending(file, limit, dry_run=dry_run, key=idempotency_key, told=told, options=options)
+            for part in sending.parts():
+                try:
+                    sending.answered(part, self._connection.send(sending.call(part)))
+                except ApiError as error:
+                    sending.refused(error)
+            return sending.report()
 
     def rollback(
         self, model: str, to: int, *, idempotency_key: str | None = None, if_match: int | None = None

@@ -1,23 +1,22 @@
-"""A data file on its way to the service: read here, however large it is, and sent in parts that the service takes."""
+"""A data file on its way to the service: sent in parts that the service takes, none of which is kept."""
 
 from __future__ import annotations
 
 import hashlib
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from pathlib import Path
+from itertools import islice
 from secrets import token_hex
 from types import MappingProxyType
 
 from app.client.calls import Call, import_facts
 from app.client.errors import ApiError
-from app.domain.contract import ImportFormat, ImportReport, Problem, UnusableRecord
-from app.domain.imports.reading import ReadFact, Reading, read, reasons
+from app.client.read_file import SHOWN, FactLine, ReadFile
+from app.domain.contract import ImportReport, Job, Problem, UnusableRecord
 
 MOST_FACTS = 1000
 MOST_BYTES = 3_000_000
-SHOWN = 20
 SAMPLED = 3
 
 Told = Callable[[int, int], None]
@@ -26,39 +25,57 @@ Told = Callable[[int, int], None]
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """Some facts of a file, as JSON lines, and the records that they come from."""
+    """Some facts of a file, as JSON lines, and of each the record and the line that it comes from."""
 
     content: bytes
-    facts: tuple[ReadFact, ...]
+    places: tuple[tuple[int, int | None], ...]
 
     def placed(self, unusable: UnusableRecord) -> UnusableRecord:
         """What the service says of a record of this part, with its place in the file."""
-        origin = self.facts[unusable.record]
-        return unusable.model_copy(update={"record": origin.index, "line": origin.line})
+        index, line = self.places[unusable.record]
+        return unusable.model_copy(update={"record": index, "line": line})
 
 
-def opened(source: str | Path | bytes, named: ImportFormat, *, chat: bool) -> Reading:
-    """What a file holds; ``bytes`` are its contents.
-
-    Raises:
-        RequestError: nothing can be read of it. OSError: it is not there.
-    """
-    return read(source if isinstance(source, bytes) else Path(source).read_bytes(), named, chat=chat)
-
-
-def parts(facts: Sequence[ReadFact]) -> Iterator[Part]:
+def parts(facts: Iterable[FactLine]) -> Iterator[Part]:
     """All facts, in parts."""
     lines: list[bytes] = []
-    begin, size = 0, 0
-    for at, each in enumerate(facts):
-        line = each.fact.model_dump_json(exclude_unset=True).encode() + b"\n"
-        if lines and (len(lines) == MOST_FACTS or size + len(line) > MOST_BYTES):
-            yield Part(b"".join(lines), tuple(facts[begin:at]))
-            lines, begin, size = [], at, 0
-        lines.append(line)
-        size += len(line)
+    places: list[tuple[int, int | None]] = []
+    size = 0
+    for each in facts:
+        if lines and (len(lines) == MOST_FACTS or size + len(each.text) > MOST_BYTES):
+            yield Part(b"".join(lines), tuple(places))
+            lines, places, size = [], [], 0
+        lines.append(each.text)
+        places.append((each.index, each.line))
+        size += len(each.text)
     if lines:
-        yield Part(b"".join(lines), tuple(facts[begin:]))
+        yield Part(b"".join(lines), tuple(places))
+
+
+class _Told:
+    """What the service has said of the parts, summed up; of each job without its report, which may be long."""
+
+    def __init__(self) -> None:
+        self.model: str | None = None
+        self.checked = True
+        self.facts = self.unusable = self.queued = 0
+        self.reasons = Counter[str]()
+        self.first_unusable: list[UnusableRecord] = []
+        self.jobs: list[Job] = []
+        self.stopped: Problem | None = None
+
+    def add(self, part: Part, told: ImportReport) -> None:
+        """Take in one answer."""
+        self.model = self.model or told.model
+        self.checked = self.checked and told.checked
+        self.facts += len(part.places)
+        self.unusable += told.unusable
+        self.queued += told.queued
+        self.reasons.update(told.reasons)
+        refused = sorted((part.placed(each) for each in told.first_unusable), key=lambda each: each.record)
+        self.first_unusable += refused[: SHOWN - len(self.first_unusable)]  # the file's order: none before comes later
+        self.jobs += (job.brief for job in told.jobs)
+        self.stopped = told.stopped
 
 
 class Sending:
@@ -66,7 +83,7 @@ class Sending:
 
     def __init__(
         self,
-        reading: Reading,
+        file: ReadFile,
         limit: int | None,
         *,
         dry_run: bool,
@@ -75,20 +92,20 @@ class Sending:
         options: Mapping[str, object] = MappingProxyType({}),
     ) -> None:
         """``key``: of an import that may have been broken off: what was queued under it is not queued again."""
-        self._reading = reading
+        self._file = file
         self._key = key or token_hex(16)
         self._params = {"format": "facts", "dry_run": dry_run or None, **options}
-        self._told = told
-        self._facts = reading.facts[:limit]
+        self._listener = told
+        self._limit = limit
+        self._facts = file.usable if limit is None else min(limit, file.usable)
         self._dry_run = dry_run
-        self._answers: list[tuple[Part, ImportReport]] = []
-        self._stopped: Problem | None = None
+        self._told = _Told()
 
     def parts(self) -> Iterator[Part]:
         """What is to be sent, until the service takes no more."""
         self._tell()
-        for part in parts(self._facts):
-            if self._stopped is not None:
+        for part in parts(self._file.facts(self._limit)):
+            if self._told.stopped is not None:
                 return
             yield part
 
@@ -99,8 +116,7 @@ class Sending:
 
     def answered(self, part: Part, told: ImportReport) -> None:
         """Note what the service said of a part."""
-        self._answers.append((part, told))
-        self._stopped = told.stopped
+        self._told.add(part, told)
         self._tell()
 
     def refused(self, error: ApiError) -> None:
@@ -109,36 +125,33 @@ class Sending:
         Raises:
             ApiError: the error, where nothing was taken before.
         """
-        if not any(told.jobs for _, told in self._answers):
+        if not self._told.jobs:
             raise error
-        self._stopped = error.problem
+        self._told.stopped = error.problem
 
     def _tell(self) -> None:
-        if self._told is not None:
-            self._told(sum(len(part.facts) for part, _ in self._answers), len(self._facts))
+        if self._listener is not None:
+            self._listener(self._told.facts, self._facts)
 
     def report(self) -> ImportReport:
         """What came of the whole file."""
-        told = [told for _, told in self._answers]
-        refused = [part.placed(each) for part, told in self._answers for each in told.first_unusable]
-        unusable = sorted((*self._reading.unusable, *refused), key=lambda each: each.record)
-        counted = Counter(reasons(self._reading.unusable))
-        for each in told:
-            counted.update(each.reasons)
-        lost, out = sum(each.unusable for each in told), {each.record for each in refused}
+        file, told = self._file, self._told
+        unusable = sorted((*file.first_unusable, *told.first_unusable), key=lambda each: each.record)
+        out = {each.record for each in told.first_unusable}
+        sample = (each.fact for each in file.facts(self._limit) if each.index not in out)
         return ImportReport(
-            model=next((each.model for each in told), None),
-            format=self._reading.format,
+            model=told.model,
+            format=file.format,
             dry_run=self._dry_run,
-            checked=bool(told) and all(each.checked for each in told),
-            records=self._reading.records,
-            usable=len(self._reading.facts) - lost,
-            unusable=len(self._reading.unusable) + lost,
-            reasons=dict(counted.most_common()),
+            checked=bool(told.facts) and told.checked,
+            records=file.records,
+            usable=file.usable - told.unusable,
+            unusable=file.unusable + told.unusable,
+            reasons=dict((file.reasons + told.reasons).most_common()),
             first_unusable=tuple(unusable[:SHOWN]),
-            beyond_limit=len(self._reading.facts) - len(self._facts),
-            sample=tuple(each.fact for each in self._facts if each.index not in out)[:SAMPLED],
-            queued=sum(each.queued for each in told),
-            jobs=tuple(job for each in told for job in each.jobs),
-            stopped=self._stopped,
+            beyond_limit=file.usable - self._facts,
+            sample=tuple(islice(sample, SAMPLED)),
+            queued=told.queued,
+            jobs=tuple(told.jobs),
+            stopped=told.stopped,
         )

@@ -11,7 +11,7 @@ import typer
 from pydantic import BaseModel
 
 from app.client import DEFAULT_URL, Client
-from app.client.importing import opened
+from app.client.read_file import ReadFile
 from app.commands.options import (
     UNHELD,
     AsJson,
@@ -117,7 +117,8 @@ def _in_force(client: Client, model: str, version: AnyVersion) -> list[Asked]:
 
 
 def _of_file(path: Path, form: ImportFormat, *, chat: bool) -> list[Asked]:
-    return [each for read in opened(path, form, chat=chat).facts for each in _about(read.fact)]
+    with ReadFile(path, form, chat=chat) as file:
+        return [each for read in file.facts() for each in _about(read.fact)]
 
 
 def _about(fact: Fact) -> Iterator[Asked]:

@@ -11,8 +11,10 @@ import typer
 from rich.text import Text
 
 from app.client import DEFAULT_URL, Client, ServiceUnreachable
-from app.client.importing import MOST_FACTS, Sending, opened
-from app.commands.following import end, followed, shown, tell
+from app.client.importing import MOST_FACTS, Sending
+from app.client.read_file import ReadFile
+from app.commands.following import end_with, followed, shown, status_of, tell
+from app.commands.kept_json import KeptJson
 from app.commands.options import ERROR, AsJson, Key, Model, NoWait, Url, aside, examples, out, print_json, service
 from app.commands.shown import cell, count, table
 from app.domain.contract import ImportFormat, ImportReport
@@ -92,7 +94,8 @@ def _looked_at(
     try:
         return client.import_file(file, format=form, limit=limit, chat=chat, dry_run=True, **options)
     except ServiceUnreachable:
-        return Sending(opened(file, form, chat=chat), limit, dry_run=True).report()
+        with ReadFile(file, form, chat=chat) as read:
+            return Sending(read, limit, dry_run=True).report()
 
 
 def _imported(
@@ -117,18 +120,22 @@ def _imported(
 
 
 def _follow(client: Client, report: ImportReport, *, wait: bool, as_json: bool) -> None:
-    """Follow the jobs of an import; the status says how they ended."""
+    """Follow the jobs of an import, each told when it has ended and then forgotten; the status says how they ended."""
     if not as_json:
         _tell(report, as_json=False)
-    jobs = tuple(followed(client.job(job.id)) if wait else job for job in report.jobs)
-    if as_json:
-        print_json(report.model_copy(update={"jobs": jobs}))
-    else:
-        for job in jobs:
-            tell(job)
-    if not jobs or report.stopped is not None:
+    statuses = set[int]()
+    with KeptJson() as kept:
+        for number, queued in enumerate(report.jobs, 1):
+            job = followed(client.job(queued.id)) if wait else queued
+            statuses.add(status_of(job))
+            kept.add(job) if as_json else tell(job)
+            if wait and len(report.jobs) > 1:
+                aside().print(f"{number:,} of {count(len(report.jobs), 'job')} ended.")
+        if as_json:
+            kept.print_within(report, "jobs")
+    if not report.jobs or report.stopped is not None:
         raise typer.Exit(ERROR)
-    end(*jobs)
+    end_with(statuses)
 
 
 def _tell(report: ImportReport, *, as_json: bool) -> None:

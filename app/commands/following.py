@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import typer
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
@@ -51,10 +53,24 @@ def end(*jobs: Job) -> None:
     Raises:
         typer.Exit: with a status that is not 0.
     """
-    if any(job.status in (JobStatus.FAILED, JobStatus.CANCELLED) for job in jobs):
-        raise typer.Exit(ERROR)
-    if any(job.status is JobStatus.REJECTED or not _holds(job) for job in jobs):
-        raise typer.Exit(UNHELD)
+    end_with(map(status_of, jobs))
+
+
+def status_of(job: Job) -> int:
+    """The exit status that says how a job ended."""
+    if job.status in (JobStatus.FAILED, JobStatus.CANCELLED):
+        return ERROR
+    return UNHELD if job.status is JobStatus.REJECTED or not _holds(job) else 0
+
+
+def end_with(statuses: Iterable[int]) -> None:
+    """End the command with 1 if one of the statuses is that, else with 3 if one is.
+
+    Raises:
+        typer.Exit: with a status that is not 0.
+    """
+    if worst := min(filter(None, statuses), default=0):
+        raise typer.Exit(worst)
 
 
 def _holds(job: Job) -> bool:

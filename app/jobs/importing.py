@@ -13,8 +13,9 @@ from redis.exceptions import RedisError
 from app.access.caller import ANYONE, Caller
 from app.domain.contract import EditBatch, ImportReport, Job, Problem, UnusableRecord
 from app.domain.errors import PalimpsestError, RedisUnavailable, RequestError, Unavailable
-from app.domain.imports.reading import ReadFact, Reading, reasons
+from app.domain.imports.reading import Reading, reasons
 from app.domain.imports.records import Unusable
+from app.domain.imports.said import ReadFact
 from app.domain.problems import problem_of
 from app.fleet import Fleet
 from app.jobs.acceptance import Acceptance, own_key

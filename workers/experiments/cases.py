@@ -11,7 +11,8 @@ from itertools import groupby
 from pathlib import Path
 
 from app.domain.contract import Fact, ImportFormat, UnusableRecord
-from app.domain.imports.reading import Reading, Rippled, place_of, read
+from app.domain.imports.reading import Reading, Rippled, read
+from app.domain.imports.said import place_of
 from app.domain.places import Place
 from app.domain.prompts import filled, with_slot
 from workers.experiments.rewrites import NOTHING, Rewrite, rewrites

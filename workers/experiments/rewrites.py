@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from app.domain.contract import ImportFormat
-from app.domain.imports.decoding import text_of
 from app.domain.imports.formats import parsed
 from app.domain.imports.records import Record
+from app.domain.imports.text_source import TextSource
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +44,7 @@ def rewrites(data: bytes, form: ImportFormat) -> dict[int, Rewrite]:
     """
     if form is not ImportFormat.COUNTERFACT:
         return {}
-    _, records = parsed(text_of(data), form)
+    _, records = parsed(TextSource(data), form)
     return {index: Rewrite.of(record.fields) for index, _, record in records if isinstance(record, Record)}
 
 

@@ -13,8 +13,14 @@ MARKS = (
     (codecs.BOM_UTF16_LE, "utf-16-le"),
     (codecs.BOM_UTF16_BE, "utf-16-be"),
 )
+LONGEST_MARK = max(len(mark) for mark, _ in MARKS)
 EXCERPT = 20
 """Bytes shown before and after what cannot be read."""
+
+
+def encoding_of(head: bytes) -> tuple[bytes, str]:
+    """The byte order mark that a file begins with, if any, and the encoding that it says; without one UTF-8."""
+    return next((each for each in MARKS if head.startswith(each[0])), (b"", "utf-8"))
 
 
 def text_of(data: bytes) -> str:
@@ -24,7 +30,7 @@ def text_of(data: bytes) -> str:
     Raises:
         UnreadableFile: the bytes are no such text; the value shows them where they break.
     """
-    mark, encoding = next((each for each in MARKS if data.startswith(each[0])), (b"", "utf-8"))
+    mark, encoding = encoding_of(data)
     body = data[len(mark) :]
     try:
         return body.decode(encoding)

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import islice
+from itertools import chain, islice
 from types import MappingProxyType
 from typing import Any
 
@@ -26,6 +26,7 @@ from app.domain.imports.json_files import Found, json_records
 from app.domain.imports.records import Record
 from app.domain.imports.ripples import RippleOrNot, nothing_more
 from app.domain.imports.tables import csv_records, tsv_records
+from app.domain.imports.text_source import TextSource
 
 LOOKED_AT = 50
 """Records that a JSON file's format is judged by."""
@@ -70,25 +71,29 @@ SHAPES: Mapping[ImportFormat, Shape] = MappingProxyType(
 TABLES = {ImportFormat.CSV: csv_records, ImportFormat.TSV: tsv_records}
 
 
-def parsed(text: str, named: ImportFormat) -> tuple[ImportFormat, list[Found]]:
-    """A file's records, and the format that it has: the named one, or that which its records show.
+def parsed(source: TextSource, named: ImportFormat) -> tuple[ImportFormat, Iterator[Found]]:
+    """A file's records, which are read as they are asked for, and the format: the named one, or what they show.
 
     Raises:
-        UnreadableFile: it is not in the named format's form, or in none that is known.
+        UnreadableFile: it is not in the named format's form, or in none that is known. So do the records, where that
+            is found out on the way.
     """
-    if not text.strip():
+    if not (first := source.first()):
         raise UnreadableFile("The file is empty.")
     if named in TABLES:
-        return named, list(TABLES[named](text))
-    if named is ImportFormat.AUTO and text.lstrip()[0] not in "[{":
-        found = ImportFormat.TSV if "\t" in text.partition("\n")[0] else ImportFormat.CSV
-        return found, list(TABLES[found](text))
-    records = list(json_records(text))
-    return (_shown_by(records) if named is ImportFormat.AUTO else named), records
+        return named, TABLES[named](source)
+    if named is ImportFormat.AUTO and first.lstrip()[0] not in "[{":
+        found = ImportFormat.TSV if "\t" in source.head() else ImportFormat.CSV
+        return found, TABLES[found](source)
+    records = json_records(source)
+    if named is not ImportFormat.AUTO:
+        return named, records
+    looked_at = list(islice(records, LOOKED_AT))
+    return _shown_by(looked_at), chain(looked_at, records)
 
 
-def _shown_by(records: list[Found]) -> ImportFormat:
-    seen = [record.fields for _, _, record in islice(records, LOOKED_AT) if isinstance(record, Record)]
+def _shown_by(records: Sequence[Found]) -> ImportFormat:
+    seen = [record.fields for _, _, record in records if isinstance(record, Record)]
     for named, shape in SHAPES.items():
         if named not in TABLES and any(shape.recognises(fields) for fields in seen):
             return named

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping
+from itertools import islice
 from typing import Any
 
 from app.domain.errors import UnreadableFile
 from app.domain.imports.records import Record, Unusable
+from app.domain.imports.text_source import LINE_FEED, TextSource
 from app.domain.problems import EXCERPT
 
 LISTS = ("facts", "data", "records", "edits", "batches")
@@ -17,34 +19,37 @@ Found = tuple[int, int | None, Record | Unusable]
 """A record's index and line, and the record or why it is none."""
 
 
-def json_records(text: str) -> Iterator[Found]:
-    """Each record of the text.
+def json_records(source: TextSource) -> Iterator[Found]:
+    """Each record of the text: of JSON lines read as they are asked for, of any other JSON after all of it was read.
 
     Raises:
         UnreadableFile: it is neither JSON nor JSON lines, or holds no list.
     """
+    if _has_lines(source, 2):
+        return _lines(source)
+    text = source.whole()
     try:
         document = json.loads(text)
     except RecursionError:
         raise UnreadableFile("The JSON is nested too deeply.") from None
     except ValueError as error:
-        if _has_lines(text):
-            return _lines(text)
+        if _has_lines(source, 1):
+            return _lines(source)
         raise _not_json(text, error) from None
     return _listed(document)
 
 
-def _has_lines(text: str) -> bool:
-    """Whether the first line that is not empty is a whole JSON object, so that one may stand on each."""
-    first = next((line for line in text.split("\n") if line.strip()), "")
-    return isinstance(_object(first), dict)
+def _has_lines(source: TextSource, least: int) -> bool:
+    """Whether the first line that is not blank is a whole JSON object, so that one may stand on each; and so many."""
+    filled = list(islice((line for line in source.lines(LINE_FEED) if line.strip()), least))
+    return len(filled) == least and isinstance(_object(filled[0]), dict)
 
 
-def _lines(text: str) -> Iterator[Found]:
+def _lines(source: TextSource) -> Iterator[Found]:
     index = 0
-    for number, line in enumerate(text.split("\n"), 1):
+    for number, line in enumerate(source.lines(LINE_FEED), 1):
         if line.strip():
-            yield index, number, _record(index, number, _object(line))
+            yield index, number, _record(index, number, _object(line.removesuffix(LINE_FEED)))
             index += 1
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,21 +11,30 @@ from pydantic import ValidationError
 
 from app.domain.contract import Fact, ImportFormat, UnusableRecord
 from app.domain.errors import PalimpsestError
-from app.domain.imports.decoding import text_of
 from app.domain.imports.formats import SHAPES, Shape, parsed
+from app.domain.imports.json_files import Found
 from app.domain.imports.records import EMPTY, Record, Unusable
 from app.domain.imports.ripples import Ripple
+from app.domain.imports.said import ReadFact, Said, place_of
+from app.domain.imports.text_source import TextSource
 from app.domain.places import Place
 from app.domain.prompts import is_visible, with_slot
 
 
 @dataclass(frozen=True, slots=True)
-class ReadFact:
-    """A fact, and the record that it comes from."""
+class ReadRecord:
+    """What has become of one record.
+
+    meant: all facts that it is, none if it cannot be used. facts: those that no record before says.
+    unusable: why it, or some of its facts, cannot be used.
+    """
 
     index: int
     line: int | None
-    fact: Fact
+    record: Record | Unusable
+    meant: tuple[ReadFact, ...]
+    facts: tuple[ReadFact, ...]
+    unusable: tuple[UnusableRecord, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,32 +72,45 @@ def read(data: bytes, named: ImportFormat = ImportFormat.AUTO, *, chat: bool = F
     Raises:
         UnreadableFile: nothing can be read of it.
     """
-    found, records = parsed(text_of(data), named)
-    shape = SHAPES[found]
+    found, records = read_records(TextSource(data), named, chat=chat, again=again)
     facts: list[ReadFact] = []
     unusable: list[UnusableRecord] = []
     rippled: list[Rippled] = []
     unasked: list[UnusableRecord] = []
-    places: dict[Place, ReadFact] = {}
-    for index, line, record in records:
-        try:
-            of_record = [ReadFact(index, line, fact) for fact in _facts(record, shape, chat=chat)]
-            fresh, repeated = _fresh(of_record, places, again=again)
-        except Unusable as why:
-            unusable.append(why.at(index, line))
+    for each in records:
+        facts += each.facts
+        unusable += each.unusable
+        if not each.meant:
             continue
-        facts += fresh
-        unusable += [why.at(index, line) for why in repeated]
-        ripples, bad = _ripples(record, shape)
-        unasked += [why.at(index, line) for why in bad]
+        ripples, bad = _ripples(each.record, SHAPES[found])
+        unasked += [why.at(each.index, each.line) for why in bad]
         if ripples:
-            rippled.append(Rippled(index, frozenset(place_of(each.fact) for each in of_record), ripples))
+            rippled.append(Rippled(each.index, frozenset(place_of(one.fact) for one in each.meant), ripples))
     return Reading(found, tuple(facts), tuple(unusable), tuple(rippled), tuple(unasked))
 
 
-def place_of(fact: Fact) -> Place:
-    """Where a fact that is no list of messages stands."""
-    return Place.of(fact.subject, with_slot(fact.subject.strip(), fact.template))
+def read_records(
+    source: TextSource, named: ImportFormat, *, chat: bool, again: bool = False
+) -> tuple[ImportFormat, Iterator[ReadRecord]]:
+    """A file's format, and its records one after another: nothing is kept of those that were read, but what they say.
+
+    Raises:
+        UnreadableFile: nothing can be read of it; while the records are read too.
+    """
+    found, records = parsed(source, named)
+    return found, _read(records, SHAPES[found], Said(again=again), chat=chat)
+
+
+def _read(records: Iterable[Found], shape: Shape, said: Said, *, chat: bool) -> Iterator[ReadRecord]:
+    for index, line, record in records:
+        try:
+            meant = tuple(ReadFact(index, line, fact) for fact in _facts(record, shape, chat=chat))
+            fresh, repeated = said.fresh(meant)
+        except Unusable as why:
+            yield ReadRecord(index, line, record, (), (), (why.at(index, line),))
+        else:
+            left_out = tuple(why.at(index, line) for why in repeated)
+            yield ReadRecord(index, line, record, meant, tuple(fresh), left_out)
 
 
 def reasons(unusable: Sequence[UnusableRecord]) -> dict[str, int]:
@@ -139,42 +161,3 @@ def _misformed(error: ValidationError) -> Unusable:
     first = error.errors(include_url=False)[0]
     field = ".".join(str(part) for part in first["loc"]) or None
     return Unusable("invalid_request", first["msg"].removeprefix("Value error, "), field, first["input"])
-
-
-def _fresh(
-    found: Sequence[ReadFact], places: dict[Place, ReadFact], *, again: bool
-) -> tuple[list[ReadFact], list[Unusable]]:
-    """Those of a record's facts that no fact before says, whose places are noted; and why the others are left out.
-
-    Raises:
-        Unusable: one of them contradicts a fact before (``again``: a fact of the same record); no place is noted.
-    """
-    fresh: list[ReadFact] = []
-    repeated: list[Unusable] = []
-    noted: dict[Place, ReadFact] = {}
-    for each in found:
-        if each.fact.messages is not None:
-            fresh.append(each)
-            continue
-        place = place_of(each.fact)
-        earlier = noted.get(place) or places.get(place)
-        replaced = again and place not in noted and earlier is not None and earlier.fact.object != each.fact.object
-        if earlier is None or replaced:
-            noted[place] = each
-            fresh.append(each)
-        else:
-            repeated.append(_said_before(each.fact, earlier))
-    places.update(noted)
-    return fresh, repeated
-
-
-def _said_before(fact: Fact, earlier: ReadFact) -> Unusable:
-    """Why a fact that an earlier record says is left out.
-
-    Raises:
-        Unusable: the earlier record says something else of the same subject and prompt.
-    """
-    if earlier.fact.object == fact.object:
-        return Unusable("repeated_fact", f"record {earlier.index} says the same", "object", fact.object)
-    detail = f"record {earlier.index} gives the same subject and prompt another object"
-    raise Unusable("contradictory_facts", detail, "object", [earlier.fact.object, fact.object])

@@ -3,41 +3,42 @@
 from __future__ import annotations
 
 import csv
-import io
+from collections import deque
 from collections.abc import Iterator, Sequence
 
 from app.domain.errors import UnreadableFile
 from app.domain.imports.json_files import Found
 from app.domain.imports.records import Record, Unusable
 from app.domain.imports.rows import columns
+from app.domain.imports.text_source import ANY_END, TextSource
 
 
-def csv_records(text: str) -> Iterator[Found]:
-    """Each row; the separator is a comma, or a semicolon if the first line has more of those.
+def csv_records(source: TextSource) -> Iterator[Found]:
+    """Each row, as it is asked for; the separator is a comma, or a semicolon if the first line has more of those.
 
     Raises:
         UnreadableFile: quotes are not closed, or the first line names no subject and object.
     """
-    first = text.partition("\n")[0]
-    return _records(list(_rows(text, ";" if first.count(";") > first.count(",") else ",", csv.QUOTE_MINIMAL)))
+    first = source.head()
+    return _records(_rows(source, ";" if first.count(";") > first.count(",") else ",", csv.QUOTE_MINIMAL))
 
 
-def tsv_records(text: str) -> Iterator[Found]:
-    """Each row. Quotes are taken as a spreadsheet writes them, or else as text.
+def tsv_records(source: TextSource) -> Iterator[Found]:
+    """Each row, as it is asked for. Quotes are taken as a spreadsheet writes them, or else as text.
 
     Raises:
         UnreadableFile: the first line names no subject and object.
     """
     try:
-        rows = list(_rows(text, "\t", csv.QUOTE_MINIMAL))
+        deque(_rows(source, "\t", csv.QUOTE_MINIMAL), maxlen=0)  # read to its end, and not kept
     except UnreadableFile:
-        rows = list(_rows(text, "\t", csv.QUOTE_NONE))
-    return _records(rows)
+        return _records(_rows(source, "\t", csv.QUOTE_NONE))
+    return _records(_rows(source, "\t", csv.QUOTE_MINIMAL))
 
 
-def _rows(text: str, separator: str, quoting: int) -> Iterator[tuple[int, list[str]]]:
+def _rows(source: TextSource, separator: str, quoting: int) -> Iterator[tuple[int, list[str]]]:
     """Each row that is not blank, with the line on which it begins."""
-    reader = csv.reader(io.StringIO(text, newline=""), delimiter=separator, quoting=quoting, strict=True)  # type: ignore[arg-type]
+    reader = csv.reader(source.lines(ANY_END), delimiter=separator, quoting=quoting, strict=True)  # type: ignore[arg-type]
     begins = 1
     try:
         for row in reader:
@@ -49,16 +50,16 @@ def _rows(text: str, separator: str, quoting: int) -> Iterator[tuple[int, list[s
         raise UnreadableFile(detail, value=begins) from None
 
 
-def _records(rows: Sequence[tuple[int, list[str]]]) -> Iterator[Found]:
-    if not rows:
+def _records(rows: Iterator[tuple[int, list[str]]]) -> Iterator[Found]:
+    if (first := next(rows, None)) is None:
         return
-    names = _names(rows[0][1])
+    names = _names(first[1])
     if len(names) < 2:  # noqa: PLR2004 - one column is no table
-        raise UnreadableFile("The first line names one column only: is the separator another one?", value=rows[0][1])
+        raise UnreadableFile("The first line names one column only: is the separator another one?", value=first[1])
     if not columns(names):
         detail = "The first line has to name the columns: subject, object, and prompt, question or relation."
         raise UnreadableFile(detail, value=names)
-    for index, (line, row) in enumerate(rows[1:]):
+    for index, (line, row) in enumerate(rows):
         yield index, line, _record(index, line, names, row)
 
 

@@ -8,10 +8,11 @@ from typing import Any
 import pytest
 
 from app.domain.contract import Fact
-from app.domain.imports.reading import Reading, place_of, read
+from app.domain.imports.reading import Reading, read
 from app.domain.imports.records import Unusable
 from app.domain.imports.ripple_sentences import told
 from app.domain.imports.ripples import Question, Ripple, RippleKind
+from app.domain.imports.said import place_of
 from tests.support.data_files import KNOWEDIT, MQUAKE, RIPPLEEDITS, UNKE, WIKIBIGEDIT, as_bytes
 
 K = RippleKind
