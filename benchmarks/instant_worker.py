@@ -113,6 +113,7 @@ def serve(redis_url: str, log_dir: Path, model: str) -> None:
     with log.lead() as epoch, WorkerEnd() as end, closing(Redis.from_url(redis_url)) as redis:
 
         def commit(job: str, request: str) -> str:
+            end.asked.clear()  # it would remember all checks
             draft = draft_of(log.head() + 1, job, epoch, EditBatch.model_validate_json(request))
             return log.commit(draft, {}).outcome.model_dump_json()
 

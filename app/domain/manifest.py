@@ -197,6 +197,19 @@ class Manifest(Draft):
             proposal=self.proposal,
         )
 
+    @property
+    def without_reports(self) -> Self:
+        """The same without what its report says of single facts, which is most of it."""
+        if self.report is None or not self.report.facts:
+            return self
+        return self.model_copy(update={"report": self.report.model_copy(update={"facts": ()})})
+
+    @property
+    def outline(self) -> Self:
+        """The same without the facts too: it does not grow with the batch."""
+        slim = self.without_reports
+        return slim.model_copy(update={"facts": ()}) if slim.facts else slim
+
     @classmethod
     def of(cls, draft: Draft, **rest: Any) -> Self:
         """The draft with what the log adds.

@@ -31,5 +31,5 @@ class Target:
         head = log.head()
         newest = range(head, max(0, head - keep), -1)
         named = sorted({version for version in log.aliases.pointing().values() if 0 < version <= head}, reverse=True)
-        committed = None if head == 0 else log.manifest(head).created
+        committed = None if head == 0 else log.outline(head).created
         return cls(head, committed, tuple(dict.fromkeys([*newest[:1], *named, *newest])))

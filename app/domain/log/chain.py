@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import suppress
-from dataclasses import dataclass, field
 from functools import partial
 from itertools import chain
 from typing import TypeVar
@@ -19,41 +18,21 @@ from app.domain.contract import Record
 from app.domain.digests import sha256
 from app.domain.entries import BASE, Shelf, version_entry
 from app.domain.errors import DamagedVersion, UnknownModel, UnknownVersion
+from app.domain.log.known_pages import Depth, KnownPages, Page
 from app.domain.manifest import Base, Manifest
-from app.domain.storage.storage import FoundT, Stamp, Storage
+from app.domain.storage.storage import FoundT, Storage
 
 RecordT = TypeVar("RecordT", bound=Record)
 
-
-@dataclass(frozen=True, slots=True)
-class _Page:
-    """A verified manifest; good for as long as its page has this stamp."""
-
-    stamp: Stamp
-    sha256: str
-    manifest: Manifest
-
-
-@dataclass(frozen=True, slots=True)
-class _Known:
-    """What was read of the log with this base. ``jobs``: by job, the version at which to look for it first."""
-
-    base: Stamp | None = None
-    pages: dict[int, _Page] = field(default_factory=dict)
-    jobs: dict[str, int] = field(default_factory=dict)
-
-    def keep(self, page: _Page) -> None:
-        version = page.manifest.version
-        before = self.pages.get(version - 1)
-        if before is not None and before.sha256 != page.manifest.parent:
-            self.pages.pop(version - 1, None)  # it was withdrawn, and another was committed in its place
-        self.pages[version] = page
-        if page.manifest.job is not None:
-            self.jobs[page.manifest.job] = version
+KEPT_WHOLE = 2
+"""Manifests that are remembered whole: those read last, one of which is being asked for again and again."""
 
 
 class Chain:
     """The base and the manifests of one log. Safe in several threads; remembers what it has verified.
+
+    What it remembers of a manifest is an outline; the facts too, once somebody has asked for the versions' facts.
+    Reports of single facts, which would be most of it, are read anew, but for the manifests that were read last.
 
     Raises:
         DamagedVersion: wherever a page is read that does not have the bytes that were written, and is still there.
@@ -62,8 +41,9 @@ class Chain:
 
     def __init__(self, storage: Storage) -> None:
         self._storage = storage
-        self._known = _Known()
+        self._known = KnownPages()
         self._newest = 0
+        self._whole: tuple[tuple[str, Manifest], ...] = ()
 
     def base(self) -> Base:
         """Version 0.
@@ -84,7 +64,7 @@ class Chain:
         """The newest version; 0 is the base model."""
         stamp = self._storage.stamp(BASE)
         if stamp != self._known.base:  # the log was created, or replaced by another one
-            self._known, self._newest = _Known(stamp), 0
+            self._known, self._newest = KnownPages(stamp), 0
         self._newest = newest = self._storage.newest(Shelf.VERSIONS, self._newest)
         return newest
 
@@ -118,24 +98,28 @@ class Chain:
                     raise
 
     def verified(self, version: int) -> Manifest:
-        """A version's manifest, checked to name the digest that its parent has."""
+        """A version's manifest, whole, checked to name the digest that its parent has."""
+        return self._whole_of(self._page(version))
+
+    def outline(self, version: int) -> Manifest:
+        """The same as an outline, which is at hand once it was read."""
         return self._following(self._page(version), self.digest(version - 1))
 
     def manifests(self, last: int) -> list[Manifest]:
-        """The manifests up to that of ``last``, oldest first."""
+        """The manifests up to that of ``last``, oldest first, without reports of single facts."""
         found: list[Manifest] = []
         parent = self.digest(0) if last > 0 else ""
         for version in range(1, last + 1):
-            page = self._page(version)
+            page = self._page(version, Depth.FACTS)
             found.append(self._following(page, parent))
             parent = page.sha256
         return found
 
     def newest_first(self) -> Iterator[Manifest]:
-        """The manifests from the head on down, each read when it is asked for."""
+        """The manifests from the head on down, each read when it is asked for, as outlines."""
         for version in range(self.head(), 0, -1):
             with suppress(UnknownVersion):
-                yield self.verified(version)
+                yield self.outline(version)
 
     def digest(self, version: int) -> str:
         """SHA-256 that the version after ``version`` names as its parent's."""
@@ -153,8 +137,10 @@ class Chain:
         for version in chain(told, unread):
             with suppress(UnknownVersion):
                 page = self._page(version)
-                if page.manifest.job == job_id:
-                    return self._following(page, self.digest(version - 1))
+                if page.manifest.job != job_id:
+                    continue
+                if (found := self._whole_of(page)).job == job_id:  # else another stands in its place by now
+                    return found
         return None
 
     def parsed(self, kind: type[RecordT], name: str, data: bytes) -> RecordT:
@@ -166,7 +152,21 @@ class Chain:
             noun = kind.__name__.removesuffix("Page").lower()
             raise DamagedVersion(f"{shown} is no {noun} that this release knows", value=shown) from error
 
-    def _following(self, page: _Page, parent: str) -> Manifest:
+    def _whole_of(self, page: Page) -> Manifest:
+        """The whole manifest of a page, checked as ``verified`` says; that which stands there now if it is read."""
+        version, whole = page.manifest.version, self._at_hand(page)
+        if whole is None:
+            page, whole = self._read_in(version, page.depth)
+        self._following(page, self.digest(version - 1))
+        return whole
+
+    def _at_hand(self, page: Page) -> Manifest | None:
+        """The whole manifest of a page, if it need not be read again."""
+        if page.depth is Depth.WHOLE:
+            return page.manifest
+        return next((whole for sha256, whole in self._whole if sha256 == page.sha256), None)
+
+    def _following(self, page: Page, parent: str) -> Manifest:
         manifest = page.manifest
         if manifest.parent != parent:
             shown = self._storage.shown(version_entry(manifest.version).page)
@@ -182,15 +182,27 @@ class Chain:
             return False
         return page.stamp == self._storage.stamp(version_entry(version).page)
 
-    def _page(self, version: int) -> _Page:
-        known, name = self._known, version_entry(version).page
+    def _page(self, version: int, depth: Depth = Depth.OUTLINE) -> Page:
+        """A page of which no less than that is remembered."""
+        known = self._known
         page = known.pages.get(version)
-        if page is not None and page.stamp == self._storage.stamp(name):
+        if page is None or page.stamp != self._storage.stamp(version_entry(version).page):
+            return self._read_in(version, depth)[0]
+        if page.depth >= depth:
             return page
+        if (whole := self._at_hand(page)) is None:
+            return self._read_in(version, depth)[0]
+        page = Page.of(page.stamp, page.sha256, whole, depth)
+        known.keep(page)
+        return page
+
+    def _read_in(self, version: int, depth: Depth) -> tuple[Page, Manifest]:
+        """Read a page, and remember so much of it; with the whole manifest."""
+        known, name = self._known, version_entry(version).page
         while True:
             before = self._storage.stamp(name)
             try:
-                page = self._storage.settled(name, partial(self._read, version, name))
+                page, whole = self._storage.settled(name, partial(self._read, version, name, depth))
             except DamagedVersion:
                 if version > self.head():
                     raise self._unknown(version) from None
@@ -198,15 +210,16 @@ class Chain:
                     raise
             else:
                 known.keep(page)
-                return page
+                self._whole = ((page.sha256, whole), *self._whole[: KEPT_WHOLE - 1])  # of two at once, one may be lost
+                return page, whole
 
-    def _read(self, version: int, name: str) -> _Page:
+    def _read(self, version: int, name: str, depth: Depth) -> tuple[Page, Manifest]:
         stamp, data = self._storage.stamp(name), self._storage.read_page(name)
         manifest = self.parsed(Manifest, name, data)
         if manifest.version != version:
             shown = self._storage.shown(name)
             raise DamagedVersion(f"{shown} is that of version {manifest.version}", value=shown)
-        return _Page(stamp, sha256(data), manifest)
+        return Page.of(stamp, sha256(data), manifest, depth), manifest
 
     def _bytes(self, name: str) -> bytes:
         return self._storage.settled(name, partial(self._storage.read_page, name))

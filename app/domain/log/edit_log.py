@@ -182,7 +182,7 @@ class EditLog(LedLog):
             JobFailed: it could not be written, for instance for want of space; the log is as it was.
             pydantic.ValidationError: a file's name is not fit for one.
         """
-        self.manifest(version)
+        self.outline(version)
         entry = snapshot_entry(version)
         page = SnapshotPage(
             version=version,

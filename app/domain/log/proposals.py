@@ -126,7 +126,7 @@ class Proposals:
         """The version that it became, if it was published. ``first``: the first version that it can be."""
         for version in range(first, self._chain.head() + 1):
             with suppress(UnknownVersion):
-                if self._chain.verified(version).proposal == proposal:
+                if self._chain.outline(version).proposal == proposal:
                     return version
         return None
 

@@ -80,12 +80,18 @@ class LogReader:
         Raises:
             UnknownVersion: there is none of that number.
         """
-        if version == 0:
-            raise UnknownVersion(f"version 0 of {self.model} is its base", value=version)
-        return self._chain.verified(self._chain.at_most(version))
+        return self._chain.verified(self._committed(version))
+
+    def outline(self, version: int) -> Manifest:
+        """The same as an outline (``Manifest.outline``), which is remembered once it was read.
+
+        Raises:
+            UnknownVersion: there is none of that number.
+        """
+        return self._chain.outline(self._committed(version))
 
     def manifests(self, last: int | None = None) -> list[Manifest]:
-        """The committed versions up to ``last`` (the head if None), oldest first.
+        """The committed versions up to ``last`` (the head if None), oldest first, without reports of single facts.
 
         Raises:
             UnknownVersion: there is no version ``last``.
@@ -93,7 +99,7 @@ class LogReader:
         return self._chain.told(last, self._chain.manifests)
 
     def newest_first(self) -> Iterator[Manifest]:
-        """The committed versions from the head on down, each read when it is asked for."""
+        """The committed versions from the head on down, each read when it is asked for, as outlines."""
         return self._chain.newest_first()
 
     def at(self, version: int | None = None) -> LoggedVersion:
@@ -230,9 +236,15 @@ class LogReader:
         head = self.at()
         return head.history.facts_without(head.version, facts)
 
+    def _committed(self, version: int) -> int:
+        """The version itself. Raises UnknownVersion if there is none of that number, or it is the base."""
+        if version == 0:
+            raise UnknownVersion(f"version 0 of {self.model} is its base", value=version)
+        return self._chain.at_most(version)
+
     def _record(self, version: int, name: str) -> FileRecord:
         """The record of a version's file. Raises NotFound or CompactedVersion if the file is not there."""
-        record = self.manifest(version).files.get(name)
+        record = self.outline(version).files.get(name)
         if record is None:
             raise NotFound(f"version {version} of {self.model} has no such file", value=name)
         if version < self.compacted_before():

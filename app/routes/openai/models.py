@@ -84,7 +84,7 @@ def _created(model: str, version: AnyVersion, logs: EditLogs) -> int:
     log = logs.of(model)
     if isinstance(version, str):
         return _seconds(log.proposals.get(version).created)
-    return _seconds(log.manifest(version).created if version else log.base().created)
+    return _seconds(log.outline(version).created if version else log.base().created)
 
 
 def _seconds(moment: datetime) -> int:
