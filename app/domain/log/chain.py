@@ -24,15 +24,12 @@ from app.domain.storage.storage import FoundT, Storage
 
 RecordT = TypeVar("RecordT", bound=Record)
 
-KEPT_WHOLE = 2
-"""Manifests that are remembered whole: those read last, one of which is being asked for again and again."""
-
 
 class Chain:
     """The base and the manifests of one log. Safe in several threads; remembers what it has verified.
 
     What it remembers of a manifest is an outline; the facts too, once somebody has asked for the versions' facts.
-    Reports of single facts, which would be most of it, are read anew, but for the manifests that were read last.
+    Reports of single facts, which would be most of it, are read anew, but for the manifest that was read last.
 
     Raises:
         DamagedVersion: wherever a page is read that does not have the bytes that were written, and is still there.
@@ -43,7 +40,7 @@ class Chain:
         self._storage = storage
         self._known = KnownPages()
         self._newest = 0
-        self._whole: tuple[tuple[str, Manifest], ...] = ()
+        self._last: tuple[str, Manifest] | None = None
 
     def base(self) -> Base:
         """Version 0.
@@ -164,7 +161,8 @@ class Chain:
         """The whole manifest of a page, if it need not be read again."""
         if page.depth is Depth.WHOLE:
             return page.manifest
-        return next((whole for sha256, whole in self._whole if sha256 == page.sha256), None)
+        last = self._last
+        return last[1] if last is not None and last[0] == page.sha256 else None
 
     def _following(self, page: Page, parent: str) -> Manifest:
         manifest = page.manifest
@@ -210,7 +208,7 @@ class Chain:
                     raise
             else:
                 known.keep(page)
-                self._whole = ((page.sha256, whole), *self._whole[: KEPT_WHOLE - 1])  # of two at once, one may be lost
+                self._last = (page.sha256, whole)
                 return page, whole
 
     def _read(self, version: int, name: str, depth: Depth) -> tuple[Page, Manifest]:
