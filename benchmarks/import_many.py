@@ -148,13 +148,14 @@ def killed(at: Service, file: Path, status: Path, facts: int) -> str:
         for line in process.stderr:
             if "--idempotency-key " in line:
                 key = line.split("--idempotency-key ")[1].split()[0]
-            elif (sent := _sent(line)) is not None and facts / 2 <= sent < facts:
+            elif (number := sent(line)) is not None and facts / 2 <= number < facts:
                 process.kill()
                 return key
     raise RuntimeError("the client was not to be caught half-way")
 
 
-def _sent(line: str) -> int | None:
+def sent(line: str) -> int | None:
+    """How many facts a client has sent, if a line that it told says so."""
     number = line.partition(" of ")[0].replace(",", "")
     return int(number) if "facts sent" in line and number.isdecimal() else None
 

@@ -20,6 +20,7 @@ MODULES = {
     "subprocess": PROCESSES,
     "app.local": PROCESSES,
     "benchmarks.edit_cost": PROCESSES,
+    "benchmarks.import_many": PROCESSES,
     "benchmarks.query_latency": PROCESSES,
     "tests.support.crash": PROCESSES,
     "tests.support.fleet": PROCESSES,
