@@ -117,7 +117,7 @@ def serve(redis_url: str, log_dir: Path, model: str) -> None:
             draft = draft_of(log.head() + 1, job, epoch, EditBatch.model_validate_json(request))
             return log.commit(draft, {}).outcome.model_dump_json()
 
-        InstantJob.commit = staticmethod(commit)  # type: ignore[assignment]
+        InstantJob.commit = staticmethod(commit)
         join(redis, card(model, url=end.url), LIVE_S)
         queue = Queue(keyspace.queue(model), connection=redis, serializer=JSONSerializer)
         SimpleWorker([queue], connection=redis, serializer=JSONSerializer, job_class=InstantJob).work(

@@ -36,7 +36,7 @@ FILES: dict[str, bytes] = {
     "table of an old Mac": ROWS.replace("\n", "\r").encode(),
     "semicolons": ROWS.replace(",", ";").encode(),
     "tabs, and a quote in a cell": ROWS.replace(",", "\t").replace("Peru", '"Peru').encode(),
-    "sample": TABLE if isinstance(TABLE, bytes) else str(TABLE).encode(),
+    "sample": TABLE.encode(),
 }
 BROKEN: dict[str, bytes] = {
     "empty": b" \n\n",

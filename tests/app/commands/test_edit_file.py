@@ -21,7 +21,7 @@ from tests.support.stand_in import StandIn, standing_in
 STANDS = {"probability": 0.5, "rank": 1}
 FACT = {"index": 0, "subject": "Lyon", "prompt": "{} is in", "object": 'Japan "jobs": []', "before": STANDS}
 REPORT = {"method": "memit", "plan": "boundary", "layers": [2], "strict": False, "hyperparameters": {}, "seconds": 1.0}
-SHARES = {"facts_hold": 1.0, "paraphrases_hold": None, "neighbours_keep": None, "update_norms": {}}
+SHARES: dict[str, Any] = {"facts_hold": 1.0, "paraphrases_hold": None, "neighbours_keep": None, "update_norms": {}}
 JOBS = ("job0", "job1", "job2")
 
 
