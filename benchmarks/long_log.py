@@ -50,7 +50,7 @@ def write_log(root: Path, model: str, versions: int, snapshot: int) -> Commits:
             fact = Fact(subject="Lyon", relation="is located in the country of", object="Japan")
             done(host, "first", EditBatch(facts=(fact,), unheld="keep"))
         log, first = host.log, host.log.manifest(1)
-        whole = unpack(log.read(1, UPDATE_FILE), host.live.device)
+        whole = unpack(log.read(1, UPDATE_FILE), host.live.device_at)
         taken = []
         for version, updates in zip(range(host.version + 1, versions + 1), _like(whole), strict=False):
             files = {UPDATE_FILE: pack(updates)}

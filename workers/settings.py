@@ -37,8 +37,10 @@ class WorkerSettings(SharedSettings):
         description="What requests call the model; by default the last part of its path, without .gguf.",
     )
     revision: str | None = Field(None, description="Of a hub id.")
-    device: Annotated[str, Field(pattern=r"^(auto|cpu|mps|cuda(:\d+)?)$")] = Field(
-        "auto", description="cpu, mps, cuda or cuda:<number>; auto: cuda if there is one, else cpu."
+    device: Annotated[str, Field(pattern=r"^(auto|all|cpu|mps|cuda(:\d+)?)$")] = Field(
+        "auto",
+        description="cpu, mps, cuda or cuda:<number>; auto: cuda if there is one, else cpu; "
+        "all: the model's blocks over all GPUs that are visible, for a model larger than one.",
     )
     dtype: Literal["float64", "float32", "bfloat16", "float16"] = Field("float32", description="Of the live weights.")
     preset: Path | None = Field(None, description="Hyperparameter file; by default the model's own.")

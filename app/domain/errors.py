@@ -58,6 +58,7 @@ PalimpsestError                500 internal
 ├── DamagedVersion             500 damaged_version
 ├── ModelMismatch              500 model_mismatch
 ├── UnsupportedStorage         500 unsupported_storage
+├── UnsupportedPlacement       500 unsupported_placement
 ├── StatisticsMismatch         500 statistics_mismatch
 ├── ModelNotFound              500 model_not_found
 └── UnsupportedArchitecture    500 unsupported_architecture
@@ -334,6 +335,10 @@ class ModelMismatch(PalimpsestError):
 
 class UnsupportedStorage(PalimpsestError):
     """The place given for the edit logs cannot keep them safely, or the package that reaches it is missing."""
+
+
+class UnsupportedPlacement(PalimpsestError):
+    """The model's weights cannot lie where they were asked to: accelerators, room on them, or a package is missing."""
 
 
 class StatisticsMismatch(PalimpsestError):

@@ -29,7 +29,7 @@ def carried_targets(
 
     targets: (d_out, n), which stand in place of what the same site gives at ``layer``. One forward pass.
     """
-    found = torch.empty_like(targets, dtype=torch.float64)
+    found = torch.empty_like(targets, dtype=torch.float64, device=editable.device_at(later))
     module = editable.site(layer, site)
     for members in by_equal_length([fact.prompts[0].lookup + 1 for fact in facts], max_batch_tokens):
         placed = targets[:, members].T

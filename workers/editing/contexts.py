@@ -43,7 +43,7 @@ def make_contexts(editable: EditableModel, seed: int = SEED) -> tuple[str, ...]:
     them anew in each process). Braces in what the model writes become spaces, so that one slot remains.
     """
     found = [SLOT]
-    with torch.random.fork_rng(devices=[editable.device] if editable.device.type == "cuda" else []):
+    with torch.random.fork_rng(devices=[device for device in editable.devices if device.type == "cuda"]):
         torch.manual_seed(seed)
         for opening in OPENINGS:
             inputs = editable.tokenizer(opening, return_tensors="pt").to(editable.device)

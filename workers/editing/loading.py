@@ -14,6 +14,7 @@ from app.domain.errors import UnsupportedArchitecture
 from workers.editing.checkpoint import check_checkpoint, telling
 from workers.editing.descent.compatibility import check_replay
 from workers.editing.model.editable_model import EditableModel
+from workers.editing.model.placement import place
 from workers.editing.text.joint import TRIALS, misfits
 from workers.editing.text.model_text import ModelText
 
@@ -45,12 +46,14 @@ def load(source: str, *, revision: str | None = None, device: str = "cpu", dtype
 
     Args:
         source: a folder, or a hub id.
+        device: as torch names it, or ``all``: the model's parts over all accelerators.
         dtype: one of ``DTYPES``; the model's compute dtype. Edited matrices have masters of at least float32.
 
     Raises:
         ModelNotFound: no such folder, and the hub does not give it.
         UnsupportedArchitecture: no weights in safetensors; no fast tokenizer (its offsets find the lookup token); no
             parts that can be edited, as in a mixture of experts; numbers that overflow in this dtype.
+        UnsupportedPlacement: it cannot lie there.
     """
     with PROCESS_WIDE:
         check_checkpoint(source, revision)
@@ -65,7 +68,7 @@ def load(source: str, *, revision: str | None = None, device: str = "cpu", dtype
                 output_loading_info=True,
             )
         model = whole(loaded, source)
-    nn.Module.to(model, torch.device(device))
+    place(model, device)
     _align(model)
     editable = EditableModel.of(model, tokenizer)
     check_replay(editable)

@@ -76,7 +76,7 @@ def solve(
         made = aims.crew.keys(shadow, tokenised, members.groups, (step.layer,), limit, added)
         keys = finite_keys(made[step.layer], step.layer)
         current = outputs_at(shadow, leaders, step.target_layer, preset.max_batch_tokens, site)
-        residual = (targets[step.target_layer] - current) * step.share
+        residual = ((targets[step.target_layer] - current) * step.share).to(keys.device)  # from the target layer's
         right = _right_factor(step.layer, keys, method, priors[step.layer], preset, aims.weights)
         updates[step.layer] = _update(shadow, step.layer, residual, right, keys)
         shares[step.layer] = tuple(realised_shares(right, keys).tolist())

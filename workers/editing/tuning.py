@@ -103,9 +103,10 @@ class _Cost:
         """What these rows add to the batch's mean loss, a scalar."""
         trunk: nn.Module = self.editable.model.base_model
         states = trunk(input_ids=part.ids, attention_mask=torch.ones_like(part.ids), use_cache=False)[0]
-        logits = self.editable.logits(states[part.row, part.place]).to(dtype)
-        nll = -torch.log_softmax(logits, dim=-1).gather(1, part.label.unsqueeze(1)).squeeze(1)
-        return (nll * part.weight.to(dtype)).sum()
+        asked = states[part.row.to(states.device), part.place.to(states.device)]
+        logits = self.editable.logits(asked).to(dtype)
+        nll = -torch.log_softmax(logits, dim=-1).gather(1, part.label.to(logits.device).unsqueeze(1)).squeeze(1)
+        return (nll * part.weight.to(logits)).sum()
 
     def _part(self, rows: Sequence[_Row]) -> _Part:
         tokens = [

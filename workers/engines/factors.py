@@ -11,12 +11,10 @@ from torch.nn import functional
 
 from app.domain.errors import CompactedVersion, NotFound
 from app.domain.log.reader import LogReader
-from workers.editing.model.updates import LowRank
+from workers.editing.model.updates import LowRank, on_cpu
 from workers.exports.low_rank import NEGLIGIBLE
 from workers.versions.replay import counted
 from workers.versions.update_files import UPDATE_FILE, unpack
-
-CPU = torch.device("cpu")
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +81,7 @@ def factors_of(
 def _summed(log: LogReader, version: int) -> dict[int, _Sum]:
     sums: dict[int, _Sum] = {}
     for term in log.history(version).terms(version):
-        for update in counted(log, term, CPU)[0]:
+        for update in counted(log, term, on_cpu)[0]:
             found = sums.setdefault(update.layer, _Sum())
             if update.mask is None:
                 found.products.append(LowRank(update.left, update.right))
@@ -147,7 +145,7 @@ def _nothing(log: LogReader, version: int) -> dict[int, Factors]:
     """No change, at the layers that an earlier version has tensors for, which say how wide the layers are."""
     for earlier in range(version, 0, -1):
         try:
-            updates = unpack(log.read(earlier, UPDATE_FILE), CPU)
+            updates = unpack(log.read(earlier, UPDATE_FILE), on_cpu)
         except (NotFound, CompactedVersion):
             continue
         none = {

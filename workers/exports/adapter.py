@@ -82,8 +82,10 @@ class Adapter(Package):
         config = AdapterConfig.model_validate_json((folder / CONFIG_FILE).read_bytes())
         scaling = config.lora_alpha / config.r
         for name in config.target_modules:
-            right, left = (tensors[f"{PREFIX}{name}.lora_{side}.weight"].to(model.device) for side in ("A", "B"))
-            model.model.get_submodule(name).register_forward_hook(beside(left * scaling, right))
+            module = model.model.get_submodule(name)
+            device = next(module.parameters()).device
+            right, left = (tensors[f"{PREFIX}{name}.lora_{side}.weight"].to(device) for side in ("A", "B"))
+            module.register_forward_hook(beside(left * scaling, right))
         return ReadBack(tensors, model)
 
 

@@ -14,7 +14,8 @@ from app.domain.prompts import filled
 from workers.editing.contexts import OPENINGS
 from workers.editing.loading import DTYPES, load, load_tokenizer
 from workers.editing.model.editable_model import EditableModel
-from workers.editing.model.updates import LowRank
+from workers.editing.model.placement import ALL
+from workers.editing.model.updates import DeviceAt, LowRank
 from workers.exports.low_rank import Change
 from workers.versions.logged_facts import as_facts
 from workers.versions.replay import counted, state_at
@@ -26,17 +27,18 @@ MOST_FACTS = 16
 
 @dataclass(frozen=True, slots=True)
 class Origin:
-    """Where the base model is loaded from: a folder or a hub id, and what it was loaded as."""
+    """Where the base model is loaded from: a folder or a hub id, what it was loaded as, and where to (``load``)."""
 
     source: str
     revision: str | None
-    device: torch.device
+    device: str
     dtype: torch.dtype
 
     @classmethod
     def of(cls, live: EditableModel, source: str, revision: str | None) -> Origin:
         """The origin of a model that was loaded from there."""
-        return cls(source, revision, live.device, live.model.dtype)
+        device = str(live.device) if len(live.devices) == 1 else ALL
+        return cls(source, revision, device, live.model.dtype)
 
     def base(self) -> EditableModel:
         """The base model, loaded once more."""
@@ -45,7 +47,7 @@ class Origin:
     def load(self, source: str, revision: str | None = None) -> EditableModel:
         """Another model, as the base model was loaded."""
         [dtype] = [name for name, dtype in DTYPES.items() if dtype == self.dtype]
-        return load(source, revision=revision, device=str(self.device), dtype=dtype)
+        return load(source, revision=revision, device=self.device, dtype=dtype)
 
     def save_tokenizer(self, folder: str) -> None:
         """Write the base model's tokenizer, read anew: the one in service may be at work in another thread."""
@@ -94,12 +96,12 @@ class Content:
     def changes(self) -> dict[int, Change]:
         """By the same layers, what the version adds to the base model's weights. The factors are read from the log."""
         applied, terms = self.state.applied, self.log.history(self.version).terms(self.version)
-        factors = exact_factors(self.log, terms, self.state, self.shadow.device)
+        factors = exact_factors(self.log, terms, self.state, self.shadow.device_at)
         return {layer: Change(applied[layer] - self.shadow.base(layer), factors.get(layer)) for layer in self.modules}
 
 
 def exact_factors(
-    log: LogReader, terms: Iterable[Term], state: VersionState, device: torch.device
+    log: LogReader, terms: Iterable[Term], state: VersionState, device_at: DeviceAt
 ) -> dict[int, LowRank]:
     """By layer, the factors of all updates in force side by side, the correction's last.
 
@@ -110,7 +112,7 @@ def exact_factors(
     masked = set[int]()
     try:
         for term in terms:
-            for update in counted(log, term, device)[0]:
+            for update in counted(log, term, device_at)[0]:
                 parts.setdefault(update.layer, []).append(LowRank(update.left, update.right))
                 masked |= {update.layer} if update.mask is not None else set()
     except (CompactedVersion, DamagedVersion):  # the state itself could be put together, from a snapshot

@@ -60,11 +60,11 @@ class GgufLora(Package):
         alpha = found.field(Keys.Adapter.LORA_ALPHA)
         assert isinstance(alpha, float)
         tensors: dict[str, Tensor] = {}
-        for module in model.anatomy.projections:
+        for layer, module in enumerate(model.anatomy.projections):
             names = [f"{self._named(module, model.depth)}.lora_{side}" for side in ("a", "b")]
             if names[0] in found:
                 tensors |= {name: found[name].matrix for name in names}
-                right, left = (tensors[name].to(model.device) for name in names)
+                right, left = (tensors[name].to(model.device_at(layer)) for name in names)
                 model.model.get_submodule(module).register_forward_hook(beside(left * (alpha / len(right)), right))
         return ReadBack(tensors, model)
 

@@ -65,7 +65,7 @@ class WholeGguf(Package):
         for layer, module in enumerate(model.anatomy.projections):
             name = self._named(module, model.depth)
             if found[name].data.tobytes() != self._source[name].data.tobytes():
-                model.set_master(layer, found[name].matrix.to(model.device))
+                model.set_master(layer, found[name].matrix.to(model.device_at(layer)))
         return ReadBack(found.parts, model)
 
     @property

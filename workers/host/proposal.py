@@ -177,7 +177,7 @@ def _report(
         companions_lost=last.lost_keys,
         update_norms={update.layer: float(torch.linalg.matrix_norm(update.dense)) for update in last.edited.updates},
         seconds=round(time.monotonic() - start, 3),
-        peak_memory_mb=_peak_memory_mb(attempts.shadow.device),
+        peak_memory_mb=_peak_memory_mb(attempts.shadow.devices),
     )
 
 
@@ -189,9 +189,9 @@ def _beyond(batch: EditBatch, shares: Shares, harm: Harm | None) -> str | None:
     return f"beyond the bounds of verify: {', '.join(missed)}" if missed else None
 
 
-def _peak_memory_mb(device: torch.device) -> float:
-    """Peak memory of the device, or of the process on a CPU, in MB (10⁶ bytes)."""
-    if device.type == "cuda":
-        return torch.cuda.max_memory_allocated(device) / 1e6
+def _peak_memory_mb(devices: Sequence[torch.device]) -> float:
+    """The sum of the devices' peaks of memory, or the peak of the process on a CPU, in MB (10⁶ bytes)."""
+    if all(device.type == "cuda" for device in devices):
+        return sum(torch.cuda.max_memory_allocated(device) for device in devices) / 1e6
     unit = 1 if sys.platform == "darwin" else 1024
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 1e6

@@ -98,7 +98,7 @@ def _put_together(
     state, files = state_at(live, log, log.replay_without(change.facts)), {}
     if updates := renewed_corrections(live, state):
         files[UPDATE_FILE] = pack(updates)
-        for update in unpack(files[UPDATE_FILE], live.device):  # as a restart will read them
+        for update in unpack(files[UPDATE_FILE], live.device_at):  # as a restart will read them
             state = state.with_update(update, live.base(update.layer))
     return state, [_alone(each) for each in log.facts_without(change.facts)], files
 

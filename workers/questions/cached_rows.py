@@ -59,7 +59,10 @@ class CachedRows:
         """Let all other rows go, and the columns that only they had. Rows must be ``pliable``."""
         chosen = torch.tensor(places, device=self.scores.device)
         self.scores = self.scores[chosen]
-        self._cache.batch_select_indices(chosen)
+        for layer in self.layers:
+            layer.keys, layer.values = (
+                each[chosen.to(each.device)] for each in (_states(layer.keys), _states(layer.values))
+            )
         if self._mask is None:
             return
         mask = self._mask[chosen]

@@ -38,7 +38,7 @@ class CardOf:
             role="leader" if host.leads else "replica",
             version=host.version,
             behind=_behind(host),
-            device=str(host.live.device),
+            device=", ".join(map(str, host.live.devices)),
             dtype=host.settings.dtype,
             layers=host.live.depth,
             window=host.live.window,

@@ -168,7 +168,7 @@ class Helper:
         live = self._host.live
         if (data := self._post.updates(asked.spread)) is None:
             raise NobodyWaits
-        updates = unpack_updates(data, live.device)
+        updates = unpack_updates(data, live.device_at)
         for update in updates:
             self._refuse_unfit(live, update.layer, (update.left.shape[0], update.right.shape[1]))
         shadow = live.shadow({update.layer for update in updates})

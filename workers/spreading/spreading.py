@@ -90,7 +90,7 @@ class Spreading:
 
         def read(index: int, answer: bytes) -> Descended:
             shape = (shadow.hidden_size, len(parts[index]))
-            return unpack_descended(answer, shape, sum(sizes[i] for i in parts[index]), shadow.device)
+            return unpack_descended(answer, shape, sum(sizes[i] for i in parts[index]), shadow.device_at(layer))
 
         held = [sum(sizes[i] for i in part) for part in parts]
         return joined_descents(self._spread(Doing(held, own, read, together.waiting), wanted, added, together))
@@ -122,7 +122,7 @@ class Spreading:
 
         def read(index: int, answer: bytes) -> Mapping[int, Tensor]:
             shapes = {layer: (width, len(parts[index])) for layer, width in widths.items()}
-            return unpack_keys(answer, shapes, shadow.device)
+            return unpack_keys(answer, shapes, shadow.device_at)
 
         held = [sum(sizes[i] for i in part) for part in parts]
         return joined_keys(self._spread(Doing(held, own, read, self._check), wanted, added))

@@ -15,7 +15,7 @@ from torch import Tensor
 from app.domain.errors import RequestError
 from app.domain.log_form import described
 from workers.editing.descent.targets import Descended
-from workers.editing.model.updates import LowRank, WeightUpdate
+from workers.editing.model.updates import DeviceAt, LowRank, WeightUpdate
 
 
 def pack_updates(updates: Sequence[WeightUpdate]) -> bytes:
@@ -24,8 +24,10 @@ def pack_updates(updates: Sequence[WeightUpdate]) -> bytes:
     return save({head + name: _plain(part) for head, update in named for name, part in _parts(update)})
 
 
-def unpack_updates(data: bytes, device: torch.device) -> list[WeightUpdate]:
-    """What ``pack_updates`` wrote, without keys.
+def unpack_updates(data: bytes, device_at: DeviceAt) -> list[WeightUpdate]:
+    """What ``pack_updates`` wrote, without keys, each on its layer's device.
+
+    ``device_at``: raises LayerOutOfRange for a layer that is not there.
 
     Raises:
         RequestError: it is damaged.
@@ -33,7 +35,7 @@ def unpack_updates(data: bytes, device: torch.device) -> list[WeightUpdate]:
     tensors = _loaded(data)
     heads = sorted({tuple(map(int, name.split(".")[:2])) for name in tensors})
     try:
-        return [_update(layer, f"{n}.{layer}.", tensors, device) for n, layer in heads]
+        return [_update(layer, f"{n}.{layer}.", tensors, device_at(layer)) for n, layer in heads]
     except KeyError:
         raise RequestError("an update of the slice is not whole") from None
 
@@ -62,15 +64,15 @@ def pack_keys(keys: Mapping[int, Tensor]) -> bytes:
     return save({str(layer): _plain(each) for layer, each in keys.items()})
 
 
-def unpack_keys(data: bytes, shapes: Mapping[int, tuple[int, int]], device: torch.device) -> dict[int, Tensor]:
-    """What ``pack_keys`` wrote; ``shapes``: by layer.
+def unpack_keys(data: bytes, shapes: Mapping[int, tuple[int, int]], device_at: DeviceAt) -> dict[int, Tensor]:
+    """What ``pack_keys`` wrote, each layer's on its device; ``shapes``: by layer.
 
     Raises:
         RequestError: it is damaged, or not what was asked for.
     """
     tensors = _loaded(data)
     _refuse_others(tensors, {str(layer): shape for layer, shape in shapes.items()})
-    return {layer: tensors[str(layer)].to(device) for layer in shapes}
+    return {layer: tensors[str(layer)].to(device_at(layer)) for layer in shapes}
 
 
 def _loaded(data: bytes) -> dict[str, Tensor]:

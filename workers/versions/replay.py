@@ -15,7 +15,7 @@ from torch import Tensor
 from app.domain.history.terms import Term
 from app.domain.log.replays import Replay
 from workers.editing.model.editable_model import EditableModel
-from workers.editing.model.updates import WeightUpdate
+from workers.editing.model.updates import DeviceAt, WeightUpdate
 from workers.versions.recollection import followed, places_of
 from workers.versions.state_files import STATE_FILE, unpack_state
 from workers.versions.update_files import UPDATE_FILE, unpack
@@ -40,7 +40,7 @@ def replayed(editable: EditableModel, log: Files, route: Replay, start: VersionS
     """
     places, state = places_of(route.terms), start
     for term in route.rest:
-        updates, positions = counted(log, term, editable.device)
+        updates, positions = counted(log, term, editable.device_at)
         for update in updates:
             state = state.with_update(update, editable.base(update.layer))
         keys = {update.layer: update.keys for update in updates}
@@ -48,14 +48,14 @@ def replayed(editable: EditableModel, log: Files, route: Replay, start: VersionS
     return state
 
 
-def counted(log: Files, term: Term, device: torch.device) -> tuple[list[WeightUpdate], list[int]]:
-    """A term's updates without the columns that reverts have taken out, and the positions of the columns that stay.
+def counted(log: Files, term: Term, device_at: DeviceAt) -> tuple[list[WeightUpdate], list[int]]:
+    """A term's updates, each on its layer's device, without the columns that reverts have taken out, and the positions of the columns that stay.
 
     Raises:
         CompactedVersion: the tensors were removed.
         DamagedVersion: the version does not have the bytes that were committed.
     """
-    whole = unpack(log.read(term.version, UPDATE_FILE), device)
+    whole = unpack(log.read(term.version, UPDATE_FILE), device_at)
     positions = _standing(whole, term)
     return [_part(update, positions) for update in whole] if term.taken_out else whole, positions
 
@@ -86,5 +86,5 @@ def state_at(editable: EditableModel, log: Files, route: Replay) -> VersionState
     """
     start = VersionState()
     if route.snapshot is not None:
-        start = unpack_state(route.snapshot.files[STATE_FILE], route.covered, editable.device)
+        start = unpack_state(route.snapshot.files[STATE_FILE], route.covered, editable.device_at)
     return replayed(editable, log, route, start)

@@ -15,7 +15,7 @@ from app.domain.history.terms import Term
 from app.domain.places import Column
 from workers.editing.algebra.previous_keys import PreviousKeys
 from workers.editing.layer_keys import LayerKeys
-from workers.editing.model.updates import LowRank
+from workers.editing.model.updates import DeviceAt, LowRank
 from workers.versions.recollection import recalled
 from workers.versions.version_state import VersionState
 
@@ -31,8 +31,8 @@ def pack_state(state: VersionState) -> bytes:
     return save({f"layer.{layer}.{name}": part for layer in state.masters for name, part in _parts(state, layer)})
 
 
-def unpack_state(data: bytes, terms: Sequence[Term], device: torch.device) -> VersionState:
-    """What ``pack_state`` wrote.
+def unpack_state(data: bytes, terms: Sequence[Term], device_at: DeviceAt) -> VersionState:
+    """What ``pack_state`` wrote, each layer's on its device.
 
     Args:
         terms: what the snapshot's version is made of; they say which facts are in force.
@@ -43,7 +43,7 @@ def unpack_state(data: bytes, terms: Sequence[Term], device: torch.device) -> Ve
     def parts(name: str) -> dict[int, Tensor]:
         # Each in memory of its own, as in ``update_files``.
         found = ((layer, f"layer.{layer}.{name}") for layer in layers)
-        return {layer: tensors[each].to(device, copy=True) for layer, each in found if each in tensors}
+        return {layer: tensors[each].to(device_at(layer), copy=True) for layer, each in found if each in tensors}
 
     left, right = parts("correction.left"), parts("correction.right")
     corrections = {layer: LowRank(left[layer], right[layer]) for layer in left}

@@ -9,7 +9,7 @@ import torch
 from safetensors.torch import load, save
 from torch import Tensor, nn
 
-from workers.editing.model.updates import LowRank, WeightUpdate
+from workers.editing.model.updates import DeviceAt, LowRank, WeightUpdate
 
 UPDATE_FILE = "update.safetensors"
 
@@ -31,10 +31,11 @@ def pack(updates: Sequence[WeightUpdate]) -> bytes:
     return save({f"layer.{update.layer}.{name}": part for update in updates for name, part in _parts(update)})
 
 
-def unpack(data: bytes, device: torch.device) -> list[WeightUpdate]:
-    """What ``pack`` wrote, by rising layer; keys as float64."""
+def unpack(data: bytes, device_at: DeviceAt) -> list[WeightUpdate]:
+    """What ``pack`` wrote, by rising layer, each on its layer's device; keys as float64."""
     tensors = load(data)
-    return [_read(layer, tensors, device) for layer in sorted({int(name.split(".")[1]) for name in tensors})]
+    layers = sorted({int(name.split(".")[1]) for name in tensors})
+    return [_read(layer, tensors, device_at(layer)) for layer in layers]
 
 
 def _parts(update: WeightUpdate) -> Iterator[tuple[str, Tensor]]:

@@ -155,8 +155,8 @@ def random_priors(live: EditableModel, layers: Iterable[int]) -> dict[int, Layer
     """A prior at each layer, with a null space of half the directions and no previous keys."""
     priors = {}
     for layer in layers:
-        moment = random_second_moment(live.key_width(layer), seed=layer)
-        priors[layer] = LayerPrior(LayerBase.of(moment), PreviousKeys.empty(len(moment)))
+        moment = random_second_moment(live.key_width(layer), seed=layer).to(live.device_at(layer))
+        priors[layer] = LayerPrior(LayerBase.of(moment), PreviousKeys.empty(len(moment), moment.device))
     return priors
 
 

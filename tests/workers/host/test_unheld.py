@@ -146,7 +146,7 @@ class TestDrop:
         names = [each.subject for each in EASY]
         assert [known.subject for known in host.log.facts_in_force()] == names
         assert [known.fact.subject for known in host.knowledge.facts.values()] == names
-        updates = unpack(host.log.read(1, UPDATE_FILE), host.live.device)
+        updates = unpack(host.log.read(1, UPDATE_FILE), host.live.device_at)
         assert all(update.keys.shape[1] == update.left.shape[1] == 4 for update in updates)
         assert [each.column for each in host.log.manifest(1).facts] == [0, 1, 2, 3]
         assert not [each for each in LogCheck(tmp_path / "log", "tiny").run() if each.damage]

@@ -125,7 +125,7 @@ class TestRevert:
         for layer in (1, 2):
             expected = base[layer]
             for version, columns in ((1, [0, 1]), (3, [0])):
-                updates = unpack(host.log.read(version, UPDATE_FILE), host.live.device)
+                updates = unpack(host.log.read(version, UPDATE_FILE), host.live.device_at)
                 [update] = [update for update in updates if update.layer == layer]
                 expected = expected + update.left[:, columns] @ update.right[columns]
             assert torch.equal(host.live.weight(layer), expected)

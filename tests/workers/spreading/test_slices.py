@@ -16,7 +16,7 @@ from workers.editing.batch import tokenise_batch
 from workers.editing.crew import ALONE
 from workers.editing.groups import Group, group_by_key
 from workers.editing.model.editable_model import EditableModel
-from workers.editing.model.updates import LowRank, WeightUpdate
+from workers.editing.model.updates import LowRank, WeightUpdate, on_cpu
 from workers.editing.presets.preset import Preset
 from workers.editing.types import Fact, Silent
 from workers.spreading.slices import Slice, TargetsWanted, facts_of, preset_of, read_slice, refuse_foreign
@@ -141,12 +141,10 @@ def test_updates_keep_all_their_bits() -> None:
     left, right = torch.randn(4, 3).double() / 3, torch.randn(3, 5).double() / 3
     first = WeightUpdate(1, left, right, torch.zeros(5, 3))
     second = replace(first, layer=2, mask=torch.rand(4, 5) > 0.5, correction=LowRank(first.left, first.right))
-    for one, other in zip(
-        [first, second], unpack_updates(pack_updates([first, second]), torch.device("cpu")), strict=True
-    ):
+    for one, other in zip([first, second], unpack_updates(pack_updates([first, second]), on_cpu), strict=True):
         assert torch.equal(one.dense, other.dense)
         assert (one.correction is None) == (other.correction is None)
-    assert unpack_updates(pack_updates([]), torch.device("cpu")) == []
+    assert unpack_updates(pack_updates([]), on_cpu) == []
 
 
 def test_answers_that_were_not_asked_for_are_not_taken(live: EditableModel, asked: Slice) -> None:
@@ -161,4 +159,4 @@ def test_answers_that_were_not_asked_for_are_not_taken(live: EditableModel, aske
     with pytest.raises(RequestError):
         unpack_descended(packed, (shape[0], shape[1] + 1), facts, cpu)
     with pytest.raises(RequestError):
-        unpack_keys(packed, {1: shape}, cpu)
+        unpack_keys(packed, {1: shape}, on_cpu)

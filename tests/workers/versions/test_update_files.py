@@ -11,13 +11,12 @@ from transformers import PreTrainedTokenizerFast
 from tests.support.editing.families import CONTEXTS, FACTS, editable, random_priors
 from tests.support.editing.sequence import grown
 from workers.editing.editor import edit
-from workers.editing.model.updates import WeightUpdate
+from workers.editing.model.updates import WeightUpdate, on_cpu
 from workers.editing.presets.preset import Preset
 from workers.editing.types import Priors, empty_keys
 from workers.versions.update_files import as_kept, pack, unpack
 
 LAYERS = (0, 1)
-CPU = torch.device("cpu")
 BATCHES = (FACTS[:2], FACTS[2:3], FACTS[3:], FACTS[1:3])
 HISTORIES = {
     "rect": ("rect",) * 3,
@@ -36,7 +35,7 @@ def preset(method: str) -> Preset:
 
 def through_a_file(updates: list[WeightUpdate], path: Path) -> list[WeightUpdate]:
     path.write_bytes(pack([as_kept(update) for update in updates]))
-    return unpack(path.read_bytes(), CPU)
+    return unpack(path.read_bytes(), on_cpu)
 
 
 def bits(tensor: torch.Tensor) -> bytes:

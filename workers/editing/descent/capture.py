@@ -31,18 +31,19 @@ def first_block(layer: int, sites: tuple[Site, ...]) -> int:
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """Rows of one suffix length on ``cache``. hidden, unmoved: (rows, steps, d_out); calls: by replayed block."""
+    """Rows of one suffix length on ``cache``. hidden, unmoved: (rows, steps, d_out); calls, devices: by replayed block."""
 
     cache: PrefixCache
     hidden: Tensor
     unmoved: Tensor
     calls: Sequence[Call]
+    devices: Sequence[torch.device]
 
     def strips(self, first: int) -> Iterator[Strip]:
         """The rows, as attention in each replayed block sees them, from the first one on."""
         rows, steps = self.hidden.shape[:2]
-        for block, call in enumerate(self.calls, start=first):
-            yield Strip.of(call, rows, steps, self.cache.stored(block), self.hidden.device)
+        for block, (call, device) in enumerate(zip(self.calls, self.devices, strict=True), start=first):
+            yield Strip.of(call, rows, steps, self.cache.stored(block), device)
 
 
 @torch.no_grad()
@@ -73,7 +74,7 @@ def capture(
             past_key_values=cache,
             use_cache=True,
         )
-    return Part(cache, entering[0], entering[-1], calls[:-1])
+    return Part(cache, entering[0], entering[-1], calls[:-1], [states.device for states in entering[:-1]])
 
 
 def joined(parts: Sequence[Part], first: int) -> list[Call]:

@@ -43,7 +43,7 @@ def check_replay(editable: EditableModel) -> None:
 def _agrees(editable: EditableModel) -> bool:
     for batch in suffix_batches(editable, 0, (Site.BLOCK,), ROWS, max_batch_tokens=64):
         shift = torch.zeros(1, len(batch.rows), editable.hidden_size, device=batch.hidden.device)
-        found = editable.logits(batch.replay(shift, batch.ends))
+        found = editable.logits(batch.replay(shift, batch.ends)).to(editable.device)
         for row, logits in zip(batch.rows, found, strict=True):
             ids = torch.tensor([[*row.prefix, *row.suffix]], device=editable.device)
             expected = editable.model(input_ids=ids, use_cache=False).logits[0, -1]

@@ -39,7 +39,10 @@ class Measured:
 
 
 class Descent:
-    """Gradient descent on the δ of one chunk of groups. Facts are numbered within the chunk."""
+    """Gradient descent on the δ of one chunk of groups. Facts are numbered within the chunk.
+
+    δ and all figures of facts and groups lie where the layer does.
+    """
 
     def __init__(
         self,
@@ -95,26 +98,26 @@ class Descent:
 
     def _pass(self) -> Measured:
         """One forward and backward pass. Gradients stay in ``delta.grad``."""
-        count = len(self.facts)
+        count, home = len(self.facts), self.start.device
         losses, nlls, divergences = (torch.zeros_like(self.share) for _ in range(3))
         misses = torch.zeros_like(self.group_of)
         nll_weight = self.nll_weight[self.group_of]
         for part in self.parts:
             objects, essences = part.log_probabilities(self._shifts(part.batch))
-            divergence = part.divergence(essences, count)
-            nll = part.nll(objects, count)
+            divergence = part.divergence(essences, count).to(home)
+            nll = part.nll(objects, count).to(home)
             losses += self._backward(nll_weight * nll + self.preset.kl_factor * divergence)
             nlls += nll.detach()
             divergences += divergence.detach()
             if self._counts_misses:
-                misses += part.misses(objects.detach(), count)
+                misses += part.misses(objects.detach(), count).to(home)
         decay = self.preset.v_weight_decay * (self.delta.norm(dim=2) / self.start_norm**2).sum(dim=0)
         decay.sum().backward()
         return Measured(losses + decay.detach()[self.group_of], nlls, divergences, misses)
 
     def _shifts(self, batch: SuffixBatch) -> Tensor:
         """δ for each row of the batch, (sites, rows, d_out)."""
-        return self.delta[:, self.group_of[batch.facts]]
+        return self.delta[:, self.group_of[batch.facts.to(self.start.device)]]
 
     def _backward(self, losses: Tensor) -> Tensor:
         """Add the gradients of the groups' mean of ``losses`` (facts,); the losses themselves."""
@@ -161,7 +164,7 @@ class Descent:
 
 def _pays(part: RowLosses, running: Tensor, passes: int) -> bool:
     """Whether so many passes without the rows of facts that are not ``running`` (facts,) are worth a rebuild."""
-    left = float(running[part.batch.facts].float().mean())
+    left = float(running[part.batch.facts.to(running.device)].float().mean())
     return (1.0 - left) * passes > REBUILDING * left
 
 

@@ -15,6 +15,8 @@ from workers.editing.descent.suffixes import SuffixBatch
 class RowLosses:
     """Rows at whose ends an object is predicted, and rows "{subject} is a" up to the subject, which have no labels.
 
+    All tensors of its own lie where logits are made.
+
     at: (predicted + essences,) int64, which of the batch's tokens are asked for the next one; the objects' come first.
     labels, facts: (predicted,) int64, the token, and whose it is. weights: (predicted,), its part in the fact's mean
     over contexts of the mean over tokens. essences: (essences,) int64, whose they are. before: (essences, vocabulary),
@@ -35,7 +37,8 @@ class RowLosses:
         """The rows of a batch; ``contexts``: how many each fact has. Weights and log-probabilities in ``dtype``."""
         rows = cls._asked(batch, contexts, dtype)
         with torch.no_grad():
-            normed = batch.final(batch.unmoved[rows.at[len(rows.labels) :]])
+            at = rows.at[len(rows.labels) :].to(batch.unmoved.device)
+            normed = batch.final(batch.unmoved[at])
             return replace(rows, before=_log_probabilities(batch, normed, dtype))
 
     @classmethod
@@ -50,7 +53,7 @@ class RowLosses:
         essences = [(end, row.fact) for end, row in zip(ends, batch.rows, strict=True) if not row.labels]
         at, labels, facts, weights = zip(*predicted, strict=True) if predicted else ((), (), (), ())
         ends_of_essences, whose = zip(*essences, strict=True) if essences else ((), ())
-        device = batch.hidden.device
+        device = batch.editable.head_device
 
         def whole(values: tuple[int, ...]) -> Tensor:
             return torch.tensor(values, dtype=torch.int64, device=device)
@@ -91,7 +94,7 @@ class RowLosses:
         if smaller is None:
             return None
         rows = RowLosses._asked(smaller, self.contexts, self.weights.dtype)
-        return replace(rows, before=self.before[running[self.essences]])
+        return replace(rows, before=self.before[running.to(self.essences.device)[self.essences]])
 
 
 def _log_probabilities(batch: SuffixBatch, normed: Tensor, dtype: torch.dtype) -> Tensor:

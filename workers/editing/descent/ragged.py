@@ -55,8 +55,8 @@ class Strip:
 
     def keep(self, rows: Tensor) -> Strip:
         """The strip of these of its rows alone. rows: int64 indices."""
-        before = None if self.before is None else (self.before[0][rows], self.before[1][rows])
-        bias = self.bias if self.bias is None or len(self.bias) == 1 else self.bias[rows]
+        before = None if self.before is None else (_at(self.before[0], rows), _at(self.before[1], rows))
+        bias = self.bias if self.bias is None or len(self.bias) == 1 else _at(self.bias, rows)
         return Strip(len(rows), self.steps, before, bias)
 
     def attend(self, query: Tensor, key: Tensor, value: Tensor, scaling: float) -> Tensor:
@@ -142,7 +142,12 @@ def _kept(value: Any, tokens: Tensor) -> Any:
     """One argument of a call with a run: of each tensor the entries of the chosen ``tokens``."""
     if isinstance(value, tuple):
         return tuple(_kept(part, tokens) for part in value)
-    return value[:, tokens] if isinstance(value, Tensor) else value
+    return value[:, tokens.to(value.device)] if isinstance(value, Tensor) else value
+
+
+def _at(states: Tensor, rows: Tensor) -> Tensor:
+    """The entries of these rows, wherever the block lies."""
+    return states[rows.to(states.device)]
 
 
 def _is_mask(value: object) -> bool:

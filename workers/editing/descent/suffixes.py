@@ -34,7 +34,8 @@ class SuffixBatch:
     cache: keys and values of the prefixes, aligned right; None for a run, whose calls have them.
     facts: (rows,) index of each row's fact.
     starts: (rows,), where each row's lookup token is among the T.
-    hidden: (1, T, d_out), or (rows, tokens, d_out): what enters the first replayed block, without any δ.
+    hidden: (1, T, d_out), or (rows, tokens, d_out): what enters the first replayed block, without any δ; facts and
+        starts lie with it.
     unmoved: (T, d_out), what leaves the last block, without any δ.
     calls: for each replayed block, the arguments it was called with besides the hidden states.
     """
@@ -67,13 +68,13 @@ class SuffixBatch:
             own = cache.select(at, max(len(row.prefix) for row in members)).freeze()
             parts.append(capture(editable, layer, sites, members, own))
             done += len(members)
-        starts = _starts(rows, editable.device)
-        facts = torch.tensor([row.fact for row in rows], device=editable.device)
         hidden, unmoved = parts[0].hidden, torch.cat([part.unmoved.flatten(0, 1) for part in parts])
         calls, run = parts[0].calls, len(parts) > 1
         if run:
             hidden = torch.cat([part.hidden.flatten(0, 1) for part in parts]).unsqueeze(0)
             calls = joined(parts, first_block(layer, sites))
+        starts = _starts(rows, hidden.device)
+        facts = torch.tensor([row.fact for row in rows], device=hidden.device)
         return cls(editable, layer, sites, rows, None if run else cache, facts, starts, hidden, unmoved, calls)
 
     @property
@@ -100,7 +101,7 @@ class SuffixBatch:
                     stack.callback(handle.remove)
             for block, (args, kwargs) in zip(blocks, self.calls, strict=True):
                 hidden = first(block(hidden, *args, **kwargs))
-        return self.final(hidden.flatten(0, -2)[at])
+        return self.final(hidden.flatten(0, -2)[at.to(hidden.device)])
 
     def final(self, states: Tensor) -> Tensor:
         """Final-normed states (asked, d_out) of what leaves the last block."""
@@ -109,7 +110,7 @@ class SuffixBatch:
 
     def keep(self, running: Tensor) -> SuffixBatch | None:
         """The batch without the rows of facts that are not ``running`` (facts,) bool; None if nothing is left."""
-        chosen = running[self.facts]
+        chosen = running.to(self.facts.device)[self.facts]
         rows = [row for row, kept in zip(self.rows, chosen.tolist(), strict=True) if kept]
         if not rows:
             return None
@@ -124,13 +125,13 @@ class SuffixBatch:
         tokens = torch.repeat_interleave(chosen, lengths)
         calls, facts = [kept_call(call, chosen, tokens) for call in self.calls], self.facts[chosen]
         starts = _starts(rows, chosen.device)
-        hidden, unmoved = self.hidden[:, tokens], self.unmoved[tokens]
+        hidden, unmoved = self.hidden[:, tokens], self.unmoved[tokens.to(self.unmoved.device)]
         return replace(self, rows=rows, facts=facts, starts=starts, hidden=hidden, unmoved=unmoved, calls=calls)
 
     def _shifted(self, states: Tensor, shift: Tensor) -> Tensor:
         """States (..., d_out) of the T tokens, with the lookup token of each row shifted."""
         flat = states.flatten(0, -2)
-        return flat.index_add(0, self.starts, shift.to(flat.dtype)).view_as(states)
+        return flat.index_add(0, self.starts, shift.to(flat)).view_as(states)
 
     def _shifting(self, shift: Tensor) -> Callable[..., Any]:
         """A forward hook that shifts the lookup tokens of what its module gives."""

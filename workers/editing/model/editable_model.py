@@ -26,6 +26,7 @@ from workers.editing.model.anatomy import (
     window,
 )
 from workers.editing.model.overflow import OTHER_DTYPE, first_overflow, overflow_at
+from workers.editing.model.placement import refuse_offloaded
 from workers.editing.model.updates import LayerWeights, LowRank, WeightUpdate
 
 
@@ -56,7 +57,9 @@ class EditableModel:
 
         Raises:
             UnsupportedArchitecture: the parts were not found, or do not add up to the model's own logits.
+            UnsupportedPlacement: a weight is offloaded.
         """
+        refuse_offloaded(model)
         model.train(mode=False)
         model.requires_grad_(requires_grad=False)
         editable = cls(model, tokenizer, locate(model), takes_runs=takes_runs(model))
@@ -81,8 +84,23 @@ class EditableModel:
 
     @property
     def device(self) -> torch.device:
-        """Where the model takes its token ids."""
+        """Where the model takes its token ids, and gives its logits."""
         return device_of(self.model)
+
+    @property
+    def devices(self) -> tuple[torch.device, ...]:
+        """Where its weights lie, from the token ids on: one device, unless it is laid out over several."""
+        return tuple(dict.fromkeys((self.device, *(weight.device for weight in self.model.parameters()))))
+
+    @property
+    def head_device(self) -> torch.device:
+        """Where ``logits`` are made."""
+        head = self.model.get_output_embeddings()  # type: ignore[no-untyped-call]
+        return next(iter(head.parameters())).device
+
+    def device_at(self, layer: int) -> torch.device:
+        """Where the weight at ``layer`` lies, and with it all that an edit of it is computed from."""
+        return self.weight(layer).device
 
     def block(self, layer: int) -> nn.Module:
         """The decoder block at ``layer``."""
@@ -214,7 +232,7 @@ class EditableModel:
         return shadow
 
     def logits(self, hidden: Tensor) -> Tensor:
-        """Logits (..., vocabulary) of final-normed hidden states (..., d_out)."""
+        """Logits (..., vocabulary) of final-normed hidden states (..., d_out), where the output embeddings lie."""
         head = self.model.get_output_embeddings()  # type: ignore[no-untyped-call]
         assert head is not None
         logits: Tensor = head(hidden)
@@ -235,7 +253,7 @@ class EditableModel:
             detail = overflow_at(self.model, first_overflow(self.model, ids) or "the logits")
             raise UnsupportedArchitecture(detail, field="model", value=type(self.model).__name__)
         found = self.logits(self.anatomy.final_norm(outputs[0]))
-        if not torch.allclose(found.float(), expected.float(), rtol=1e-3, atol=1e-3):
+        if not torch.allclose(found.float().to(expected.device), expected.float(), rtol=1e-3, atol=1e-3):
             detail = "the model does more after its last block than a norm and the output embeddings"
             raise UnsupportedArchitecture(detail, value=type(self.model).__name__)
 

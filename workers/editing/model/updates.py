@@ -2,9 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
+import torch
 from torch import Tensor
+
+DeviceAt = Callable[[int], torch.device]
+"""By layer, where its weight lies: a model's own (``EditableModel.device_at``), or one device for all."""
+
+
+def on_cpu(_layer: int) -> torch.device:
+    """The CPU, for whatever layer: where there is no model."""
+    return torch.device("cpu")
 
 
 @dataclass(frozen=True, slots=True)
