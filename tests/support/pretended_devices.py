@@ -143,9 +143,9 @@ class _Naming(TorchFunctionMode):
             return self._special[func](*args, **named)
         if func is torch.Tensor.new_tensor:
             named.setdefault("device", self._devices.of(args[0]))
-        if (asked := named.pop("device", None)) is None or torch.device(asked).type == "meta":
+        if (asked := named.get("device")) is None or torch.device(asked).type == "meta":
             return func(*args, **(kwargs or {}))
-        found = func(*args, **named)
+        found = func(*args, **{**named, "device": CPU})
         return self._devices.put(found, _device(asked)) if isinstance(found, Tensor) else found
 
     def _to(self, tensor: Tensor, *args: Any, **kwargs: Any) -> Tensor:

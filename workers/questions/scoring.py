@@ -137,7 +137,7 @@ def _logits_of_spans(
         ids, mask = right_padded([rows[index] for index in batch], device_of(model))
         first = min(spans[index][0] for index in batch)
         last = max(spans[index][1] for index in batch)
-        keep = torch.arange(first, last, device=ids.device)
+        keep = torch.arange(first, last)  # on the CPU: what it chooses from need not lie where the ids do
         before_pass()
         logits = model(input_ids=ids, attention_mask=mask, use_cache=False, logits_to_keep=keep).logits
         logits = logits.to(torch.promote_types(logits.dtype, torch.float32))

@@ -89,8 +89,9 @@ class EditableModel:
 
     @property
     def devices(self) -> tuple[torch.device, ...]:
-        """Where its weights lie, from the token ids on: one device, unless it is laid out over several."""
-        return tuple(dict.fromkeys((self.device, *(weight.device for weight in self.model.parameters()))))
+        """Where its weights lie, in order: one device, unless it is laid out over several."""
+        found = {weight.device for weight in self.model.parameters()}
+        return tuple(sorted(found, key=lambda device: (device.type, device.index or 0)))
 
     @property
     def head_device(self) -> torch.device:
