@@ -38,6 +38,8 @@ class Updates(Package):
         """The updates are added to the base model's weights."""
         tensors, model = load_file(folder / UPDATES_FILE), self._origin.base()
         for layer in sorted({int(name.split(".")[1]) for name in tensors}):
-            update = LowRank(*(tensors[f"layer.{layer}.{side}"].to(model.device_at(layer)) for side in ("left", "right")))
+            update = LowRank(
+                *(tensors[f"layer.{layer}.{side}"].to(model.device_at(layer)) for side in ("left", "right"))
+            )
             model.set_master(layer, model.master(layer) + update.dense)
         return ReadBack(tensors, model)

@@ -74,7 +74,13 @@ def balanced(model: PreTrainedModel, free: Mapping[int, int]) -> Where:
             f"{len(free)} accelerators ({left[0]} is left over), and what is not on one cannot be edited"
         )
         raise UnsupportedPlacement(detail, value=ALL)
-    return {name: torch.device("cuda", index) for name, index in found.items()}
+    # What has no weights (rotary positions) would be the last part, and every pass's states be copied there and back.
+    first = next(iter(found.values()))
+    at = {
+        name: index if any(True for _ in model.get_submodule(name).parameters()) else first
+        for name, index in found.items()
+    }
+    return {name: torch.device("cuda", index) for name, index in at.items()}
 
 
 def lay_out(model: PreTrainedModel, where: Where) -> None:
