@@ -27,7 +27,7 @@ RUN pip install --constraint constraints.txt "torch==2.13.0"
 COPY pyproject.toml README.md LICENSE ./
 COPY app ./app
 COPY workers ./workers
-RUN pip install --constraint constraints.txt --editable ".[worker]"
+RUN pip install --constraint constraints.txt --editable ".[worker,accelerate]"
 
 USER 10001:10001
 EXPOSE 8100

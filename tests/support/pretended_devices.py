@@ -1,9 +1,9 @@
 """Accelerators that are not there: tensors of the CPU that are said to lie on ``cuda:0``, ``cuda:1``, ...
 
 Within ``PretendedDevices`` a tensor says where it was put, ``to`` moves it there, and an operation whose tensors lie
-apart raises as CUDA's do. Everything is computed, on the CPU, so that an edit's numbers can be compared to the bit. What
-a device is kept by is a tensor's storage, which views of it, parameters and ``.data`` share. It holds for the thread
-that entered it, and in backward passes.
+apart raises as CUDA's do. Everything is computed, on the CPU, so that an edit's numbers can be compared to the bit. A
+device is known by a tensor's storage, which its views, parameters and ``.data`` share. All of this holds in the thread
+that entered it, and in its backward passes.
 """
 
 from __future__ import annotations

@@ -127,7 +127,8 @@ class Tracer:
 
         def put_back(states: Tensor) -> Tensor:
             states = states.clone()
-            states[rows, at] = states[0, at]
+            chosen, there = rows.to(states.device), at.to(states.device)
+            states[chosen, there] = states[0, there]
             return states
 
         with ExitStack() as stack:

@@ -10,8 +10,8 @@ from rich.console import Console
 
 from app.domain.settings import SharedSettings
 from workers.commands.options import (
-    Device,
     Dtype,
+    OneDevice,
     TaskFolder,
     TaskLimit,
     TaskNames,
@@ -38,7 +38,7 @@ def abilities(
     log: Annotated[str | None, typer.Option("--log", help="Directory of the logs, or a URL that fsspec knows.")] = None,
     source: Annotated[str | None, typer.Option(help="Where the base model is, if not where the log says.")] = None,
     out: Annotated[Path | None, typer.Option(help="Write all figures there as JSON.", dir_okay=False)] = None,
-    device: Device = "cpu",
+    device: OneDevice = "cpu",
     dtype: Dtype = "float32",
 ) -> None:
     """Ask versions of a model tasks of lm-evaluation-harness, from its log: a running worker is not disturbed."""

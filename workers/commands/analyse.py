@@ -10,7 +10,7 @@ import typer
 from rich.console import Console
 
 from app.domain.settings import DATA_DIR
-from workers.commands.options import Device, Dtype, ModelArgument, Overrides, named, overrides, telling_errors
+from workers.commands.options import Dtype, ModelArgument, OneDevice, Overrides, named, overrides, telling_errors
 
 EXAMPLES = (
     "palimpsest analyse atlas-gpt2 --facts facts.csv --most 10",
@@ -35,7 +35,7 @@ def analyse(
     out: Annotated[
         Path | None, typer.Option(help="The folder; an analysis that was stopped there goes on.", file_okay=False)
     ] = None,
-    device: Device = "cpu",
+    device: OneDevice = "cpu",
     dtype: Dtype = "float32",
     data_dir: Annotated[Path, typer.Option(help="Where statistics and presets are kept.")] = DATA_DIR,
 ) -> None:

@@ -12,10 +12,10 @@ from app.domain.settings import DATA_DIR
 from workers.commands.options import (
     BatchSize,
     DataSetOption,
-    Device,
     Dtype,
     ModelOption,
     MostFacts,
+    OneDevice,
     Overrides,
     Policy,
     Seed,
@@ -70,7 +70,7 @@ def evaluate(
     out: Annotated[
         Path | None, typer.Option(help="The run's folder; a run that was stopped there goes on.", file_okay=False)
     ] = None,
-    device: Device = "cpu",
+    device: OneDevice = "cpu",
     dtype: Dtype = "float32",
     data_dir: Annotated[Path, typer.Option(help="Where statistics and presets are kept.")] = DATA_DIR,
 ) -> None:

@@ -21,6 +21,13 @@ if TYPE_CHECKING:
     from workers.experiments.abilities import Tasks
 
 
+def one_device(device: str) -> str:
+    """The device, for what was never tried on several; BadParameter if it is ``all``."""
+    if device == "all":
+        raise typer.BadParameter("this command has its model on one device: name it")
+    return device
+
+
 class Policy(StrEnum):
     """``contract.Unheld`` as an option."""
 
@@ -75,7 +82,8 @@ TaskFolder = Annotated[
 TaskLimit = Annotated[
     int | None, typer.Option("--task-limit", help="Ask the first so many questions of each task.", min=1)
 ]
-Device = Annotated[str, typer.Option(help="As torch names it.")]
+Device = Annotated[str, typer.Option(help="As torch names it; all: the model's blocks over all GPUs.")]
+OneDevice = Annotated[str, typer.Option(help="As torch names it.", callback=one_device)]
 Dtype = Annotated[str, typer.Option(help="float64, float32, bfloat16 or float16.")]
 
 

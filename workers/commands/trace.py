@@ -9,7 +9,7 @@ import typer
 from rich.console import Console
 
 from app.domain.settings import DATA_DIR
-from workers.commands.options import Device, Dtype, ModelArgument, telling_errors
+from workers.commands.options import Dtype, ModelArgument, OneDevice, telling_errors
 
 EXAMPLES = ("palimpsest trace atlas-gpt2 --facts facts.csv --most 20 --out traces/atlas",)
 
@@ -26,7 +26,7 @@ def trace(
     samples: Annotated[int, typer.Option(help="Disturb each fact so often.", min=1)] = 10,
     seed: Annotated[int, typer.Option(help="Of the noise.")] = 0,
     out: Annotated[Path | None, typer.Option(help="A folder for the results; else traces/MODEL.")] = None,
-    device: Device = "cpu",
+    device: OneDevice = "cpu",
     dtype: Dtype = "float32",
     data_dir: Annotated[Path, typer.Option(help="Where converted GGUF files are kept.")] = DATA_DIR,
 ) -> None:

@@ -49,7 +49,9 @@ def replayed(editable: EditableModel, log: Files, route: Replay, start: VersionS
 
 
 def counted(log: Files, term: Term, device_at: DeviceAt) -> tuple[list[WeightUpdate], list[int]]:
-    """A term's updates, each on its layer's device, without the columns that reverts have taken out, and the positions of the columns that stay.
+    """A term's updates without the columns that reverts have taken out, and the positions of the columns that stay.
+
+    Each update is on its layer's device.
 
     Raises:
         CompactedVersion: the tensors were removed.

@@ -6,6 +6,8 @@ import pytest
 import torch
 from torch import Tensor
 
+from tests.support.editing.blocks_apart import blocks_apart
+from tests.support.pretended_devices import PretendedDevices
 from tests.support.tiny_models import tiny
 from workers.causal_tracing.recall import Recalled
 from workers.causal_tracing.tracer import SIGMAS, Site, Trace, Tracer, window_around
@@ -119,3 +121,11 @@ def test_the_mlps_effects_at_the_subjects_last_token_can_be_had_alone(
 ) -> None:
     alone = Tracer(model, DEVIATION, samples=SAMPLES).mlp_effects(fact)
     torch.testing.assert_close(alone, trace.effects[Site.MLP][fact.end - 1], rtol=1e-9, atol=1e-12)
+
+
+def test_over_several_devices_it_is_the_same(fact: Recalled, trace: Trace, model: EditableModel) -> None:
+    found = tiny("gpt2" if "gpt" in type(model.model).__name__.lower() else "llama")
+    with PretendedDevices():
+        apart = Tracer(blocks_apart(EditableModel.of(found.model, found.tokenizer)), DEVIATION, samples=SAMPLES)
+        for site, effects in apart.trace(fact).effects.items():
+            torch.testing.assert_close(effects, trace.effects[site], rtol=1e-9, atol=1e-12)

@@ -10,12 +10,12 @@ import torch
 from torch import Tensor
 from transformers import PreTrainedTokenizerFast
 
+from tests.support.editing.blocks_apart import blocks_apart
 from tests.support.editing.families import FACTS, editable, random_priors
 from tests.support.pretended_devices import PretendedDevices
 from workers.editing.descent.compatibility import check_replay
 from workers.editing.editor import edit
 from workers.editing.model.editable_model import EditableModel
-from workers.editing.model.placement import lay_out
 from workers.editing.presets.preset import Preset
 
 LAYERS = (0, 1)
@@ -23,23 +23,6 @@ PRESET = Preset(LAYERS, v_num_grad_steps=4, v_lr=0.5, mom2_update_weight=0.5, L2
 CONTEXTS = ("{}", "The city. {}")
 TWO = FACTS[1:3]
 IDS = torch.arange(1, 9).unsqueeze(0)
-
-
-def three_apart(live: EditableModel) -> EditableModel:
-    """The model with its token ids and each block on a device of its own, and the head where the last block is."""
-    list_name = live.anatomy.projections[0].split(".0.")[0]
-    trunk = live.model.get_submodule(list_name.rpartition(".")[0])
-    where = {f"{list_name}.{index}": torch.device("cuda", index) for index in range(live.depth)}
-    names = {id(module): name for name, module in live.model.named_modules()}
-    for part in trunk.children():
-        if names[id(part)] != list_name:
-            last = part is live.anatomy.final_norm
-            where[names[id(part)]] = torch.device("cuda", live.depth - 1 if last else 0)
-    head = live.model.get_output_embeddings()  # type: ignore[no-untyped-call]
-    tied = head.weight is live.model.get_input_embeddings().weight
-    where[names[id(head)]] = torch.device("cuda", 0 if tied else live.depth - 1)
-    lay_out(live.model, where)
-    return live
 
 
 @torch.inference_mode()
@@ -64,7 +47,7 @@ def test_the_same_edit_comes_out(family: str, method: str, plan: str, tokenizer:
     shadow = whole.shadow(LAYERS)
     expected = edit(shadow, TWO, preset, random_priors(whole, LAYERS), CONTEXTS).updates
     with PretendedDevices() as devices:
-        live = three_apart(editable(family, tokenizer, torch.float32))
+        live = blocks_apart(editable(family, tokenizer, torch.float32))
         check_replay(live)
         assert [device.index for device in live.devices] == [0, 1, 2]
         apart = live.shadow(LAYERS)

@@ -59,7 +59,8 @@ def edit(host: ModelHost, *subjects: str, method: str = "memit", hyperparameters
     facts = tuple(Fact(subject=subject, prompt="{} is a city in", object="Japan") for subject in subjects)
     batch = EditBatch(facts=facts, unheld="keep", method=method, hyperparameters=hyperparameters)
     report = done(host, f"edit-{host.version + 1}", batch).report
-    assert report is not None and report.peak_memory_mb is not None
+    assert report is not None
+    assert report.peak_memory_mb is not None
     return report.peak_memory_mb
 
 

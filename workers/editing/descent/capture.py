@@ -31,7 +31,7 @@ def first_block(layer: int, sites: tuple[Site, ...]) -> int:
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """Rows of one suffix length on ``cache``. hidden, unmoved: (rows, steps, d_out); calls, devices: by replayed block."""
+    """Rows of one suffix length on ``cache``. hidden, unmoved: (rows, steps, d_out); calls, devices: by block."""
 
     cache: PrefixCache
     hidden: Tensor

@@ -1,9 +1,9 @@
 """A model larger than one accelerator: which of its parts lies where, and what carries states from one to the next.
 
-Where is accelerate's answer, the one behind transformers' ``device_map="balanced"``. Its hooks are not used: they bind a
+Where is accelerate's answer, as behind transformers' ``device_map="balanced"``. Its hooks are not used: they bind a
 module's ``forward`` to the module and keep tensors of their own, and a shadow is a deep copy of modules over the same
-storage. torch's hooks are copied with their module, and they show a block's arguments as they lie where the block is, so
-that a replay of blocks carries nothing but hidden states.
+storage. torch's hooks are copied with their module, and those that come after them see a block's arguments where the
+block is, so that a replay of blocks carries nothing but hidden states.
 """
 
 from __future__ import annotations
