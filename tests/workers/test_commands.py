@@ -125,3 +125,21 @@ def test_statistics_of_another_model_are_refused(statistics: Path, tmp_path: Pat
     )
     assert done.returncode == 1
     assert "statistics_mismatch" in done.stderr
+
+
+OF_ONE_DEVICE = {
+    "analyse": ["m", "--facts", "{file}", "--out", "o"],
+    "evaluate": ["--model", "m", "--dataset", "d", "--out", "o"],
+    "compare": ["--model", "m", "--dataset", "d", "--out", "o"],
+    "abilities": ["m", "--tasks", "t", "--out", "o"],
+    "trace": ["m", "--facts", "{file}", "--out", "o"],
+}
+
+
+@pytest.mark.parametrize("command", OF_ONE_DEVICE)
+def test_experiments_refuse_several_devices(command: str, tmp_path: Path) -> None:
+    (tmp_path / "facts").touch()
+    asked = [part.format(file=tmp_path / "facts") for part in OF_ONE_DEVICE[command]]
+    done = run(command, *asked, "--device", "all")
+    assert done.returncode == 2
+    assert "on one device" in done.stderr
