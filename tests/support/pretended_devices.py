@@ -42,19 +42,19 @@ class PretendedDevices:
 
     def __enter__(self) -> Self:
         for mode in self._modes:
-            mode.__enter__()
+            mode.__enter__()  # type: ignore[no-untyped-call]
         return self
 
     def __exit__(self, *error: object) -> None:
         for mode in reversed(self._modes):
-            mode.__exit__(*error)
+            mode.__exit__(*error)  # type: ignore[no-untyped-call]
 
     def of(self, tensor: Tensor) -> torch.device:
         """Where a tensor is said to lie."""
         if tensor.is_meta:
             return torch.device("meta")
         ref, device = self._where.get(tensor.untyped_storage()._cdata, (None, CPU))
-        return CPU if ref is None or ref.expired() else device
+        return CPU if ref is None or ref.expired() else device  # type: ignore[no-untyped-call]
 
     def put(self, tensor: Tensor, device: torch.device) -> Tensor:
         """Say of a tensor's storage that it lies there."""
@@ -62,7 +62,7 @@ class PretendedDevices:
         if device == CPU:
             self._where.pop(storage._cdata, None)
         else:
-            self._where[storage._cdata] = (StorageWeakRef(storage), device)
+            self._where[storage._cdata] = (StorageWeakRef(storage), device)  # type: ignore[no-untyped-call]
         return tensor
 
     def moved_to(self, tensor: Tensor, device: torch.device) -> Tensor:
@@ -85,11 +85,11 @@ class _Moving(torch.autograd.Function):
         return ctx.devices.put(gradients[0].clone(), ctx.source), None, None
 
 
-class _Refusing(TorchDispatchMode):
+class _Refusing(TorchDispatchMode):  # type: ignore[no-untyped-call]
     """Every operation, also of a backward pass: refused if its tensors lie apart; what it gives lies with them."""
 
     def __init__(self, devices: PretendedDevices) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]
         self._devices = devices
 
     def __torch_dispatch__(
@@ -128,7 +128,7 @@ class _Naming(TorchFunctionMode):
         super().__init__()
         self._devices = devices
         self._special: dict[Any, Callable[..., Any]] = {
-            torch.Tensor.device.__get__: self._devices.of,  # type: ignore[attr-defined]
+            torch.Tensor.device.__get__: self._devices.of,
             torch.Tensor.is_cuda.__get__: lambda tensor: self._devices.of(tensor).type == "cuda",  # type: ignore[attr-defined]
             torch.Tensor.to: self._to,
             torch.Tensor.cpu: lambda tensor: self._to(tensor, CPU),
@@ -170,7 +170,7 @@ class _Naming(TorchFunctionMode):
         return tensor.numpy(**kwargs)
 
 
-def _device(asked: torch.device | str | int) -> torch.device:
+def _device(asked: torch.device | str) -> torch.device:
     """As torch understands it: ``cuda`` is its current device, the first."""
-    device = torch.device("cuda", asked) if isinstance(asked, int) else torch.device(asked)
-    return torch.device("cuda", 0) if device.type == "cuda" and device.index is None else device
+    device, first = torch.device(asked), torch.device("cuda", 0)
+    return first if str(device) == first.type else device

@@ -97,7 +97,8 @@ class EditableModel:
     def head_device(self) -> torch.device:
         """Where ``logits`` are made."""
         head = self.model.get_output_embeddings()  # type: ignore[no-untyped-call]
-        return next(iter(head.parameters())).device
+        found: torch.device = next(iter(head.parameters())).device
+        return found
 
     def device_at(self, layer: int) -> torch.device:
         """Where the weight at ``layer`` lies, and with it all that an edit of it is computed from."""

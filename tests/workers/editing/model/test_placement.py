@@ -29,7 +29,7 @@ class TestPretendedDevices:
             assert (one * 2).device == one[1:].device == one.new_zeros(2).device == torch.device("cuda:0")
             for mixing in (lambda: one + other, lambda: torch.cat([one, other]), lambda: one[other.long()]):
                 with pytest.raises(RuntimeError, match="same device"):
-                    mixing()
+                    mixing()  # type: ignore[no-untyped-call]
             with pytest.raises(RuntimeError, match="same device"):
                 one + torch.ones(3)
             assert (one * torch.tensor(2.0)).device == one[torch.tensor([0, 1])].device == one.device
