@@ -58,7 +58,7 @@ def write_log(root: Path, model: str, versions: int, snapshot: int) -> Commits:
             log.commit(_draft(first, version, host.epoch), files)
             taken.append(time.perf_counter() - start)
         if snapshot not in log.snapshots():
-            Snapshots(log, 1).jumped(host.live, snapshot)
+            Snapshots(log, 1).jumped(host.live, snapshot, host.epoch)
     return Commits(_mean_ms(taken[:COUNTED]), _mean_ms(taken[-COUNTED:]))
 
 

@@ -58,7 +58,7 @@ class LeadingHost(LiveHost):
         """
         with ExitStack() as stack:
             epoch = stack.enter_context(self.log.lead(self.settings.epoch_hint(), leased=leased, take_over=take_over))
-            self._catch_up()
+            self._catch_up(epoch)
             self._leadership, self.epoch = stack.pop_all(), epoch
             self._clear_proposals()
 
@@ -108,9 +108,9 @@ class LeadingHost(LiveHost):
         failpoint(Point.PUBLISH_AFTER)
         steps.tell(Progress(stage="publish", share=1.0))
         if manifest.kind == "edit":
-            self._snapshots.stepped(self.live, self.version)
+            self._snapshots.stepped(self.live, self.version, self.epoch)
         else:
-            self._snapshots.jumped(self.live, self.version)
+            self._snapshots.jumped(self.live, self.version, self.epoch)
         logger.info("published", extra={"job_id": manifest.job, "model": self.name, "version": self.version})
         return manifest.outcome
 
@@ -125,7 +125,7 @@ class LeadingHost(LiveHost):
         try:
             if (committed := self.log.find_job(job_id)) is None:
                 return self._proposed(job_id)
-            self._catch_up()
+            self._catch_up(self.epoch)
         except Exception as error:  # the job's edge: this worker may now serve another version than the log's head
             detail = f"job {job_id} may be committed, and its version cannot be put in service: {described(error)}"
             raise VersionExists(detail, value=job_id) from error
@@ -211,8 +211,8 @@ class LeadingHost(LiveHost):
             raise VersionExists(f"an earlier leader committed job {draft.job}", value=manifest.version)
         return manifest
 
-    def _catch_up(self) -> None:
+    def _catch_up(self, epoch: int) -> None:
         """Bring the model to the log's head, as its leader."""
         self.follow()
         self._trail.forget()
-        self._snapshots.jumped(self.live, self.version)
+        self._snapshots.jumped(self.live, self.version, epoch)

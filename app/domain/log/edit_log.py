@@ -32,10 +32,11 @@ from app.domain.errors import (
     Unavailable,
     VersionExists,
 )
-from app.domain.log.compaction import Compaction
+from app.domain.log.compaction import Compaction, relied_on
 from app.domain.log.led_log import LedLog
 from app.domain.log.pages import MovePage, ProposalPage, SnapshotPage
 from app.domain.log.proposals import entry_of, id_of, number_of
+from app.domain.log.thinning import Thinning
 from app.domain.manifest import Base, Draft, FileRecord, Manifest
 
 SWEPT_AT_MOST = 3
@@ -201,6 +202,24 @@ class EditLog(LedLog):
         with suppress(FileExistsError):  # another writer's, of the same version
             self._publish(entry, page, files)
 
+    def thin_snapshots(self, epoch: int) -> list[int]:
+        """Remove the snapshots that ``thinning`` says may go; what can be put together now can be afterwards.
+
+        Returns:
+            Their versions.
+
+        Raises:
+            StaleEpoch: a newer leader than that of ``epoch`` has taken over.
+            OSError: one could not be removed.
+            DamagedVersion: a manifest, an alias or a proposal is damaged.
+        """
+
+        def permitted() -> None:
+            self.check_lead(epoch)
+
+        needed = relied_on(self.aliases, self.proposals, self._chain)
+        return Thinning(self._storage, self._replays, self.history(), needed, permitted).run()
+
     def compact(self, before: int | None = None) -> None:
         """Remove what is not needed: snapshots that a newer one replaces, and what killed writers left.
 
@@ -211,11 +230,13 @@ class EditLog(LedLog):
         Raises:
             LogLocked: a leader holds the log.
             UnknownVersion: there is no version ``before``.
-            Conflict: a version from ``before`` on, or one that an alias points to, would lose tensors that it needs.
-            DamagedVersion: the base, a manifest, the epoch or an alias is damaged.
+            Conflict: a version from ``before`` on, one that an alias points to, or one that a waiting proposal rests
+                on would lose tensors that it needs.
+            DamagedVersion: the base, a manifest, the epoch, an alias or a proposal is damaged.
         """
         with self.lead():
-            Compaction(self._storage, self._chain, self._replays, self.aliases.pointing(), before).run()
+            needed = relied_on(self.aliases, self.proposals, self._chain)
+            Compaction(self._storage, self._chain, self._replays, needed, before).run()
 
     def _publish_move(self, entry: Entry, move: MovePage) -> None:
         """Publish a move that none follows on.

@@ -104,15 +104,33 @@ def building_dir(path: Path, permitted: Callable[[], None] = lambda: None) -> It
         shutil.rmtree(unfinished, ignore_errors=True)  # there still if it failed
 
 
-def discard_dir(path: Path) -> None:
-    """Remove a directory: a crash leaves it whole, or hidden. It need not be there."""
-    if path.is_dir():
-        unfinished = path.with_name(_unfinished_name(path.name))
+def discard_dir(path: Path, permitted: Callable[[], None] | None = None) -> None:
+    """Remove a directory: a crash leaves it whole, or hidden. It need not be there.
+
+    Args:
+        permitted: raises to leave it. It is asked when the hidden directory is there that ``path`` is then moved into:
+            if that is swept away in between, nothing is removed.
+
+    Raises:
+        OSError: it could not be removed, or the hidden directory was swept away. Whatever ``permitted`` raises.
+    """
+    if not path.is_dir():
+        return
+    target = unfinished = path.with_name(_unfinished_name(path.name))
+    if permitted is not None:
+        unfinished.mkdir()
+        target = unfinished / path.name
+    try:
+        if permitted is not None:
+            permitted()
         failpoint(Point.DISCARD_BEFORE)
-        path.rename(unfinished)
-        sync_dir(path.parent)
-        failpoint(Point.DISCARD_AFTER)
-        shutil.rmtree(unfinished)
+        path.rename(target)
+    except BaseException:
+        shutil.rmtree(unfinished, ignore_errors=True)
+        raise
+    sync_dir(path.parent)
+    failpoint(Point.DISCARD_AFTER)
+    shutil.rmtree(unfinished)
 
 
 def remove_files(folder: Path, keep: Container[str]) -> None:

@@ -111,9 +111,9 @@ class LocalStorage(Storage):
         page = PAGES[entry.shelf]
         durable_files.remove_files(self._dir / entry.folder, {page, digests.digest_name(page), *keep})
 
-    def discard(self, entry: Entry) -> None:
+    def discard(self, entry: Entry, permitted: Callable[[], None] | None = None) -> None:
         """Hide the directory, then remove it."""
-        durable_files.discard_dir(self._dir / entry.folder)
+        durable_files.discard_dir(self._dir / entry.folder, permitted)
 
     # --- leading -----------------------------------------------------------------------------
 

@@ -125,18 +125,39 @@ class ObjectStorage(Storage):
         for name in self._names(entry.folder):
             if name not in kept:
                 failpoint(Point.COMPACT_REMOVE_BEFORE)
-                with suppress(FileNotFoundError):  # nobody holds a lock: another compaction was quicker
-                    self._fs.rm_file(name)
+                self._remove(name)
                 failpoint(Point.COMPACT_REMOVE_AFTER)
 
-    def discard(self, entry: Entry) -> None:
+    def discard(self, entry: Entry, permitted: Callable[[], None] | None = None) -> None:
         """Remove the page first: without it, the entry is not there."""
         names = self._names(entry.folder)
         failpoint(Point.DISCARD_BEFORE)
+        if permitted is not None:
+            permitted()
+            self._withdraw(entry.page, permitted)
         for name in sorted(names, key=lambda name: name != self._key(entry.page)):
-            with suppress(FileNotFoundError):  # another compaction was quicker
-                self._fs.rm_file(name)
+            self._remove(name)
             failpoint(Point.DISCARD_AFTER)
+
+    def _withdraw(self, page: str, permitted: Callable[[], None]) -> None:
+        """Remove a page; put it back if that turns out not to have been permitted, and raise.
+
+        Who takes the lead afterwards does not see it; who took it before has its page again.
+        """
+        key = self._key(page)
+        with suppress(FileNotFoundError):
+            data = bytes(self._fs.cat_file(key))
+            self._remove(key)
+            try:
+                permitted()
+            except BaseException:
+                with suppress(FileExistsError):
+                    self._put_if_absent(page, data)
+                raise
+
+    def _remove(self, name: str) -> None:
+        with suppress(FileNotFoundError):  # another leader or compaction was quicker
+            self._fs.rm_file(name)
 
     # --- leading -----------------------------------------------------------------------------
 

@@ -117,8 +117,16 @@ class Storage(ABC):
         """Remove an entry's files, but for those to keep and the page."""
 
     @abstractmethod
-    def discard(self, entry: Entry) -> None:
-        """Remove an entry, page first. It need not be there."""
+    def discard(self, entry: Entry, permitted: Callable[[], None] | None = None) -> None:
+        """Remove an entry, page first. It need not be there.
+
+        Args:
+            permitted: called just before; raises to leave it. Of an overtaken leader that was stopped between the two
+                nothing is removed, once its successor has swept; in an object store the page is put back.
+
+        Raises:
+            OSError: it could not be removed, or a successor has swept.
+        """
 
     # --- leading -----------------------------------------------------------------------------
 

@@ -68,7 +68,7 @@ def test_a_job_that_has_committed_is_in_service_whatever_fails_then(
 def test_a_worker_that_cannot_serve_what_it_committed_leaves_its_job_to_the_next(
     bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def damaged() -> None:
+    def damaged(_epoch: int) -> None:
         raise DamagedVersion("it cannot be read now")
 
     monkeypatch.setattr(bench.host, "_catch_up", damaged)

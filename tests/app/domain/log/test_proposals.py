@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -18,7 +19,7 @@ from app.domain.log.edit_log import EditLog
 from app.domain.log.pages import ProposalPage
 from app.domain.log.proposals import entry_of, id_of, number_of
 from app.domain.log.proposed_version import ProposedVersion
-from tests.support.logs import MODEL, UPDATE, commit, contents, draft, fact, files_of, log_with
+from tests.support.logs import MODEL, UPDATE, commit, contents, draft, fact, files_of, log_with, version_dir
 
 BATCH = EditBatch(facts=(Fact(subject="Nice", prompt="{} lies in", object="Peru"),), propose=True)
 NICE = fact("Nice", obj="Peru")
@@ -201,11 +202,71 @@ def test_a_leader_sweeps_what_a_killed_drop_left(tmp_path: Path) -> None:
         assert list(tmp_path.rglob(".0*")) == []
 
 
-def test_compaction_leaves_those_that_wait_alone(root: Path | str) -> None:
-    log = log_with(root, versions=3)
-    page = propose(log)
-    log.write_snapshot(3, {"state": b"of version 3"})
-    log.compact(before=3)
-    assert log.proposals.waiting() == [page]
-    route = ProposedVersion(log, page).replay()
-    assert (route.snapshot and route.snapshot.version, [term.version for term in route.rest]) == (3, [4])
+class TestCompaction:
+    def test_leaves_those_that_wait_alone(self, root: Path | str) -> None:
+        log = log_with(root, versions=3)
+        page = propose(log)
+        log.write_snapshot(3, {"state": b"of version 3"})
+        log.compact(before=3)
+        assert log.proposals.waiting() == [page]
+        route = ProposedVersion(log, page).replay()
+        assert (route.snapshot and route.snapshot.version, [term.version for term in route.rest]) == (3, [4])
+
+    def test_what_one_rests_on_can_be_put_together_afterwards(self, root: Path | str) -> None:
+        log = log_with(root, versions=2)
+        page = propose(log)
+        for version in (3, 4):
+            commit(log, version)
+        for version in (1, 2, 4):
+            log.write_snapshot(version, {"state": b"of a version"})
+        log.compact(before=4)
+        assert (log.compacted_before(), log.snapshots()) == (4, [2, 4])
+        log.compact()
+        proposed = ProposedVersion(log, log.proposals.get(page.id))
+        route = proposed.replay()
+        assert (route.snapshot and route.snapshot.version, [term.version for term in route.rest]) == (2, [3])
+        assert proposed.read(3, UPDATE) == b"proposed factors"
+        log.drop(page.id, 9)
+        log.compact()
+        assert log.snapshots() == [4]
+
+    def test_is_refused_where_no_snapshot_holds_that(self, tmp_path: Path) -> None:
+        log = log_with(tmp_path, versions=2)
+        page = propose(log)
+        for version in (3, 4):
+            commit(log, version)
+        log.write_snapshot(4, {"state": b"of version 4"})
+        before = files_of(tmp_path / MODEL / "versions")
+        with pytest.raises(Conflict, match=f"version 2, which {page.id} rests on, needs tensors"):
+            log.compact(before=4)
+        assert (files_of(tmp_path / MODEL / "versions"), log.compacted_before()) == (before, 1)
+        assert [term.version for term in ProposedVersion(log, page).replay().rest] == [1, 2, 3]
+
+    @pytest.mark.parametrize("over", ["published", "expired", "dropped", "on a version that was withdrawn"])
+    def test_one_that_is_over_stops_none(self, tmp_path: Path, over: str) -> None:
+        log = log_with(tmp_path, versions=2)
+        page = propose(log, lasting=timedelta(0) if over == "expired" else LATER)
+        if over == "published":
+            publish(log, page)
+        elif over == "dropped":
+            log.drop(page.id, 1)
+        elif over != "expired":
+            shutil.rmtree(version_dir(tmp_path, 2))
+            commit(log, 2, fact("Oslo"), job="other")
+        for version in range(log.head() + 1, 5):
+            commit(log, version)
+        log.write_snapshot(4, {"state": b"of version 4"})
+        log.compact(before=4)
+        assert (log.compacted_before(), log.snapshots()) == (4, [4])
+
+    def test_waits_until_a_damaged_one_is_dropped(self, tmp_path: Path) -> None:
+        log = log_with(tmp_path, versions=2)
+        page = propose(log)
+        path = tmp_path / MODEL / entry_of(page.id).page
+        path.write_bytes(path.read_bytes()[:-1])
+        log.write_snapshot(2, {"state": b"of version 2"})
+        with pytest.raises(DamagedVersion, match=r"proposal\.json"):
+            log.compact(before=2)
+        log.drop(page.id, 9)
+        log.compact(before=2)
+        assert log.compacted_before() == 2
