@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 
 from app.domain.failpoints import Point, armed
-from app.domain.log.edit_log import EditLog
 from app.domain.log.check import LogCheck
+from app.domain.log.edit_log import EditLog
 from tests.app.domain.log.test_snapshots import snapshot, way
 from tests.support.logs import MODEL, log_with
 
