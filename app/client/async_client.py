@@ -251,9 +251,9 @@ class AsyncClient:
         """As ``Client.models``."""
         return await self._connection.send(calls.models())
 
-    async def versions(self, model: str) -> VersionList:
+    async def versions(self, model: str, *, limit: int | None = None, before: int | None = None) -> VersionList:
         """As ``Client.versions``."""
-        return await self._connection.send(calls.versions(model))
+        return await self._connection.send(calls.versions(model, limit, before))
 
     async def version(self, model: str, version: int) -> VersionDetail:
         """As ``Client.version``."""

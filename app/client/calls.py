@@ -105,9 +105,9 @@ def models() -> Call[ModelList]:
     return get("/models", ModelList)
 
 
-def versions(model: str) -> Call[VersionList]:
-    """A model's history."""
-    return get(f"/models/{part(model)}/versions", VersionList)
+def versions(model: str, limit: int | None, before: int | None) -> Call[VersionList]:
+    """A model's history, or a part of it."""
+    return get(f"/models/{part(model)}/versions", VersionList, limit=limit, before=before)
 
 
 def version(model: str, number: int) -> Call[VersionDetail]:

@@ -269,9 +269,9 @@ class Client:
         """What is served, and what was served and still has an edit log."""
         return self._connection.send(calls.models())
 
-    def versions(self, model: str) -> VersionList:
-        """A model's history."""
-        return self._connection.send(calls.versions(model))
+    def versions(self, model: str, *, limit: int | None = None, before: int | None = None) -> VersionList:
+        """A model's history: its newest versions, by default 1,000 at most; or the newest before one."""
+        return self._connection.send(calls.versions(model, limit, before))
 
     def version(self, model: str, version: int) -> VersionDetail:
         """One version, with what it changed and its report."""

@@ -105,7 +105,7 @@ def check(
 
 def _pinned(client: Client, model: str, named: NamedVersion | None) -> AnyVersion:
     if named is None:
-        return client.versions(model).head
+        return client.versions(model, limit=1).head
     return client.alias(model, named).version if is_alias(named) else named
 
 

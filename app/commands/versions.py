@@ -21,6 +21,8 @@ def versions(
     model: ModelName = None,
     version: Annotated[int | None, typer.Argument(help="One version only, with what it changed.", min=0)] = None,
     facts: Annotated[bool, typer.Option("--facts", help="The facts in force then, or now.")] = False,
+    limit: Annotated[int, typer.Option(help="List at most so many, the newest ones.", min=1, max=1000)] = 1000,
+    before: Annotated[int | None, typer.Option(help="List what comes before this version.", min=1)] = None,
     as_json: AsJson = False,
     url: Url = DEFAULT_URL,
     key: Key = None,
@@ -33,7 +35,7 @@ def versions(
             title = f"{name}, version {found.version}: {count(len(found.facts), 'fact')} in force"
             print_json(found) if as_json else out().print(facts_table(title, found.facts))
         elif version is None:
-            history = client.versions(name)
+            history = client.versions(name, limit=limit, before=before)
             print_json(history) if as_json else out().print(_listed(history))
         else:
             one = client.version(name, version)
@@ -42,7 +44,10 @@ def versions(
 
 def _listed(history: VersionList) -> Table:
     columns = ("version", "kind", "facts", "hold", "method", "job", "created")
-    made = table(history.model, *columns, numbers=("version", "facts", "hold"))
+    title = (
+        f"{history.model}; older ones: --before {history.versions[0].version}" if history.has_more else history.model
+    )
+    made = table(title, *columns, numbers=("version", "facts", "hold"))
     for each in history.versions:
         method = " ".join(filter(None, (each.method, each.plan)))
         count = str(each.facts) if each.facts else ""

@@ -86,7 +86,9 @@ export const events = (id, last, signal) =>
   });
 
 const ofModel = (model, rest) => `models/${segment(model)}/${rest}`;
-export const versions = (model, signal) => json("GET", ofModel(model, "versions"), { signal });
+/** The newest versions, oldest first: so many (all in one answer, as many as it may have), or those before one. */
+export const versions = (model, signal, asked = {}) =>
+  json("GET", ofModel(model, `versions?${new URLSearchParams(asked)}`), { signal });
 export const version = (model, number, signal) => json("GET", ofModel(model, `versions/${number}`), { signal });
 export const diff = (model, from, to, signal) =>
   json("GET", ofModel(model, `versions/diff?from=${from}&to=${to}`), { signal });

@@ -19,15 +19,29 @@ from app.jobs.entity_tags import ETAG, entity_tag
 
 router = APIRouter(tags=["models"], dependencies=[requires(Scope.QUERY)])
 
+MOST_VERSIONS = 1000
+"""Of one answer: a log has many more, and each is a manifest to read."""
+
 REFUSALS = problems(DamagedVersion, UnknownModel, UnknownVersion)
 
 
 @router.get("/models/{model}/versions", responses=problems(DamagedVersion, UnknownModel))
-def list_versions(log: LogDep, response: Response) -> VersionList:
-    """The model's history, from its base, version 0, to the newest version, which is its ``ETag``."""
-    versions = [_version(manifest) for manifest in log.manifests()]
-    response.headers[ETAG] = entity_tag(len(versions))
-    return VersionList(model=log.model, head=len(versions), versions=(_base(log), *versions))
+def list_versions(
+    log: LogDep,
+    response: Response,
+    before: Annotated[int | None, Query(ge=1, description="List what comes before this version.")] = None,
+    limit: Annotated[
+        int, Query(ge=1, le=MOST_VERSIONS, description="At most so many, the newest ones.")
+    ] = MOST_VERSIONS,
+) -> VersionList:
+    """The model's history up to the newest version, which is its ``ETag``; the oldest is its base, version 0."""
+    head, manifests = log.latest(limit, before)
+    versions = [_version(manifest) for manifest in manifests]
+    reached = not versions or versions[0].version == 1
+    if reached and len(versions) < limit:
+        versions.insert(0, _base(log))
+    response.headers[ETAG] = entity_tag(head)
+    return VersionList(model=log.model, head=head, versions=tuple(versions), has_more=versions[0].version > 0)
 
 
 @router.get("/models/{model}/versions/diff", responses=REFUSALS)

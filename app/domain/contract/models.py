@@ -71,11 +71,12 @@ class Version(Reply):
 
 
 class VersionList(Reply):
-    """A model's history, oldest first."""
+    """A model's history, or a part of it, oldest first."""
 
     model: str
     head: int
     versions: tuple[Version, ...]
+    has_more: bool = Field(False, description="Whether there are older ones: ask `before` the first one's number.")
 
 
 class FactInForce(Reply):

@@ -102,11 +102,14 @@ class Chain:
         """The same as an outline, which is at hand once it was read."""
         return self._following(self._page(version), self.digest(version - 1))
 
-    def manifests(self, last: int) -> list[Manifest]:
-        """The manifests up to that of ``last``, oldest first, without reports of single facts."""
+    def manifests(self, last: int, first: int = 1) -> list[Manifest]:
+        """The manifests from that of ``first`` to that of ``last``, oldest first, without reports of single facts.
+
+        Of those before, the parent's page alone is read.
+        """
         found: list[Manifest] = []
-        parent = self.digest(0) if last > 0 else ""
-        for version in range(1, last + 1):
+        parent = self.digest(first - 1) if last >= first else ""
+        for version in range(first, last + 1):
             page = self._page(version, Depth.FACTS)
             found.append(self._following(page, parent))
             parent = page.sha256

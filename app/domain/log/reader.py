@@ -98,6 +98,18 @@ class LogReader:
         """
         return self._chain.told(last, self._chain.manifests)
 
+    def latest(self, most: int, before: int | None = None) -> tuple[int, list[Manifest]]:
+        """The head, and the newest versions (of those before one, if it is given): ``most`` of them, oldest first.
+
+        Nothing of earlier versions is read but the digest of the first one's parent.
+        """
+
+        def read(head: int) -> tuple[int, list[Manifest]]:
+            last = head if before is None else min(head, before - 1)
+            return head, self._chain.manifests(last, max(1, last - most + 1))
+
+        return self._chain.told(None, read)
+
     def newest_first(self) -> Iterator[Manifest]:
         """The committed versions from the head on down, each read when it is asked for, as outlines."""
         return self._chain.newest_first()

@@ -17,7 +17,7 @@ const TELLING = 0.01;
 
 export async function content({ model, signal }) {
   const state = kept("ask") ?? {};
-  const { head } = await api.versions(model.id, signal);
+  const { head } = await api.versions(model.id, signal, { limit: "1" });
   const names = Array.from(
     { length: head + 1 },
     (_, index) => head - index,

@@ -16,9 +16,12 @@ export const intro =
   "Layer upon layer: an earlier version can be gone back to, a fact taken out again; both are further layers.";
 
 const SHOWN = 10;
+/** Versions that are asked for at once. */
+const ASKED = "100";
 
 export async function content({ model, signal, parameters }) {
-  const { versions, head } = await api.versions(model.id, signal);
+  const { versions, head, has_more } = await api.versions(model.id, signal, { limit: ASKED });
+  let older = has_more;
   const { facts } = await api.facts(model.id, signal);
   const newest = [...versions].reverse();
   const most = Math.max(...versions.map(({ update_norms: norms }) => total(norms)), 1e-9);
@@ -28,13 +31,29 @@ export async function content({ model, signal, parameters }) {
   const show = () => {
     const next = newest.slice(list.children.length, list.children.length + SHOWN);
     list.append(...next.map((version) => layer(version, { model, head, most, signal, problem })));
-    more.hidden = list.children.length >= newest.length;
+    more.hidden = list.children.length >= newest.length && !older;
   };
-  more.addEventListener("click", show);
+  const showMore = async () => {
+    more.disabled = true;
+    try {
+      if (older && list.children.length + SHOWN > newest.length) {
+        const page = await api.versions(model.id, signal, { limit: ASKED, before: newest.at(-1).version });
+        newest.push(...page.versions.reverse());
+        older = page.has_more;
+      }
+      problem.replaceChildren();
+      show();
+    } catch (error) {
+      if (!signal.aborted) problem.replaceChildren(failed(error, showMore));
+    } finally {
+      more.disabled = false;
+    }
+  };
+  more.addEventListener("click", showMore);
   show();
   return [problem, h("div", { class: "columns" },
     h("section", { class: "stack", "aria-labelledby": "layers" }, h("h2", { id: "layers" }, "Versions"), list, more),
-    h("div", { class: "stack" }, comparing(model, versions, signal, parameters), inForce(model, head, facts, signal)))];
+    h("div", { class: "stack" }, comparing(model, head, signal, parameters), inForce(model, head, facts, signal)))];
 }
 
 const NAMES = { base: "as it was loaded", edit: "edit", revert: "revert", rollback: "rollback" };

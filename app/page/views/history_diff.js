@@ -8,9 +8,8 @@ import { selectField } from "../parts/fields.js";
 import { failed, waiting } from "../parts/states.js";
 
 /** The sheet; parameters: `from` and `to` of the address, which are compared at once. */
-export function comparing(model, versions, signal, parameters) {
-  const names = versions.map(({ version }) => [String(version), `version ${version}`]).reverse();
-  const head = versions.length - 1;
+export function comparing(model, head, signal, parameters) {
+  const names = Array.from({ length: head + 1 }, (_, index) => [String(head - index), `version ${head - index}`]);
   const from = selectField("From", names, parameters.get("from") ?? String(Math.max(0, head - 1)));
   const to = selectField("To", names, parameters.get("to") ?? String(head));
   const result = h("div");

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
+import pytest
 from fastapi.testclient import TestClient
 from redis import Redis
 
@@ -49,6 +52,42 @@ class TestVersions:
         ]
         assert history.versions[2].update_norms == {2: 0.5, 5: 0.25}
         assert history.versions[2].facts_hold == 1.0
+
+    def test_are_told_page_by_page(self, client: TestClient, settings: Settings) -> None:
+        log = begin(settings)
+        for version in range(1, 6):
+            commit(log, f"job{version}", LYON)
+        pages, before = list[list[int]](), ""
+        while len(pages) < 9:
+            response = client.get(f"/models/atlas/versions?limit=2{before}")
+            page = VersionList.model_validate_json(response.content)
+            assert (page.head, response.headers["ETag"]) == (5, '"5"')
+            pages.append([each.version for each in page.versions])
+            if not page.has_more:
+                break
+            before = f"&before={pages[-1][0]}"
+        assert pages == [[4, 5], [2, 3], [0, 1]]
+        for query, code in (("limit=0", 422), ("limit=1001", 422), ("before=0", 422), ("before=99&limit=1", 200)):
+            assert client.get(f"/models/atlas/versions?{query}").status_code == code
+
+    def test_of_a_page_alone_are_read(
+        self, client: TestClient, settings: Settings, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        log = begin(settings)
+        for version in range(1, 31):
+            commit(log, f"job{version}", LYON)
+        read, real = set[str](), Path.read_bytes
+
+        def read_bytes(path: Path) -> bytes:
+            read.add(path.parent.name)
+            return real(path)
+
+        monkeypatch.setattr(Path, "read_bytes", read_bytes)
+        client.get("/models/atlas/versions?limit=4").raise_for_status()
+        assert read == {f"{version:08d}" for version in (26, 27, 28, 29, 30)}
+        read.clear()
+        client.get("/models/atlas/versions?limit=4").raise_for_status()
+        assert read == set()
 
     def test_of_an_unknown_model_are_not_found(self, client: TestClient) -> None:
         for path in ("versions", "facts"):

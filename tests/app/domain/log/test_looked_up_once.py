@@ -107,6 +107,40 @@ class TestAJob:
         assert reader.find_job("job-1") is None
 
 
+class TestTheLatest:
+    LENGTH = 40
+
+    def test_are_read_alone_and_once(self, tmp_path: Path, counted: Counter[str]) -> None:
+        manifests = log_with(tmp_path, versions=self.LENGTH).manifests()
+        reader = EditLog(tmp_path, MODEL)
+        counted.clear()
+        assert reader.latest(5) == (self.LENGTH, manifests[-5:])
+        assert counted["read"] == 2 * 6  # theirs and the parent's of the first one, each a page and its digest
+        counted.clear()
+        assert reader.latest(5) == (self.LENGTH, manifests[-5:])
+        assert counted["read"] == 0
+        counted.clear()
+        assert reader.latest(5, self.LENGTH - 4) == (self.LENGTH, manifests[-10:-5])
+        assert counted["read"] == 2 * 6  # of the newest of them only the digest was kept
+
+    def test_are_told_of_as_far_as_there_are_any(self, tmp_path: Path) -> None:
+        log = log_with(tmp_path, versions=3)
+        for most, before, found in ((9, None, [1, 2, 3]), (9, 9, [1, 2, 3]), (1, 3, [2]), (2, 2, [1]), (2, 1, [])):
+            head, manifests = log.latest(most, before)
+            assert (head, [manifest.version for manifest in manifests]) == (3, found)
+
+    @pytest.mark.parametrize("damaged", [36, 37, 40])
+    def test_are_verified_against_the_parent_of_the_first(self, tmp_path: Path, damaged: int) -> None:
+        log_with(tmp_path, versions=self.LENGTH)
+        other = log_with(tmp_path / "other")
+        for version in range(1, self.LENGTH + 1):
+            commit(other, version, fact("Oslo"))
+        shutil.rmtree(version_dir(tmp_path, damaged))
+        shutil.copytree(version_dir(tmp_path / "other", damaged), version_dir(tmp_path, damaged))
+        with pytest.raises(DamagedVersion, match="does not follow from version"):
+            EditLog(tmp_path, MODEL).latest(4)
+
+
 class TestAVersion:
     def test_that_is_gone_back_to_is_put_together_once(self, tmp_path: Path, counted: Counter[str]) -> None:
         log = log_with(tmp_path, versions=5)

@@ -41,6 +41,8 @@ LAST = 3
 
 OF_THE_HEAD: dict[str, Read] = {
     "manifests": lambda log: log.manifests(),
+    "latest": lambda log: log.latest(1),
+    "latest before it": lambda log: log.latest(2, LAST),
     "newest first": lambda log: list(log.newest_first()),
     "tip": lambda log: log.tip(),
     "terms": lambda log: log.at().terms,
