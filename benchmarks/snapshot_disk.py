@@ -38,14 +38,18 @@ class Row:
     farthest: int = field(metadata=shown("versions behind one, at most"))
 
 
-def measure(root: Path, model: str, versions: int) -> list[Row]:
-    """A row each time that the log has twice as many snapshots as at the last one, and one at its end."""
-    write_log(root, model, versions, EVERY)
+def measure(root: Path, model: str, versions: int, every: int = EVERY) -> list[Row]:
+    """A row each time that the log has twice as many snapshots as at the last one, and one at its end.
+
+    Args:
+        every: versions from one snapshot to the next.
+    """
+    write_log(root, model, versions, every)
     folder, sizes, rows = root / "log" / model, dict[int, int](), list[Row]()
     with closing(ModelHost.open(settings_of(root, model))) as host:
         host.lead()
-        keep, last = Snapshots(host.log, EVERY), versions - versions % EVERY
-        for version in range(EVERY, last + 1, EVERY):
+        keep, last = Snapshots(host.log, every), versions - versions % every
+        for version in range(every, last + 1, every):
             keep.jumped(host.live, version, host.epoch)
             sizes[version] = bytes_in(folder / "snapshots" / f"{version:08d}")
             if len(sizes) & (len(sizes) - 1) == 0 or version == last:

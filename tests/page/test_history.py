@@ -6,7 +6,7 @@ from typing import Any
 
 import httpx
 import pytest
-from playwright.sync_api import Locator, Page, expect
+from playwright.sync_api import Locator, Page, Route, expect
 
 from tests.page.conftest import LYON, MODEL, Watched, edited, ended, head, job_in
 
@@ -45,6 +45,25 @@ def test_versions_are_told_with_their_facts_norms_and_harm(page: Page, replaced:
     expect(newest.locator(".bar")).to_contain_text("norm")
     expect(newest.get_by_role("link", name="job")).to_be_visible()
     page.get_by_role("button", name="Show earlier versions").or_(layer(page, 0)).first.scroll_into_view_if_needed()
+
+
+def test_earlier_versions_are_asked_for_when_they_are_shown(page: Page, replaced: int) -> None:
+    asked = list[str]()
+
+    def few(route: Route) -> None:
+        asked.append(route.request.url)
+        route.continue_(url=route.request.url.replace("limit=100", "limit=1"))
+
+    page.route("**/versions?*", few)
+    page.goto("/#/history")
+    expect(layer(page, replaced)).to_be_visible()
+    expect(layer(page, replaced - 1)).to_have_count(0)
+    assert len(asked) == 1
+    for version in (replaced - 1, replaced - 2):
+        page.get_by_role("button", name="Show earlier versions").click()
+        expect(layer(page, version)).to_be_visible()
+        assert asked[-1].endswith(f"before={version + 1}")
+    expect(page.get_by_role("button", name="Show earlier versions")).to_be_visible(visible=replaced > 2)
 
 
 def test_two_versions_are_compared(page: Page, replaced: int) -> None:

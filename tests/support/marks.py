@@ -22,6 +22,7 @@ MODULES = {
     "benchmarks.edit_cost": PROCESSES,
     "benchmarks.import_many": PROCESSES,
     "benchmarks.query_latency": PROCESSES,
+    "benchmarks.snapshot_disk": BUNDLED,
     "tests.support.crash": PROCESSES,
     "tests.support.fleet": PROCESSES,
     "tests.support.served": PROCESSES,
