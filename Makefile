@@ -17,7 +17,8 @@ NUMBERS := tests/benchmarks tests/workers/causal_tracing tests/workers/editing t
 	tests/workers/spreading tests/workers/engines/test_factors.py \
 	tests/workers/lead/test_replicas.py tests/workers/test_offline.py
 TOO_LONG := tests/workers/editing/test_golden.py tests/workers/editing/test_parity.py \
-	tests/workers/exports/test_llama_cpp.py \
+	tests/workers/exports/test_llama_cpp.py tests/workers/models/test_smollm2.py \
+	tests/workers/experiments/analyses/test_analysis.py tests/workers/questions/test_questions_while_editing.py \
 	$(addprefix tests/workers/experiments/test_,abilities.py comparison.py edited_again.py evaluation.py in_context.py questions_asked.py)
 # How other processors compute: torch's own kernels without vectors, and those of MKL that round alike on all processors.
 KERNELS := ATEN_CPU_CAPABILITY=default MKL_CBWR=COMPATIBLE

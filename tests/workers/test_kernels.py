@@ -1,4 +1,4 @@
-"""`make kernels` runs whatever compares numbers, and CI runs it."""
+"""`make kernels` runs whatever compares numbers, and CI runs it under one of its kernels."""
 
 from __future__ import annotations
 
@@ -39,6 +39,8 @@ def test_a_file_that_compares_numbers_is_run_or_it_is_said_why_not() -> None:
     assert outside == ELSEWHERE.keys()
 
 
-def test_ci_runs_them_under_two_kernels() -> None:
+def test_ci_runs_them_under_one_of_two_kernels() -> None:
     assert len(set(listed("KERNELS"))) == 2
-    assert "make kernels" in (ROOT / ".ci/run").read_text(encoding="utf-8").splitlines()
+    run = re.search(r"^make kernels KERNELS=(\S+)", (ROOT / ".ci/run").read_text(encoding="utf-8"), re.MULTILINE)
+    assert run is not None
+    assert run[1] in listed("KERNELS")

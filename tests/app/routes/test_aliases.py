@@ -59,7 +59,7 @@ class TestMoving:
         assert put(client, 0).json()["version"] == 0
         assert put(client, 1, **{"If-Match": '"0"'}).status_code == 200
 
-    def test_one_that_is_there_is_moved_only_from_where_it_points(self, client: TestClient, log: EditLog) -> None:
+    def test_one_that_is_there_is_moved_only_from_where_it_points(self, log: EditLog, client: TestClient) -> None:
         put(client, 2)
         assert code(put(client, 1)) == (428, "precondition_required")
         assert code(put(client, 1, **{"If-Match": '"1"'})) == (412, "precondition_failed")
@@ -70,18 +70,18 @@ class TestMoving:
         assert log.aliases.pointing() == {"production": 2}
         assert put(client, 1, **{"If-Match": "*"}).status_code == 200
 
-    def test_one_that_is_not_there_is_moved_from_nowhere(self, client: TestClient, log: EditLog) -> None:
+    def test_one_that_is_not_there_is_moved_from_nowhere(self, log: EditLog, client: TestClient) -> None:
         for condition in ('"2"', "*"):
             assert code(put(client, 1, **{"If-Match": condition})) == (412, "precondition_failed")
         assert log.aliases.names() == []
         assert put(client, 1, **{"If-None-Match": "*"}).status_code == 201
 
-    def test_to_where_it_points_already_it_is_no_move(self, client: TestClient, log: EditLog) -> None:
+    def test_to_where_it_points_already_it_is_no_move(self, log: EditLog, client: TestClient) -> None:
         put(client, 2)
         assert put(client, 2, **{"If-Match": '"2"'}).status_code == 200
         assert log.aliases.numbers("production") == [1]
 
-    def test_only_versions_that_are_there_can_be_pointed_to(self, client: TestClient, log: EditLog) -> None:
+    def test_only_versions_that_are_there_can_be_pointed_to(self, log: EditLog, client: TestClient) -> None:
         answer = put(client, 3)
         assert code(answer) == (404, "unknown_version")
         assert (answer.json()["field"], answer.json()["value"]) == ("version", 3)
@@ -139,7 +139,7 @@ class TestMoving:
 
 class TestRaces:
     def test_of_two_front_ends_one_moves_it_and_the_other_is_told(
-        self, settings: Settings, client: TestClient, log: EditLog
+        self, settings: Settings, log: EditLog, client: TestClient
     ) -> None:
         commit(log, "job3", LYON)
         put(client, 1)
@@ -153,7 +153,7 @@ class TestRaces:
                 assert put(client, 1, **{"If-Match": "*"}).status_code == 200
         assert len(log.aliases.numbers("production")) == 11
 
-    def test_one_whose_place_was_taken_looks_again(self, client: TestClient, log: EditLog, worker: WorkerEnd) -> None:
+    def test_one_whose_place_was_taken_looks_again(self, log: EditLog, client: TestClient, worker: WorkerEnd) -> None:
         """Somebody moves it between the look and the move: from where the caller said, it is not moved any more."""
         put(client, 1)
         keep = worker.answers["/aliases"]
@@ -175,13 +175,13 @@ class TestRaces:
         assert code(answer) == (503, "model_unavailable")
         assert "Retry-After" in answer.headers
 
-    def test_one_whose_tensors_were_removed_cannot_be_pointed_to(self, client: TestClient, log: EditLog) -> None:
+    def test_one_whose_tensors_were_removed_cannot_be_pointed_to(self, log: EditLog, client: TestClient) -> None:
         log.write_snapshot(2, {})
         log.compact(before=2)
         assert code(put(client, 1)) == (409, "compacted_version")
         assert put(client, 2).status_code == 201
 
-    def test_a_damaged_move_is_told(self, client: TestClient, log: EditLog, settings: Settings) -> None:
+    def test_a_damaged_move_is_told(self, log: EditLog, client: TestClient, settings: Settings) -> None:
         put(client, 1)
         [page] = Path(settings.data_dir).rglob("aliases/*/*/move.json")
         page.write_bytes(b"?")
@@ -191,7 +191,7 @@ class TestRaces:
 
 class TestAsking:
     @pytest.fixture(autouse=True)
-    def production(self, client: TestClient, log: EditLog) -> None:
+    def production(self, log: EditLog, client: TestClient) -> None:
         assert put(client, 1).status_code == 201
 
     def test_a_query_asks_the_version_that_it_points_to(self, client: TestClient, worker: WorkerEnd) -> None:

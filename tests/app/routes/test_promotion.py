@@ -27,7 +27,7 @@ def log(settings: Settings, worker: WorkerEnd) -> EditLog:
 
 
 @pytest.fixture
-def at_1(client: TestClient, log: EditLog) -> int:
+def at_1(log: EditLog, client: TestClient) -> int:
     """The alias points to version 1, since before there were servers."""
     assert put(client, 1).status_code == 201
     return log.head()
