@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 from typer.main import get_command
 from typer.testing import CliRunner
 
@@ -22,6 +23,7 @@ from app.cli import cli, join_workers
 from app.client import Client
 from app.local.stack import Stack
 from tests.e2e.conftest import MODEL
+from workers.editing.statistics import Statistics, save_statistics
 
 LONG = {"serve", "demo", "follow", "onboard", "evaluate", "trace", "compare", "analyse", "abilities"}
 """Commands that start a service of their own or take minutes: run by other tests; here their options are looked at."""
@@ -87,13 +89,16 @@ def client(stack: Stack) -> Iterator[Client]:
 
 @pytest.fixture
 def folder(stack: Stack, data_dir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Where examples are run: with data files, the logs, which no worker leads, and a key."""
+    """Where examples are run: with data files, statistics in parts, the logs, which no worker leads, and a key."""
     monkeypatch.setenv("PALIMPSEST_URL", stack.url)
     monkeypatch.setenv("PALIMPSEST_DATA_DIR", str(tmp_path / "data"))
     monkeypatch.chdir(tmp_path)
     (tmp_path / "facts.csv").write_text(TABLE)
     (tmp_path / "facts.json").write_text(json.dumps({"batches": [[LYON]]}))
     (tmp_path / "texts.txt").write_text("\n".join(f"The capital of country {i} is city {i}." for i in range(100)))
+    for number in (1, 2):
+        part = Statistics({0: torch.eye(2)}, tokens=1)
+        save_statistics(part, tmp_path / f"part{number}.safetensors", f"{number}/2")
     shutil.copytree(data_dir / "log", tmp_path / "data" / "log")
     return tmp_path
 
