@@ -153,7 +153,7 @@ def _row(workers: int, facts: int, alone: float, edits: list[tuple[float, EditRe
 def run(
     model: Annotated[str, typer.Option(help="A bundled model.")] = "atlas-gpt2",
     facts: Annotated[int, typer.Option(min=WARM, help="Facts in a batch.")] = 200,
-    rounds: Annotated[int, typer.Option(min=1, help="Batches of each side.")] = 1,
+    rounds: Annotated[int, typer.Option(min=1, help="Batches of each side.")] = 3,
     seed: Annotated[int, typer.Option()] = 0,
     json_file: Annotated[Path | None, typer.Option("--json")] = None,
     check: Annotated[bool, typer.Option("--check", help="End with 1 if a bound is missed.")] = False,

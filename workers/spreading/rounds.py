@@ -94,9 +94,9 @@ class Round(Generic[MadeT]):
         return [self.made[index] for index in range(slices)]
 
     def look(self, *, at_least_s: float = 0.0) -> None:
-        """Take the answers that have come, and note signs of life; not more often than that."""
+        """Take the answers that have come, and note signs of life; where given, not within so long of the last look."""
         now = time.monotonic()
-        if now < self._next_look:
+        if at_least_s and now < self._next_look:
             return
         self._next_look = now + at_least_s
         for index, sign in self.pile.signs().items():

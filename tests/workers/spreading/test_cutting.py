@@ -26,4 +26,4 @@ def test_slices_shrink_and_none_is_too_small(facts: int, workers: int) -> None:
 
 
 def test_two_workers_share_two_hundred_facts() -> None:
-    assert [len(each) for each in cut([1] * 200, 2)] == [50, 38, 28, 21, 16, 12, 9, 8, 8, 10]
+    assert [len(each) for each in cut([1] * 200, 2)] == [90, 50, 27, 15, 12, 6]

@@ -184,3 +184,14 @@ def test_progress_counts_whole_slices_and_what_helpers_tell() -> None:
     assert made.done == 4
     made.made[0] = 0
     assert made.done == 14
+
+
+def test_a_look_while_computing_puts_off_none_after_it() -> None:
+    table = Table()
+    made = round_of(table)
+    made.look(at_least_s=60.0)
+    table.answers[3] = b"3"
+    made.look(at_least_s=60.0)
+    assert made.made == {}
+    made.look()
+    assert made.made == {3: 3}
