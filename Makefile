@@ -46,7 +46,11 @@ serve: $(STAMP)  ## Redis, a worker and the front end, until Ctrl-C
 
 # Two at a time, with a thread each: many tests start processes of their own.
 test: $(STAMP)   ## all tests but the browser's and the fleet's, against a real Redis and the real models; T=path: those of one path
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile -m "not browser and not fleet" $(or $(T),--cov --cov-report=term)
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile -m "not browser and not fleet" $(T)
+
+.PHONY: coverage
+coverage: $(STAMP) ## the tests of make test, slower, and which lines of app and workers they run
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile -m "not browser and not fleet" --cov --cov-report=term
 
 CHROMIUM ?= chromium
 .PHONY: browsertest

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-SHARE = os.environ.get("PALIMPSEST_CRASH_SHARE", "0.05")
+SHARE = os.environ.get("PALIMPSEST_CRASH_SHARE", "0.03")
 SEED = os.environ.get("PALIMPSEST_CRASH_SEED") or str(secrets.randbelow(1_000_000))
 
 
