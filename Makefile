@@ -49,8 +49,8 @@ test: $(STAMP)   ## all tests but the browser's and the fleet's, against a real 
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile -m "not browser and not fleet" $(T)
 
 .PHONY: coverage
-coverage: $(STAMP) ## the tests of make test, slower, and which lines of app and workers they run
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile -m "not browser and not fleet" --cov --cov-report=term
+coverage:        ## the tests of make test, slower, and which lines of app and workers they run
+	@$(MAKE) test T="--cov --cov-report=term"
 
 CHROMIUM ?= chromium
 .PHONY: browsertest
