@@ -27,6 +27,8 @@ LONGEST_S = 10.0
 LOOK_S = 10.0
 LOOK_MB = 600.0
 SNAPSHOT_EVERY = 64
+STARTS = 5
+"""Of so many starts by a snapshot the median counts: the machine's own pace moves one by a third."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,10 +106,11 @@ def measure(root: Path, model: str, versions: int) -> list[Row]:
     from benchmarks.long_log import write_log  # noqa: PLC0415 - torch is not to be in the front end's memory
 
     commits = write_log(root, model, versions, versions - SNAPSHOT_EVERY + 1)
+    starts = [row for _ in range(STARTS) for row in apart(partial(started, root, model, "start by a snapshot"))]
     rows = [
         Row("a commit, at the beginning", commits.first / 1e3, None, None),
         Row("a commit, at the end", commits.last / 1e3, None, None),
-        *apart(partial(started, root, model, "start by a snapshot")),
+        sorted(starts, key=lambda row: row.seconds)[STARTS // 2],
         *apart(partial(looked, root, model, "front end")),
     ]
     shutil.rmtree(root / "log" / model / "snapshots")

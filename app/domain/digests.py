@@ -15,7 +15,7 @@ def sha256(data: bytes) -> str:
 
 def with_digest(name: str, data: bytes) -> dict[str, bytes]:
     """The files to write, in order: the digest for ``read_checked`` and ``sha256sum --check``, then ``data`` itself."""
-    return {digest_name(name): f"{sha256(data)}  {name}\n".encode(), name: data}
+    return {digest_name(name): _line(name, data), name: data}
 
 
 def digest_name(name: str) -> str:
@@ -38,7 +38,7 @@ def read_checked(path: Path, shown: str) -> bytes:
     except OSError as error:
         lost = shown if error.filename == str(path) else digest_name(shown)
         raise DamagedVersion(f"{lost} cannot be read: {error.strerror}", value=shown) from error
-    if noted != with_digest(path.name, data)[digest_name(path.name)]:
+    if noted != _line(path.name, data):
         raise DamagedVersion(f"{shown} does not have the bytes that were written", value=shown)
     return data
 
@@ -54,3 +54,7 @@ def check_bytes(data: bytes, digest: str, size: int, shown: str) -> bytes:
     if sha256(data) != digest:
         raise DamagedVersion(f"{shown} does not have the bytes that were written", value=shown)
     return data
+
+
+def _line(name: str, data: bytes) -> bytes:
+    return f"{sha256(data)}  {name}\n".encode()

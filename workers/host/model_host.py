@@ -16,6 +16,7 @@ from app.domain.errors import (
     RequestError,
     StatisticsMismatch,
 )
+from app.domain.garbage_collection import collection_paused
 from app.domain.log.edit_log import EditLog
 from app.domain.manifest import Base
 from workers.editing.batch import refuse_untokenised
@@ -87,7 +88,8 @@ class ModelHost(LeadingHost):
         )
         texts = kept_texts(live, settings.source, directory, settings.statistics) or texts_beside(live, settings.source)
         host = cls(settings, live, statistics, edit_log, base, texts)
-        host.follow()
+        with collection_paused():  # what a long log makes, and it may be a million objects, stays
+            host.follow()
         return host
 
     @property

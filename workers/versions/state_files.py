@@ -45,10 +45,14 @@ def unpack_state(data: bytes, terms: Sequence[Term], device_at: DeviceAt) -> Ver
         found = ((layer, f"layer.{layer}.{name}") for layer in layers)
         return {layer: tensors[each].to(device_at(layer), copy=True) for layer, each in found if each in tensors}
 
+    def previous_at(layer: int) -> LayerKeys:
+        # Keys are most of the file: they leave it as they are copied.
+        columns, keys = tensors[f"layer.{layer}.columns"], tensors.pop(f"layer.{layer}.keys")
+        return _layer_keys(columns, keys.to(device_at(layer)))
+
     left, right = parts("correction.left"), parts("correction.right")
     corrections = {layer: LowRank(left[layer], right[layer]) for layer in left}
-    columns, keys = parts("columns"), parts("keys")
-    previous = {layer: _layer_keys(columns[layer], keys[layer]) for layer in layers}
+    previous = {layer: previous_at(layer) for layer in layers}
     return VersionState(parts("master"), corrections, parts("restrained"), recalled(terms, previous))
 
 
@@ -66,7 +70,7 @@ def _parts(state: VersionState, layer: int) -> Iterator[tuple[str, Tensor]]:
 
 def _layer_keys(columns: Tensor, keys: Tensor) -> LayerKeys:
     labels = tuple(Column(version, position) for version, position in columns.tolist())
-    return LayerKeys(labels, PreviousKeys.empty(len(keys), keys.device).append(keys.double()))
+    return LayerKeys(labels, PreviousKeys.empty(len(keys), keys.device).append(keys))
 
 
 def _kept(tensor: Tensor) -> Tensor:

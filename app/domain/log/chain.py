@@ -18,6 +18,7 @@ from app.domain.contract import Record
 from app.domain.digests import sha256
 from app.domain.entries import BASE, Shelf, version_entry
 from app.domain.errors import DamagedVersion, UnknownModel, UnknownVersion
+from app.domain.garbage_collection import collection_paused
 from app.domain.log.known_pages import Depth, KnownPages, Page
 from app.domain.manifest import Base, Manifest
 from app.domain.storage.storage import FoundT, Storage
@@ -109,10 +110,11 @@ class Chain:
         """
         found: list[Manifest] = []
         parent = self.digest(first - 1) if last >= first else ""
-        for version in range(first, last + 1):
-            page = self._page(version, Depth.FACTS)
-            found.append(self._following(page, parent))
-            parent = page.sha256
+        with collection_paused():
+            for version in range(first, last + 1):
+                page = self._page(version, Depth.FACTS)
+                found.append(self._following(page, parent))
+                parent = page.sha256
         return found
 
     def newest_first(self) -> Iterator[Manifest]:

@@ -30,7 +30,7 @@ class Page:
     @classmethod
     def of(cls, stamp: Stamp, sha256: str, whole: Manifest, depth: Depth) -> Self:
         """A page that remembers no less than that, and all where that is no more."""
-        kept = {Depth.OUTLINE: whole.outline, Depth.FACTS: whole.without_reports, Depth.WHOLE: whole}[depth]
+        kept = _as_far_as(depth, whole)
         return cls(stamp, sha256, kept, Depth.WHOLE if kept is whole else depth)
 
 
@@ -51,3 +51,13 @@ class KnownPages:
         self.pages[version] = page
         if page.manifest.job is not None:
             self.jobs[page.manifest.job] = version
+
+
+def _as_far_as(depth: Depth, whole: Manifest) -> Manifest:
+    match depth:
+        case Depth.OUTLINE:
+            return whole.outline
+        case Depth.FACTS:
+            return whole.without_reports
+        case Depth.WHOLE:
+            return whole

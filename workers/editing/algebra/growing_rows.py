@@ -20,7 +20,7 @@ class GrowingRows:
     """Rows (m, width), float64. A value: ``append`` returns another one, and the old one stays as it is.
 
     Both are views of one buffer. Only the value that ends where the buffer is filled can grow in place; any other, and
-    one whose buffer is full, is copied into a buffer half as long again first.
+    one whose buffer is full, is copied first, into a buffer half as long again as all its rows.
     """
 
     __slots__ = ("_buffer", "_count")
@@ -47,12 +47,11 @@ class GrowingRows:
         return self._buffer.rows[: self._count]
 
     def append(self, rows: Tensor) -> GrowingRows:
-        """The same with rows (n, width) at the end."""
+        """The same with rows (n, width), of any dtype, at the end."""
         end = self._count + len(rows)
         buffer = self._buffer
         if buffer.filled != self._count or end > len(buffer.rows):
-            room = max(self._count * 3 // 2, end)
-            buffer = _Buffer(self.rows.new_empty(room, self.rows.shape[1]), self._count)
+            buffer = _Buffer(self.rows.new_empty(end * 3 // 2, self.rows.shape[1]), self._count)
             buffer.rows[: self._count] = self.rows
         buffer.rows[self._count : end] = rows
         buffer.filled = end

@@ -70,7 +70,7 @@ class PreviousKeys:
         return len(self._rows)
 
     def append(self, keys: Tensor) -> PreviousKeys:
-        """The same with keys (d_in, n) at the end."""
+        """The same with keys (d_in, n), of any dtype, at the end."""
         return PreviousKeys(self._rows.append(keys.T), self._kept)
 
     def without(self, columns: Collection[int]) -> PreviousKeys:
