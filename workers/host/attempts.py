@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from app.domain.contract import FactKey, Standing
 from app.domain.errors import NonFiniteUpdate
-from workers.editing.crew import ALONE, Crew
+from workers.editing.crew import ALONE, Crew, Updates
 from workers.editing.editor import edit
 from workers.editing.efforts import Efforts
 from workers.editing.knowledge import Admission, KnowledgeBase, KnownFact
@@ -16,7 +16,15 @@ from workers.editing.model.editable_model import EditableModel
 from workers.editing.presets.preset import Preset
 from workers.editing.priors import PriorSource, plan_layers
 from workers.editing.types import Edited, Fact, Known, Observer
-from workers.questions.scoring import standings
+from workers.questions.scoring import Row, rows_of, standings_of_rows
+
+Ask = Callable[[EditableModel, Sequence[Row], Updates], list[Standing]]
+"""Finds how objects stand in a model (``standings_of_rows``), which is the live one with these updates added."""
+
+
+def asked_here(editable: EditableModel, rows: Sequence[Row], _added: Updates) -> list[Standing]:
+    """By this process alone."""
+    return standings_of_rows(editable.model, rows)
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +66,7 @@ class Attempt:
 
 @dataclass(frozen=True, slots=True)
 class Scene:
-    """What a batch is edited in: a model that stays as it is, what it was taught, and how it is edited."""
+    """What a batch is edited in: a model that stays as it is, what it was taught, how it is edited, and asked."""
 
     live: EditableModel
     preset: Preset
@@ -68,6 +76,7 @@ class Scene:
     strict: bool
     observer: Observer
     crew: Crew = ALONE
+    ask: Ask = asked_here
 
 
 class Attempts:
@@ -124,22 +133,23 @@ class Attempts:
         """How all stand on the shadow."""
         asked = iter(edited.asked)
         texts = [next(asked) if index in members else fact.text for index, fact in enumerate(self.facts)]
-        found = _standings(self.shadow, [*self.facts, *admission.facts], [*texts, *asked])
+        found = self._standings(self.shadow, [*self.facts, *admission.facts], [*texts, *asked], edited.updates)
         own, theirs = found[: len(self.facts)], found[len(self.facts) :]
         companions = zip(admission.companions, edited.asked[len(members) :], theirs, strict=True)
         gone = [(known, text) for known, text, now in companions if now.rank > 1]
         missing = [known for known, _ in gone]
-        before = _standings(self.scene.live, [known.fact for known in missing], [text for _, text in gone])
+        before = self._standings(self.scene.live, [known.fact for known in missing], [text for _, text in gone], ())
         lost = tuple(known for known, then in zip(missing, before, strict=True) if then.rank == 1)
         share = 1.0 - len(missing) / len(theirs) if theirs else None
         return Attempt(members, admission, edited, efforts, tuple(own), lost, share)
 
-
-def _standings(editable: EditableModel, facts: Sequence[Fact], texts: Sequence[str]) -> list[Standing]:
-    """How each fact's object stands after its text."""
-    pairs = [(text, fact.object) for fact, text in zip(facts, texts, strict=True)]
-    stops = [index for index, fact in enumerate(facts) if fact.stop]
-    found = standings(editable.model, editable.tokenizer, pairs, stops=stops)
-    if not all(math.isfinite(standing.probability) for standing in found):
-        raise NonFiniteUpdate("the edited model's answer to a fact is NaN")
-    return found
+    def _standings(
+        self, editable: EditableModel, facts: Sequence[Fact], texts: Sequence[str], added: Updates
+    ) -> list[Standing]:
+        """How each fact's object stands after its text."""
+        pairs = [(text, fact.object) for fact, text in zip(facts, texts, strict=True)]
+        stops = [index for index, fact in enumerate(facts) if fact.stop]
+        found = self.scene.ask(editable, rows_of(editable.model, editable.tokenizer, pairs, stops), added)
+        if not all(math.isfinite(standing.probability) for standing in found):
+            raise NonFiniteUpdate("the edited model's answer to a fact is NaN")
+        return found

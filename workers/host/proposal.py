@@ -110,7 +110,7 @@ def propose(
     start = time.monotonic()
     facts, layers = logged_facts(batch, ModelText.of(live.tokenizer)), plan_layers(preset)
     observer = EditSteps(steps, len(layers))
-    scene = Scene(live, preset, contexts, knowledge, source, batch.strict, observer, crew)
+    scene = Scene(live, preset, contexts, knowledge, source, batch.strict, observer, crew, crew.standings)
     attempts = Attempts(scene, as_facts(facts))
     failpoint(Point.TARGETS_BEFORE)
     before = crew.measure(attempts.shadow, facts, None, ())

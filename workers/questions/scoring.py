@@ -37,12 +37,22 @@ def standings(
     Raises:
         EmptyText, PromptTooLong: with the field ``pairs.{i}``.
     """
+    return standings_of_rows(model, rows_of(model, tokenizer, pairs, stops), max_batch_tokens)
+
+
+def rows_of(
+    model: PreTrainedModel,
+    tokenizer: PreTrainedTokenizerFast,
+    pairs: Sequence[tuple[str, str]],
+    stops: Collection[int] = (),
+) -> list[Row]:
+    """The token ids of each (prompt, object), with arguments and errors as ``standings`` has them."""
     words = ModelText.of(tokenizer)
     rows = [object_row(words, *pair, window(model), f"pairs.{index}") for index, pair in enumerate(pairs)]
     for index in stops:
         end = words.turn_end(rendered=words.chat.recognised(pairs[index][0]))
         rows[index][1].extend([] if end is None else [end])
-    return standings_of_rows(model, rows, max_batch_tokens)
+    return rows
 
 
 def object_row(words: ModelText, prompt: str, text: str, limit: int, field: str) -> Row:

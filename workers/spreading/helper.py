@@ -13,16 +13,20 @@ from app.domain.failpoints import Point, failpoint
 from workers.editing.crew import ALONE
 from workers.editing.model.editable_model import EditableModel
 from workers.evaluation.batch_report import measure
+from workers.questions.scoring import standings_of_rows
 from workers.spreading.pile import Spread
 from workers.spreading.slices import (
     MEASUREMENT,
+    STANDINGS,
     KeysWanted,
     MeasureWanted,
     Slice,
+    StandingsWanted,
     TargetsWanted,
     preset_of,
     read_slice,
     refuse_foreign,
+    refuse_foreign_rows,
 )
 from workers.spreading.tensors import pack_descended, pack_keys, unpack_updates
 
@@ -153,6 +157,10 @@ class Helper:
                 refuse_foreign(shadow, wanted)
                 limit = min(wanted.max_batch_tokens, self._max_batch_tokens)
                 return pack_keys(ALONE.keys(shadow, wanted.facts, wanted.groups, wanted.layers, limit, ()))
+            case StandingsWanted():
+                refuse_foreign_rows(shadow, wanted)
+                rows = [(list(prompt), list(text)) for prompt, text in wanted.rows]
+                return STANDINGS.dump_json(standings_of_rows(shadow.model, rows))
             case MeasureWanted():
                 return MEASUREMENT.dump_json(measure(shadow, wanted.facts, wanted.before))
 

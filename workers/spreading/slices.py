@@ -1,7 +1,7 @@
 """Slices as they cross the queue: what is to be computed, of which version, and for which facts. JSON, and checked.
 
-No text of a fact is in one that asks for targets or keys: their facts are token ids. Nothing in a slice is a name that
-is imported, or a path.
+No text of a fact is in one that asks for targets, keys or standings: their facts are token ids. Nothing in a slice is a
+name that is imported, or a path.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from typing import Annotated, Any, Literal, cast
 from pydantic import Field, TypeAdapter, ValidationError
 from torch import Tensor
 
+from app.domain.contract import Standing
 from app.domain.contract.values import Record
 from app.domain.errors import RequestError
 from app.domain.manifest import LoggedFact
@@ -50,6 +51,13 @@ class KeysWanted(Record):
     groups: Annotated[tuple[Group, ...], Field(min_length=1)]
 
 
+class StandingsWanted(Record):
+    """How the object of each row stands after its prompt: token ids of both."""
+
+    kind: Literal["standings"] = "standings"
+    rows: Annotated[tuple[tuple[tuple[int, ...], tuple[int, ...]], ...], Field(min_length=1, max_length=MOST_ROWS)]
+
+
 class MeasureWanted(Record):
     """How these facts, their paraphrases and neighbours stand; ``before``: how they stood before the edit."""
 
@@ -58,7 +66,7 @@ class MeasureWanted(Record):
     before: Measurement | None = None
 
 
-Wanted = TargetsWanted | KeysWanted | MeasureWanted
+Wanted = TargetsWanted | KeysWanted | StandingsWanted | MeasureWanted
 
 
 class Slice(Record):
@@ -72,6 +80,7 @@ class Slice(Record):
 
 
 MEASUREMENT = TypeAdapter(Measurement)
+STANDINGS = TypeAdapter(list[Standing])
 
 
 def read_measurement(data: bytes) -> Measurement:
@@ -85,6 +94,21 @@ def read_measurement(data: bytes) -> Measurement:
     except ValidationError as error:
         faults = error.error_count()
         raise RequestError(f"the answer is no measurement: {faults} faults") from None
+
+
+def read_standings(data: bytes, count: int) -> list[Standing]:
+    """The standings of so many rows, as a helper answered them.
+
+    Raises:
+        RequestError: they are none, or of another number.
+    """
+    try:
+        found = STANDINGS.validate_json(data)
+    except ValidationError as error:
+        raise RequestError(f"the answer has no standings: {error.error_count()} faults") from None
+    if len(found) != count:
+        raise RequestError(f"{count} standings were asked for, and {len(found)} came")
+    return found
 
 
 def read_slice(text: str) -> Slice:
@@ -119,7 +143,7 @@ def refuse_foreign(editable: EditableModel, wanted: TargetsWanted | KeysWanted) 
     Raises:
         RequestError: says what is out of its range.
     """
-    words = len(cast("Tensor", editable.model.get_input_embeddings().weight))
+    words = _words(editable)
     for fact in wanted.facts:
         if not fact.within:
             raise RequestError("a fact of the slice has no prompt")
@@ -135,6 +159,25 @@ def refuse_foreign(editable: EditableModel, wanted: TargetsWanted | KeysWanted) 
         raise RequestError("the groups of the slice are not a partition of its facts")
     if sum(len(fact.rows) for fact in wanted.facts) > MOST_ROWS:
         raise RequestError("the slice has too many rows")
+
+
+def refuse_foreign_rows(editable: EditableModel, wanted: StandingsWanted) -> None:
+    """Refuse tokens that this model cannot have, and rows that do not fit into its window.
+
+    Raises:
+        RequestError: says what is out of its range.
+    """
+    words = _words(editable)
+    for prompt, text in wanted.rows:
+        if not prompt or not text or not all(0 <= token < words for token in (*prompt, *text)):
+            raise RequestError("a row of the slice has no tokens, or tokens that the model has not")
+        if len(prompt) + len(text) > editable.window:
+            raise RequestError("a row of the slice does not fit into the model's window")
+
+
+def _words(editable: EditableModel) -> int:
+    """So many token ids there are."""
+    return len(cast("Tensor", editable.model.get_input_embeddings().weight))
 
 
 def _check(row: Row, words: int) -> None:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from itertools import chain
 from typing import TypeVar
 
 from torch import Tensor
 
-from app.domain.contract import SpreadReport
+from app.domain.contract import SpreadReport, Standing
 from app.domain.failpoints import Point, failpoint
 from app.domain.manifest import LoggedFact
 from workers.editing.crew import ALONE, Updates
@@ -18,6 +19,7 @@ from workers.editing.model.editable_model import EditableModel
 from workers.editing.presets.preset import Preset
 from workers.editing.types import Observer
 from workers.evaluation.batch_report import Measurement, measure
+from workers.questions.scoring import Row, standings_of_rows
 from workers.spreading.cutting import cut
 from workers.spreading.merging import DOUBLE, bytes_of_updates, joined_descents, joined_keys, joined_measurements
 from workers.spreading.pile import Heap, Pile, Spread
@@ -26,10 +28,12 @@ from workers.spreading.slices import (
     KeysWanted,
     MeasureWanted,
     Slice,
+    StandingsWanted,
     TargetsWanted,
     Wanted,
     facts_of,
     read_measurement,
+    read_standings,
 )
 from workers.spreading.tensors import pack_updates, unpack_descended, unpack_keys
 from workers.spreading.watching import Together
@@ -126,6 +130,27 @@ class Spreading:
 
         held = [sum(sizes[i] for i in part) for part in parts]
         return joined_keys(self._spread(Doing(held, own, read, self._check), wanted, added))
+
+    def standings(self, shadow: EditableModel, rows: Sequence[Row], added: Updates) -> list[Standing]:
+        """What ``scoring.standings_of_rows`` finds."""
+        parts = self._parts([1] * len(rows), added, 0)
+        if len(parts) <= 1:
+            return standings_of_rows(shadow.model, rows)
+        chosen = [[rows[i] for i in part] for part in parts]
+
+        def own(index: int, look: Callable[[], None]) -> list[Standing]:
+            look()
+            return standings_of_rows(shadow.model, chosen[index])
+
+        def read(index: int, answer: bytes) -> list[Standing]:
+            return read_standings(answer, len(chosen[index]))
+
+        def wanted(index: int) -> Wanted:
+            return StandingsWanted(rows=tuple((tuple(prompt), tuple(text)) for prompt, text in chosen[index]))
+
+        doing = Doing([len(part) for part in parts], own, read, self._check)
+        found = self._spread(doing, wanted, added)
+        return list(chain.from_iterable(found))
 
     def measure(
         self, shadow: EditableModel, facts: Sequence[LoggedFact], before: Measurement | None, added: Updates

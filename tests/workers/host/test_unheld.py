@@ -27,9 +27,10 @@ from tests.support.tiny_models import LANDS, PLACES, save_tiny
 from tests.support.turns import Watched, digest_of, done
 from tests.support.worker_bench import opened
 from workers.editing.efforts import Effort
-from workers.host import attempts, unheld
+from workers.host import unheld
 from workers.host.model_host import ModelHost
-from workers.questions.scoring import standings
+from workers.questions.scoring import standings_of_rows
+from workers.spreading import spreading
 from workers.versions.update_files import UPDATE_FILE, unpack
 
 END, MIDDLE = "The river runs through {}", "{} is a city in"
@@ -262,10 +263,10 @@ def test_a_model_that_answers_nan_is_an_error_and_no_fact_that_holds(
     """NaN compares as the likeliest of all."""
 
     def spoilt(*args: Any, **named: Any) -> list[Any]:
-        found = standings(*args, **named)
+        found = standings_of_rows(*args, **named)
         return [standing.model_copy(update={"probability": float("nan"), "rank": 1}) for standing in found]
 
-    monkeypatch.setattr(attempts, "standings", spoilt)
+    monkeypatch.setattr(spreading, "standings_of_rows", spoilt)
     with pytest.raises(NonFiniteUpdate):
         edit(host, *EASY, unheld="keep")
     assert host.log.head() == 0

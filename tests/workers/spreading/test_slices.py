@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 import torch
 
+from app.domain.contract import Standing
 from app.domain.errors import PalimpsestError, RequestError
 from tests.support.tiny_models import tiny
 from workers.editing.batch import tokenise_batch
@@ -19,7 +20,18 @@ from workers.editing.model.editable_model import EditableModel
 from workers.editing.model.updates import LowRank, WeightUpdate, on_cpu
 from workers.editing.presets.preset import Preset
 from workers.editing.types import Fact, Silent
-from workers.spreading.slices import Slice, TargetsWanted, facts_of, preset_of, read_slice, refuse_foreign
+from workers.spreading.slices import (
+    STANDINGS,
+    Slice,
+    StandingsWanted,
+    TargetsWanted,
+    facts_of,
+    preset_of,
+    read_slice,
+    read_standings,
+    refuse_foreign,
+    refuse_foreign_rows,
+)
 from workers.spreading.tensors import pack_descended, pack_updates, unpack_descended, unpack_keys, unpack_updates
 
 PRESET = Preset((1, 2), v_num_grad_steps=3, v_lr=0.1, early_stop=None)
@@ -160,3 +172,18 @@ def test_answers_that_were_not_asked_for_are_not_taken(live: EditableModel, aske
         unpack_descended(packed, (shape[0], shape[1] + 1), facts, cpu)
     with pytest.raises(RequestError):
         unpack_keys(packed, {1: shape}, on_cpu)
+
+
+@pytest.mark.parametrize("row", [((), (1,)), ((1,), ()), ((1,), (10**6,)), ((-1,), (1,)), ((1,) * 60, (1,))])
+def test_rows_that_the_model_cannot_have_never_reach_it(live: EditableModel, row: tuple[Any, Any]) -> None:
+    refuse_foreign_rows(live, StandingsWanted(rows=(((1, 2), (3,)),)))
+    with pytest.raises(RequestError):
+        refuse_foreign_rows(live, StandingsWanted(rows=(((1, 2), (3,)), row)))
+
+
+@pytest.mark.parametrize("answer", [b"", b"null", b"[]", b'[{"rank": 1}]', b'[{"probability": null, "rank": 1}]'])
+def test_standings_of_other_rows_are_not_taken(answer: bytes) -> None:
+    found = [Standing(probability=0.5, rank=1)]
+    assert read_standings(STANDINGS.dump_json(found), 1) == found
+    with pytest.raises(RequestError):
+        read_standings(answer, 1)

@@ -14,6 +14,8 @@ from tests.support.spreads import helped, many, report_of
 from tests.support.worker_bench import opened
 from workers.host.model_host import ModelHost
 from workers.queue.slices.pile import SlicePile
+from workers.spreading.helper import Helper, Tally
+from workers.spreading.slices import Slice
 
 BOUND = 1e-6
 FACTS = 40
@@ -67,3 +69,22 @@ def test_it_is_the_same_however_it_was_cut(
     for one, other in zip(alone.knowledge.layers.values(), leader.knowledge.layers.values(), strict=True):
         assert torch.allclose(one.keys, other.keys, rtol=1e-6, atol=1e-6)
     assert not [key for key in redis.scan_iter() if b"spread" in key or (b"slices" in key and b"rq:queues" not in key)]
+
+
+@pytest.mark.usefixtures("idle_leader")
+def test_all_that_is_independent_fact_by_fact_is_spread(
+    redis: Redis, hosts: tuple[ModelHost, ModelHost, ModelHost], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _, leader, replica = hosts
+    kinds: list[str] = []
+    compute = Helper._computed
+
+    def told(helper: Helper, asked: Slice, tally: Tally) -> bytes:
+        kinds.append(asked.wanted.kind)
+        return compute(helper, asked, tally)
+
+    monkeypatch.setattr(Helper, "_computed", told)
+    with helped(redis, leader, replica):
+        report_of(leader, many(FACTS))
+    order = [kind for kind, before in zip(kinds, [None, *kinds], strict=False) if kind != before]
+    assert order == ["measure", "targets", "keys", "targets", "keys", "standings", "measure"]
