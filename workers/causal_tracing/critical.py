@@ -13,6 +13,9 @@ from workers.causal_tracing.tracer import Site, Trace
 PART = 0.5
 """Critical are the layers around the peak whose effect is above this part of it."""
 
+LEAST = 0.05
+"""Where the peak brings back less than this part of what the disturbance took, no layer recalls the facts by itself."""
+
 
 def averaged(traces: Sequence[Trace]) -> tuple[dict[Site, dict[Role, tuple[float, ...]]], dict[Role, int]]:
     """Mean effects by site, role and layer: first over a fact's tokens of that role, then over facts; and by role how
@@ -31,9 +34,15 @@ def averaged(traces: Sequence[Trace]) -> tuple[dict[Site, dict[Role, tuple[float
     return means, {role: len(found[Site.BLOCK, role]) for role in Role}
 
 
-def critical_layers(effects: Sequence[float]) -> tuple[int, ...]:
-    """The layers around the greatest effect, one beside another, whose effect is at least ``PART`` of it."""
+def critical_layers(effects: Sequence[float], taken: float) -> tuple[int, ...]:
+    """The layers around the greatest effect, one beside another, whose effect is at least ``PART`` of it; none where
+    it is too small to tell.
+
+    taken: by how much the disturbance lowered the answer's probability.
+    """
     first = last = peak_of(effects)
+    if effects[first] <= 0.0 or effects[first] < LEAST * taken:
+        return ()
     least = PART * effects[first]
     while first > 0 and effects[first - 1] >= least:
         first -= 1

@@ -78,11 +78,12 @@ class Tracer:
         return Trace(fact, clean, disturbed, effects)
 
     @torch.inference_mode()
-    def mlp_effects(self, fact: Recalled, number: int = 0) -> Tensor:
-        """The MLPs' effects (layers,) at the last subject token alone, as ``trace`` has them, in one pass a layer."""
+    def mlp_effects(self, fact: Recalled, number: int = 0) -> tuple[Tensor, float]:
+        """The MLPs' effects (layers,) at the last subject token alone, as ``trace`` has them, in one pass a layer; and
+        by how much the disturbance lowered the answer's probability."""
         noise = self._noise(fact, number)
-        _, disturbed = self._probabilities(fact, noise, (), [0])
-        return self._brought_back(fact, noise, Site.MLP, [[fact.end - 1]])[0] - disturbed
+        clean, disturbed = self._probabilities(fact, noise, (), [0])
+        return self._brought_back(fact, noise, Site.MLP, [[fact.end - 1]])[0] - disturbed, clean - disturbed
 
     def _brought_back(self, fact: Recalled, noise: Tensor, site: Site, parts: Parts) -> Tensor:
         """The answer's probability (tokens, layers) with one state put back; the tokens are those of ``parts``."""

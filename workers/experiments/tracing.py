@@ -8,7 +8,7 @@ from statistics import mean
 
 from app.domain.errors import RequestError
 from app.domain.prompts import with_slot
-from workers.causal_tracing.critical import PART, averaged, critical_layers, peak_of
+from workers.causal_tracing.critical import LEAST, PART, averaged, critical_layers, peak_of
 from workers.causal_tracing.recall import Role, recalled, subject_deviation
 from workers.causal_tracing.tracer import SIGMAS, Site, Tracer
 from workers.editing.model.editable_model import EditableModel
@@ -22,7 +22,7 @@ class Tracing(Kept):
     """What was found. clean, disturbed: mean probabilities of the answers' first tokens.
 
     deviation: of the subjects' embeddings. effects: mean indirect effect by site, role and layer, over the facts that
-    have such tokens; by role how many facts that were. critical: the layers that MLPs recall facts at.
+    have such tokens; by role how many facts that were. critical: the layers that MLPs recall facts at, if any do.
     """
 
     model: str
@@ -45,21 +45,33 @@ class Tracing(Kept):
             for role, effects in roles.items()
         )
         picture = "" if figure is None else f"\n![indirect effects]({figure})\n"
-        first, last = self.critical[0], self.critical[-1]
         return f"""# Where {self.model} recalls facts
 
 Causal tracing over {self.facts} facts of {self.dataset} that the model knows ({self.asked} were asked), each with \
 {self.samples} disturbances of {SIGMAS:g} standard deviations of the subjects' embeddings ({self.deviation:.4g}).
 
 - The right answer's first token: {self.clean:.1%} clean, {self.disturbed:.1%} with the subject disturbed.
-- MLPs recall at layers {first} to {last}: there, an MLP's output put back at the last subject token has at least \
-{PART:.0%} of the best layer's effect.
-- To edit there: `"hyperparameters": {{"layers": {[first, last] if first < last else [first]}}}`.
+{self._told}
 {picture}
 | put back | at | layer with the greatest mean effect | effect |
 | --- | --- | --- | --- |
 {peaks}
 """
+
+    @property
+    def _told(self) -> str:
+        """What follows for an edit, as lines of the page."""
+        if not self.critical:
+            return (
+                "- No layer's MLPs recall these facts by themselves: put back at the last subject token they bring "
+                f"back less than {LEAST:.0%} of that, whichever the layer. So tracing says nothing about where to edit."
+            )
+        first, last = self.critical[0], self.critical[-1]
+        return (
+            f"- MLPs recall at layers {first} to {last}: there, an MLP's output put back at the last subject token has "
+            f"at least {PART:.0%} of the best layer's effect.\n"
+            f'- To edit there: `"hyperparameters": {{"layers": {[first, last] if first < last else [first]}}}`.'
+        )
 
 
 def trace_all(
@@ -80,6 +92,7 @@ def trace_all(
         traces.append(tracer.trace(fact, number))
         heard(f"{number + 1} of {len(facts)} facts traced")
     effects, of_role = averaged(traces)
+    clean, disturbed = mean(each.clean for each in traces), mean(each.disturbed for each in traces)
     return Tracing(
         model=name,
         dataset=dataset,
@@ -87,11 +100,11 @@ def trace_all(
         asked=len(cases),
         samples=samples,
         deviation=deviation,
-        clean=mean(each.clean for each in traces),
-        disturbed=mean(each.disturbed for each in traces),
+        clean=clean,
+        disturbed=disturbed,
         effects=effects,
         of_role=of_role,
-        critical=critical_layers(effects[Site.MLP][Role.LAST_SUBJECT]),
+        critical=critical_layers(effects[Site.MLP][Role.LAST_SUBJECT], clean - disturbed),
     )
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import islice
+from statistics import mean
 
 import torch
 
@@ -35,8 +36,8 @@ class Traced:
         if not known:
             return cls((), 0)
         tracer = Tracer(live, subject_deviation(live, known), samples=SAMPLES)
-        effects = torch.stack([tracer.mlp_effects(fact, number) for number, fact in enumerate(known)]).mean(0)
-        return cls(critical_layers(effects.tolist()) if effects.max() > 0 else (), len(known))
+        effects, taken = zip(*(tracer.mlp_effects(fact, number) for number, fact in enumerate(known)), strict=True)
+        return cls(critical_layers(torch.stack(effects).mean(0).tolist(), mean(taken)), len(known))
 
     @property
     def span(self) -> list[int]:

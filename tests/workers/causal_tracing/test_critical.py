@@ -31,4 +31,9 @@ def test_a_fact_counts_once_in_a_role_however_many_tokens_it_has_there() -> None
     ],
 )
 def test_critical_layers_lie_around_the_peak(effects: list[float], layers: tuple[int, ...]) -> None:
-    assert critical_layers(effects) == layers
+    assert critical_layers(effects, 0.9) == layers
+
+
+@pytest.mark.parametrize("effects", [[0.0, 0.02, 0.01], [-0.1, 0.0, -0.2]])
+def test_none_is_critical_where_none_brings_the_fact_back(effects: list[float]) -> None:
+    assert critical_layers(effects, 0.9) == ()

@@ -119,7 +119,8 @@ def test_outputs_are_put_back_in_a_window_of_a_fifth_of_the_layers(
 def test_the_mlps_effects_at_the_subjects_last_token_can_be_had_alone(
     model: EditableModel, fact: Recalled, trace: Trace
 ) -> None:
-    alone = Tracer(model, DEVIATION, samples=SAMPLES).mlp_effects(fact)
+    alone, taken = Tracer(model, DEVIATION, samples=SAMPLES).mlp_effects(fact)
+    assert taken == pytest.approx(trace.clean - trace.disturbed)
     torch.testing.assert_close(alone, trace.effects[Site.MLP][fact.end - 1], rtol=1e-9, atol=1e-12)
 
 

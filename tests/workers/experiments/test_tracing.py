@@ -51,6 +51,9 @@ def test_the_page_names_the_layers_and_the_map_is_drawn(tmp_path: Path) -> None:
         critical=(0, 1),
     )
     assert '"layers": [0, 1]' in found.as_page(None)
+    none = found.model_copy(update={"critical": ()}).as_page(None)
+    assert "says nothing about where to edit" in none
+    assert "hyperparameters" not in none
     assert draw(found, tmp_path / "map.svg")
     assert "</svg>" in (tmp_path / "map.svg").read_text()
     assert Tracing.model_validate_json(found.model_dump_json()) == found
