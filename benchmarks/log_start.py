@@ -107,9 +107,13 @@ def measure(root: Path, model: str, versions: int) -> list[Row]:
 
     commits = write_log(root, model, versions, versions - SNAPSHOT_EVERY + 1)
     starts = [row for _ in range(STARTS) for row in apart(partial(started, root, model, "start by a snapshot"))]
-    rows = [
-        Row("a commit, at the beginning", commits.first / 1e3, None, None),
-        Row("a commit, at the end", commits.last / 1e3, None, None),
+    rows = []
+    if commits is not None:  # else all of the log was there
+        rows += [
+            Row("a commit, at the beginning", commits.first / 1e3, None, None),
+            Row("a commit, at the end", commits.last / 1e3, None, None),
+        ]
+    rows += [
         sorted(starts, key=lambda row: row.seconds)[STARTS // 2],
         *apart(partial(looked, root, model, "front end")),
     ]

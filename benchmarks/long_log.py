@@ -41,8 +41,12 @@ def settings_of(root: Path, model: str) -> HostSettings:
     return HostSettings(source, model, root / "log", data, lambda: 1, snapshot_every=NEVER)
 
 
-def write_log(root: Path, model: str, versions: int, snapshot: int) -> Commits:
-    """Write a log of so many versions of one fact, or go on with one; with a snapshot of the version ``snapshot``."""
+def write_log(root: Path, model: str, versions: int, snapshot: int) -> Commits | None:
+    """Write a log of so many versions of one fact, or go on with one; with a snapshot of the version ``snapshot``.
+
+    Returns:
+        What a commit took; None where all versions were there.
+    """
     logging.disable(logging.INFO)
     with closing(ModelHost.open(settings_of(root, model))) as host:
         host.lead()
@@ -59,7 +63,7 @@ def write_log(root: Path, model: str, versions: int, snapshot: int) -> Commits:
             taken.append(time.perf_counter() - start)
         if snapshot not in log.snapshots():
             Snapshots(log, 1).jumped(host.live, snapshot, host.epoch)
-    return Commits(_mean_ms(taken[:COUNTED]), _mean_ms(taken[-COUNTED:]))
+    return Commits(_mean_ms(taken[:COUNTED]), _mean_ms(taken[-COUNTED:])) if taken else None
 
 
 def _like(updates: list[WeightUpdate]) -> Iterator[list[WeightUpdate]]:
@@ -85,4 +89,4 @@ def _draft(like: Manifest, version: int, epoch: int) -> Draft:
 
 
 def _mean_ms(taken: list[float]) -> float:
-    return 1e3 * sum(taken) / max(1, len(taken))
+    return 1e3 * sum(taken) / len(taken)
