@@ -105,7 +105,8 @@ def read_standings(data: bytes, count: int) -> list[Standing]:
     try:
         found = STANDINGS.validate_json(data)
     except ValidationError as error:
-        raise RequestError(f"the answer has no standings: {error.error_count()} faults") from None
+        faults = error.error_count()
+        raise RequestError(f"the answer has no standings: {faults} faults") from None
     if len(found) != count:
         raise RequestError(f"{count} standings were asked for, and {len(found)} came")
     return found
