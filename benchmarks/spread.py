@@ -26,7 +26,7 @@ from typing import Annotated, cast
 import typer
 from redis import Redis
 from rq import Queue
-from rq.job import Job
+from rq.job import JobStatus
 from rq.serializers import JSONSerializer
 
 from app.domain import keyspace
@@ -39,7 +39,8 @@ from workers.models import bundled
 
 TIMES = 1.7
 WARM = 4
-POLL_S = 0.05
+POLL_S = 0.5
+"""So seldom that asking, which wakes a process or two, takes nothing from workers that have both cores."""
 PATIENCE_S = 3600.0
 
 
@@ -67,10 +68,9 @@ class Side:
         """Seconds that an edit took, and its report."""
         queue = Queue(keyspace.queue(self.model), connection=self.redis, serializer=JSONSerializer)
         batch, job_id, start = EditBatch(facts=facts, unheld="keep"), token_hex(8), time.perf_counter()
-        queue.enqueue_call("workers.jobs.apply_edits", args=(batch.model_dump_json(),), job_id=job_id, timeout=86400)
-        _until(lambda: Job.fetch(job_id, connection=self.redis, serializer=JSONSerializer).is_finished)
+        job = queue.enqueue_call("workers.jobs.apply_edits", (batch.model_dump_json(),), job_id=job_id, timeout=86400)
+        _until(lambda: job.get_status() == JobStatus.FINISHED)
         seconds = time.perf_counter() - start
-        job = Job.fetch(job_id, connection=self.redis, serializer=JSONSerializer)
         outcome = JobOutcome.model_validate_json(str(job.return_value()))
         assert outcome.report is not None, outcome.error
         return seconds, outcome.report
