@@ -8,6 +8,7 @@ from pathlib import Path
 
 import torch
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors, trainers
+from torch import nn
 from transformers import (
     GPT2Config,
     GPT2LMHeadModel,
@@ -127,3 +128,15 @@ def save_tiny(folder: Path, family: str = "gpt2", template: str | None = None) -
     }
     (folder / "preset.json").write_text(json.dumps(preset))
     return folder
+
+
+def saying(family: str, text: str) -> Tiny:
+    """A tiny model that says the first token of ``text``, whatever it is asked: that one's logit alone is raised."""
+    found = tiny(family)
+    head = nn.Linear(found.model.config.hidden_size, len(found.tokenizer), dtype=torch.float64)
+    nn.init.zeros_(head.weight)
+    nn.init.zeros_(head.bias)
+    with torch.no_grad():
+        head.bias[found.tokenizer(text, add_special_tokens=False).input_ids[0]] = 9.0
+    found.model.set_output_embeddings(head)  # type: ignore[no-untyped-call]
+    return found

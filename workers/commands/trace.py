@@ -25,6 +25,7 @@ def trace(
     most: Annotated[int, typer.Option(help="Look at the first so many facts for those that the model knows.")] = 100,
     samples: Annotated[int, typer.Option(help="Disturb each fact so often.", min=1)] = 10,
     seed: Annotated[int, typer.Option(help="Of the noise.")] = 0,
+    context: Annotated[str, typer.Option(help="A text before each prompt, with the space after it.")] = "",
     out: Annotated[Path | None, typer.Option(help="A folder for the results; else traces/MODEL.")] = None,
     device: OneDevice = "cpu",
     dtype: Dtype = "float32",
@@ -52,6 +53,7 @@ def trace(
             samples=samples,
             seed=seed,
             heard=lambda line: console.print(line, highlight=False, markup=False),
+            context=context,
         )
         folder.mkdir(parents=True, exist_ok=True)
         page = found.as_page(FIGURE if draw(found, folder / FIGURE) else None)

@@ -7,7 +7,7 @@ from pathlib import Path
 from statistics import mean
 
 from app.domain.errors import RequestError
-from app.domain.prompts import with_slot
+from app.domain.prompts import SLOT, with_slot
 from workers.causal_tracing.critical import LEAST, PART, averaged, critical_layers, peak_of
 from workers.causal_tracing.recall import Role, recalled, subject_deviation
 from workers.causal_tracing.tracer import SIGMAS, Site, Tracer
@@ -23,6 +23,7 @@ class Tracing(Kept):
 
     deviation: of the subjects' embeddings. effects: mean indirect effect by site, role and layer, over the facts that
     have such tokens; by role how many facts that were. critical: the layers that MLPs recall facts at, if any do.
+    context: what stood before each prompt.
     """
 
     model: str
@@ -36,6 +37,7 @@ class Tracing(Kept):
     effects: Mapping[Site, Mapping[Role, tuple[float, ...]]]
     of_role: Mapping[Role, int]
     critical: tuple[int, ...]
+    context: str = ""
 
     def as_page(self, figure: str | None) -> str:
         """The page, in Markdown."""
@@ -44,11 +46,13 @@ class Tracing(Kept):
             for site, roles in self.effects.items()
             for role, effects in roles.items()
         )
+        behind = f", behind `{self.context.strip()}`" if self.context else ""
         picture = "" if figure is None else f"\n![indirect effects]({figure})\n"
         return f"""# Where {self.model} recalls facts
 
 Causal tracing over {self.facts} facts of {self.dataset} that the model knows ({self.asked} were asked), each with \
-{self.samples} disturbances of {SIGMAS:g} standard deviations of the subjects' embeddings ({self.deviation:.4g}).
+{self.samples} disturbances of {SIGMAS:g} standard deviations of the subjects' embeddings \
+({self.deviation:.4g}){behind}.
 
 - The right answer's first token: {self.clean:.1%} clean, {self.disturbed:.1%} with the subject disturbed.
 {self._told}
@@ -75,14 +79,29 @@ Causal tracing over {self.facts} facts of {self.dataset} that the model knows ({
 
 
 def trace_all(
-    name: str, dataset: str, editable: EditableModel, cases: Sequence[Case], *, samples: int, seed: int, heard: Heard
+    name: str,
+    dataset: str,
+    editable: EditableModel,
+    cases: Sequence[Case],
+    *,
+    samples: int,
+    seed: int,
+    heard: Heard,
+    context: str = "",
 ) -> Tracing:
     """Trace all cases whose old object the model gives.
 
+    Args:
+        context: a text before each prompt, so that no subject is the first token, which many models make an attention
+            sink: what is disturbed there is more than what is known of the subject.
+
     Raises:
-        RequestError: it gives none. UnsupportedArchitecture: a block has no attention of its own.
+        RequestError: it gives none; the context has a slot. UnsupportedArchitecture: a block has no attention of its
+            own.
     """
-    facts = list(recalled(editable, _as_they_were(cases)))
+    if SLOT in context:
+        raise RequestError(f"a context stands before the prompt, and has no {SLOT}", field="context")
+    facts = list(recalled(editable, _as_they_were(cases, context)))
     if not facts:
         raise RequestError("the model knows none of these facts", field="facts", value=dataset)
     deviation = subject_deviation(editable, facts)
@@ -105,13 +124,14 @@ def trace_all(
         effects=effects,
         of_role=of_role,
         critical=critical_layers(effects[Site.MLP][Role.LAST_SUBJECT], clean - disturbed),
+        context=context,
     )
 
 
-def _as_they_were(cases: Sequence[Case]) -> list[Fact]:
-    """The facts with their objects until now; without those whose record does not tell."""
+def _as_they_were(cases: Sequence[Case], context: str) -> list[Fact]:
+    """The facts with their objects until now, behind the context; without those whose record does not tell."""
     given = [(case.fact, case.truth) for case in cases if case.truth is not None]
-    return [Fact(fact.subject, with_slot(fact.subject, fact.template), truth) for fact, truth in given]
+    return [Fact(fact.subject, context + with_slot(fact.subject, fact.template), truth) for fact, truth in given]
 
 
 def draw(found: Tracing, path: Path) -> bool:

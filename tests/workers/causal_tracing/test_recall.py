@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import pytest
-import torch
-from torch import nn
 
-from tests.support.tiny_models import tiny
+from tests.support.tiny_models import saying
 from workers.causal_tracing.recall import Recalled, Role, recalled, subject_deviation
 from workers.editing.model.editable_model import EditableModel
 from workers.editing.types import Fact
@@ -16,14 +14,7 @@ PROMPT = "The river runs through {}, in the country of"
 
 @pytest.fixture(params=["gpt2", "llama"], scope="module")
 def model(request: pytest.FixtureRequest) -> EditableModel:
-    """It says Japan, whatever it is asked: of all words, that one's logit alone is raised."""
-    found = tiny(request.param)
-    head = nn.Linear(found.model.config.hidden_size, len(found.tokenizer), dtype=torch.float64)
-    nn.init.zeros_(head.weight)
-    nn.init.zeros_(head.bias)
-    with torch.no_grad():
-        head.bias[found.tokenizer(" Japan", add_special_tokens=False).input_ids[0]] = 9.0
-    found.model.set_output_embeddings(head)  # type: ignore[no-untyped-call]
+    found = saying(request.param, " Japan")
     return EditableModel.of(found.model, found.tokenizer)
 
 

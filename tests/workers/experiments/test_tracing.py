@@ -9,7 +9,7 @@ import torch
 
 from app.domain.contract import Fact
 from app.domain.errors import RequestError
-from tests.support.tiny_models import tiny
+from tests.support.tiny_models import saying, tiny
 from workers.causal_tracing.critical import averaged
 from workers.causal_tracing.recall import Recalled
 from workers.causal_tracing.tracer import Site, Trace
@@ -32,6 +32,27 @@ def test_without_a_fact_that_the_model_knows_there_is_nothing_to_trace() -> None
             seed=0,
             heard=lambda _line: None,
         )
+
+
+def test_what_stands_before_the_prompts_is_traced_with_them_and_told() -> None:
+    found = saying("gpt2", " Japan")
+    given = {"subject": "Kyoto", "prompt": "{} lies in", "object": "Norway", "previous": "Japan"}
+    cases = [Case.of(Fact.model_validate(given))]
+
+    def traced(context: str) -> Tracing:
+        editable = EditableModel.of(found.model, found.tokenizer)
+        return trace_all(
+            "tiny", "f.json", editable, cases, samples=1, seed=0, heard=lambda _line: None, context=context
+        )
+
+    bare, behind = traced(""), traced("As is known, ")
+    assert "behind" not in bare.as_page(None)
+    assert "behind `As is known,`" in behind.as_page(None)
+    assert behind.of_role == bare.of_role, "the context's tokens have no role"
+    with pytest.raises(RequestError, match="knows none of these facts"):
+        traced("word " * found.model.config.max_position_embeddings)  # a part of the prompt, it does not fit
+    with pytest.raises(RequestError, match="a context stands before"):
+        traced("{} or ")
 
 
 def test_the_page_names_the_layers_and_the_map_is_drawn(tmp_path: Path) -> None:
