@@ -2,7 +2,7 @@
 
 Both are runs of `palimpsest evaluate` in one process, a few batches of one and then as many of the other, so that a
 machine whose pace changes slows both alike. BLUE: MEMIT at the first and the last of the default's layers, each
-descent to its end. ``--candidate`` puts other hyperparameters in the default's place. Settings that are chosen here
+descent to its end. ``--hyperparameters`` puts a candidate in the default's place. Settings that are chosen here
 must be chosen on other facts than those that the yardsticks ask.
 """
 
@@ -113,7 +113,7 @@ def run(
     most: Annotated[int, typer.Option(help="So many facts of it.")] = 100,
     batch: Annotated[int, typer.Option(help="Edit so many together.")] = 20,
     every: Annotated[int, typer.Option(help="Facts of a turn.")] = 20,
-    candidate: Overrides = "{}",
+    hyperparameters: Overrides = "{}",
     folder: Annotated[Path, typer.Option(help="Of the runs.")] = Path("runs") / "against-blue",
     data_dir: Annotated[Path, typer.Option(help="Where statistics and presets are kept.")] = DATA_DIR,
     json_file: Annotated[Path | None, typer.Option("--json")] = None,
@@ -121,14 +121,14 @@ def run(
 ) -> None:
     """Edit the same facts as the model's default does and as BLUE does, by turns."""
     data = DataSet.read(str(facts))
-    sides = sides_of(model, data, most, batch, every, overrides(candidate))
+    sides = sides_of(model, data, most, batch, every, overrides(hyperparameters))
     found = by_turns(sides, data, folder, data_dir)
     blue_s = seconds_of(found[BLUE])
     rows: Sequence[Side] = [
         side_of(DEFAULT, found[DEFAULT], blue_s),
         side_of(BLUE, found[BLUE], None),
     ]
-    settings = {"model": model, "facts": most, "batch": batch, "candidate": candidate, "data": data.name}
+    settings = {"model": model, "facts": most, "batch": batch, "hyperparameters": hyperparameters, "data": data.name}
     report = Report("against_blue", machine(), settings, rows, bounds(*rows))
     raise typer.Exit(report.finish(json_file, check=check))
 
