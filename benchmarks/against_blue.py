@@ -11,7 +11,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
-from itertools import zip_longest
 from pathlib import Path
 from types import MappingProxyType
 from typing import Annotated
@@ -53,16 +52,18 @@ def by_turns(sides: Mapping[str, Wanted], data: DataSet, folder: Path, data_dir:
     """Edit both, from where they were stopped, ``every`` facts of one and then of the other."""
     folders = {name: RunFolder(folder / name) for name in sides}
     with ExitStack() as stack:
-        runs = []
+        left = {}
         for name, wanted in sides.items():
             folders[name].begin(wanted)
             host = stack.enter_context(host_of(folders[name], wanted, "cpu", data_dir))
             run = Run.over(folders[name], wanted, host, data, lambda line: typer.echo(line, err=True))
-            if (unedited := folders[DEFAULT].unedited) is not None and folders[name].unedited is None:
-                folders[name].note_unedited(unedited)
-            runs.append(run.go())
-        for _ in zip_longest(*runs):
-            pass
+            left[name] = run.go()
+        while left:
+            for name in list(left):
+                if folders[name].unedited is None and (unedited := folders[DEFAULT].unedited) is not None:
+                    folders[name].note_unedited(unedited)  # it answers alike on both sides
+                if next(left[name], None) is None:
+                    del left[name]
     return folders
 
 

@@ -34,7 +34,9 @@ def test_both_edit_the_same_facts_by_turns(tmp_path: Path, capsys: pytest.Captur
     assert (sides[BLUE].method, sides[BLUE].plan) == ("memit", "boundary")
     assert sides[BLUE].hyperparameters == Hyperparameters(early_stop=1000), "never, and nothing of the candidate's"
     folders = by_turns(sides, data, tmp_path / "runs", tmp_path / "data")
-    told = [line.partition(":")[0] for line in capsys.readouterr().err.splitlines() if line.startswith("batch")]
+    lines = capsys.readouterr().err.splitlines()
+    assert sum("of the unedited model" in line for line in lines) == 1
+    told = [line.partition(":")[0] for line in lines if line.startswith("batch")]
     assert told == ["batch 1", "batch 2", "batch 1", "batch 2", "batch 3", "batch 4", "batch 3", "batch 4"]
     default, blue = (side_of(name, folders[name], seconds_of(folders[BLUE])) for name in (DEFAULT, BLUE))
     assert default.facts == blue.facts == 4
