@@ -8,7 +8,7 @@ must be chosen on other facts than those that the yardsticks ask.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -67,14 +67,14 @@ def by_turns(sides: Mapping[str, Wanted], data: DataSet, folder: Path, data_dir:
     return folders
 
 
-def side_of(name: str, found: RunFolder, blue_s: float | None) -> Side:
-    """A side that is through. blue_s: seconds a fact of BLUE's; None: it is BLUE's own."""
+def side_of(name: str, found: RunFolder, blue_s: float) -> Side:
+    """A side that is through. blue_s: seconds a fact of BLUE's."""
     last, seconds = found.last_checkpoint, seconds_of(found)
     assert last is not None
     score = last.summary.score
     row = row_of(name, last.facts, last.summary, last)
-    times = 1.0 if blue_s is None else seconds / blue_s
-    return Side(**vars(row), score=float("nan") if score is None else score, seconds=seconds, times=times)
+    score = float("nan") if score is None else score
+    return Side(**vars(row), score=score, seconds=seconds, times=seconds / blue_s)
 
 
 def seconds_of(found: RunFolder) -> float:
@@ -125,12 +125,9 @@ def run(
     sides = sides_of(model, data, most, batch, every, overrides(hyperparameters))
     found = by_turns(sides, data, folder, data_dir)
     blue_s = seconds_of(found[BLUE])
-    rows: Sequence[Side] = [
-        side_of(DEFAULT, found[DEFAULT], blue_s),
-        side_of(BLUE, found[BLUE], None),
-    ]
+    default, blue = (side_of(name, found[name], blue_s) for name in (DEFAULT, BLUE))
     settings = {"model": model, "facts": most, "batch": batch, "hyperparameters": hyperparameters, "data": data.name}
-    report = Report("against_blue", machine(), settings, rows, bounds(*rows))
+    report = Report("against_blue", machine(), settings, [default, blue], bounds(default, blue))
     raise typer.Exit(report.finish(json_file, check=check))
 
 
