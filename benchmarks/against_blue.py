@@ -22,7 +22,7 @@ from app.domain.settings import DATA_DIR
 from benchmarks.machine import machine
 from benchmarks.report import Bound, Report, shown
 from benchmarks.yardsticks import FACTS, Row, row_of
-from workers.commands.options import Overrides, overrides
+from workers.commands.options import OneDevice, Overrides, overrides
 from workers.experiments.cases import DataSet
 from workers.experiments.run_folder import RunFolder, Wanted
 from workers.experiments.sequence import Run, host_of
@@ -48,14 +48,16 @@ class Side(Row):
     times: float = field(metadata=shown("times", ".2f"))
 
 
-def by_turns(sides: Mapping[str, Wanted], data: DataSet, folder: Path, data_dir: Path) -> dict[str, RunFolder]:
+def by_turns(
+    sides: Mapping[str, Wanted], data: DataSet, folder: Path, data_dir: Path, device: str = "cpu"
+) -> dict[str, RunFolder]:
     """Edit both, from where they were stopped, ``every`` facts of one and then of the other."""
     folders = {name: RunFolder(folder / name) for name in sides}
     with ExitStack() as stack:
         left = {}
         for name, wanted in sides.items():
             folders[name].begin(wanted)
-            host = stack.enter_context(host_of(folders[name], wanted, "cpu", data_dir))
+            host = stack.enter_context(host_of(folders[name], wanted, device, data_dir))
             run = Run.over(folders[name], wanted, host, data, lambda line: typer.echo(line, err=True))
             left[name] = run.go()
         while left:
@@ -116,6 +118,7 @@ def run(
     every: Annotated[int, typer.Option(help="Facts of a turn.")] = 20,
     hyperparameters: Overrides = "{}",
     folder: Annotated[Path, typer.Option(help="Of the runs.")] = Path("runs") / "against-blue",
+    device: OneDevice = "cpu",
     data_dir: Annotated[Path, typer.Option(help="Where statistics and presets are kept.")] = DATA_DIR,
     json_file: Annotated[Path | None, typer.Option("--json")] = None,
     check: Annotated[bool, typer.Option("--check", help="End with 1 if a bound is missed.")] = False,
@@ -123,11 +126,11 @@ def run(
     """Edit the same facts as the model's default does and as BLUE does, by turns."""
     data = DataSet.read(str(facts))
     sides = sides_of(model, data, most, batch, every, overrides(hyperparameters))
-    found = by_turns(sides, data, folder, data_dir)
+    found = by_turns(sides, data, folder, data_dir, device)
     blue_s = seconds_of(found[BLUE])
     default, blue = (side_of(name, found[name], blue_s) for name in (DEFAULT, BLUE))
     settings = {"model": model, "facts": most, "batch": batch, "hyperparameters": hyperparameters, "data": data.name}
-    report = Report("against_blue", machine(), settings, [default, blue], bounds(default, blue))
+    report = Report("against_blue", machine(device), settings, [default, blue], bounds(default, blue))
     raise typer.Exit(report.finish(json_file, check=check))
 
 

@@ -16,6 +16,7 @@ import typer
 from app.domain.settings import DATA_DIR
 from benchmarks.machine import machine
 from benchmarks.report import Bound, Report, shown
+from workers.commands.options import OneDevice
 from workers.experiments.cases import DataSet
 from workers.experiments.evaluation import Evaluation
 from workers.experiments.run_folder import Checkpoint, RunFolder, Wanted
@@ -84,7 +85,9 @@ def bounds(part: str, unedited: Row, last: Row, first: float) -> list[Bound]:
     ]
 
 
-def measured(part: str, model: str, data: DataSet, facts: int, folder: Path) -> tuple[list[Row], list[Bound]]:
+def measured(
+    part: str, model: str, data: DataSet, facts: int, folder: Path, device: str, data_dir: Path
+) -> tuple[list[Row], list[Bound]]:
     """One part, from where it was stopped."""
     wanted = Wanted(
         model=model,
@@ -96,7 +99,7 @@ def measured(part: str, model: str, data: DataSet, facts: int, folder: Path) -> 
         spoken=30,
     )
     run = RunFolder(folder / part)
-    Evaluation(run, wanted, data).run("cpu", DATA_DIR, lambda line: typer.echo(line, err=True))
+    Evaluation(run, wanted, data).run(device, data_dir, lambda line: typer.echo(line, err=True))
     unedited, last = run.unedited, run.last_checkpoint
     assert unedited is not None
     assert last is not None
@@ -114,6 +117,8 @@ def run(
     most: Annotated[int, typer.Option(help="So many facts of it.")] = 300,
     parts: Annotated[list[str] | None, typer.Option("--part", help=f"{BATCHED} or {SINGLE}; both if left out.")] = None,
     folder: Annotated[Path, typer.Option(help="Of the runs.")] = Path("runs") / "yardsticks",
+    device: OneDevice = "cpu",
+    data_dir: Annotated[Path, typer.Option(help="Where statistics and presets are kept.")] = DATA_DIR,
     json_file: Annotated[Path | None, typer.Option("--json")] = None,
     check: Annotated[bool, typer.Option("--check", help="End with 1 if a bound is missed.")] = False,
 ) -> None:
@@ -121,11 +126,11 @@ def run(
     data, rows, limits = DataSet.read(str(facts)), list[Row](), list[Bound]()
     chosen: Sequence[str] = parts or (BATCHED, SINGLE)
     for part in chosen:
-        more, missed = measured(part, model, data, most, folder)
+        more, missed = measured(part, model, data, most, folder, device, data_dir)
         rows += more
         limits += missed
     settings = {"model": model, "facts": most, "parts": list(chosen)}
-    raise typer.Exit(Report("yardsticks", machine(), settings, rows, limits).finish(json_file, check=check))
+    raise typer.Exit(Report("yardsticks", machine(device), settings, rows, limits).finish(json_file, check=check))
 
 
 if __name__ == "__main__":
