@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+
+from pydantic import ValidationError
 
 from app.domain.contract import Hyperparameters
 from app.domain.settings import DATA_DIR
@@ -20,6 +22,7 @@ from workers.experiments.run_folder import Checkpoint, RunFolder, Unedited, Want
 from workers.experiments.sequence import Heard
 from workers.experiments.summary import Summary
 
+TABLE = "comparison.json"
 BOUNDARY = "boundary"
 
 OWN_SPREAD = {"memit": "even", "alphaedit": "even", "rect": "even", "prune": "even", "pmet": "sqrt"}
@@ -95,6 +98,7 @@ class Row(Kept):
     fluency: float | None = None
     seconds_a_fact: float | None = None
     error: str | None = None
+    machine: str = ""
 
     @classmethod
     def of(cls, way: Way, folder: RunFolder, last: Checkpoint, unedited: Unedited) -> Row:
@@ -115,11 +119,10 @@ class Row(Kept):
 
 
 class Table(Kept):
-    """All ways on one data set."""
+    """All ways on one data set, in the order of ``WAYS``."""
 
     model: str
     dataset: str
-    machine: str
     wanted: Wanted
     rows: tuple[Row, ...]
 
@@ -127,9 +130,9 @@ class Table(Kept):
         """In Markdown."""
         wanted = self.wanted
         scores = ("efficacy", "to the token", "generalisation", "to the token", "specificity", "to the token")
-        head = ("", *scores, "first batch", "KL", "perplexity, times", "fluency", "s a fact")
+        head = ("", *scores, "score", "first batch", "KL", "perplexity, times", "fluency", "s a fact")
         unedited = next((row.unedited for row in self.rows if row.unedited is not None), None)
-        rows = [] if unedited is None else [("unedited", *_scores(unedited), NONE, NONE, NONE, NONE, NONE)]
+        rows = [] if unedited is None else [("unedited", *_scores(unedited), *[NONE] * 5)]
         rows += [_cells(row) for row in self.rows]
         errors = [f"- {row.way.title}: {row.error}" for row in self.rows if row.error is not None]
         how = f"at most {wanted.facts} facts in batches of {wanted.batch}, seed {wanted.seed}"
@@ -141,11 +144,21 @@ class Table(Kept):
                     f"Each row: {how}, unheld facts {wanted.unheld}; hyperparameters {shared or 'those of the model'}.",
                     markdown(head, rows),
                     *(["\n".join(["Not edited:", *errors])] if errors else []),
-                    f"Machine: {self.machine}. Each share with its interval of 95% over facts.",
+                    f"Machine: {self._machines}. Each share with its interval of 95% over facts.",
                 ]
             )
             + "\n"
         )
+
+    @property
+    def _machines(self) -> str:
+        """What the rows were run on; of several machines, which rows."""
+        titles: dict[str, list[str]] = {}
+        for row in self.rows:
+            titles.setdefault(row.machine, []).append(row.way.title)
+        if len(titles) == 1:
+            return next(iter(titles))
+        return "; ".join(f"{machine} ({' · '.join(found)})" for machine, found in titles.items())
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,20 +174,30 @@ class Comparison:
     ways: Sequence[Way] = WAYS
 
     def run(self, device: str, data_dir: Path = DATA_DIR, heard: Heard = lambda _line: None) -> Table:
-        """All of them, one after another; the table is written after each.
+        """All of them, one after another; the table is written after each, with the rows that it had before.
 
         Raises:
             PalimpsestError: the model cannot be opened, or no record can be edited.
         """
-        rows: list[Row] = []
-        table = self._table(rows, device)
+        rows = self._before()
+        table = self._table(rows)
         for way in self.ways:
             heard(f"{way.title}, on {self.data.name}")
-            rows.append(self._row(way, device, data_dir, heard))
-            table = self._table(rows, device)
-            RunFolder(self.folder).write_text("comparison.json", table.model_dump_json(indent=2) + "\n")
+            ran_on = rows[way.name].machine if way.name in rows else machine(device)
+            row = self._row(way, device, data_dir, heard)
+            rows[way.name] = row.model_copy(update={"machine": ran_on})
+            table = self._table(rows)
+            RunFolder(self.folder).write_text(TABLE, table.model_dump_json(indent=2) + "\n")
             RunFolder(self.folder).write_text("comparison.md", table.as_page())
         return table
+
+    def _before(self) -> dict[str, Row]:
+        """Rows of earlier commands in this folder by the name of their way; none if they were of something else."""
+        try:
+            table = Table.model_validate_json((self.folder / TABLE).read_bytes())
+        except (FileNotFoundError, ValidationError):
+            return {}
+        return {row.way.name: row for row in table.rows} if table.wanted == self.wanted else {}
 
     def _row(self, way: Way, device: str, data_dir: Path, heard: Heard) -> Row:
         folder = self._folder(way)
@@ -199,7 +222,7 @@ class Comparison:
         folder.begin(wanted)
         if folder.unedited is not None:
             return
-        for other in (self._folder(way) for way in self.ways if way.method != IKE):
+        for other in (self._folder(way) for way in (*WAYS, *self.ways) if way.method != IKE):
             row = {"method": wanted.method, "plan": wanted.plan, "hyperparameters": wanted.hyperparameters}
             same = other.wanted is not None and other.wanted.model_copy(update=row) == wanted
             if same and (unedited := other.unedited) is not None:
@@ -209,19 +232,15 @@ class Comparison:
     def _folder(self, way: Way) -> RunFolder:
         return RunFolder(self.folder / "-".join(way.parts))
 
-    def _table(self, rows: Sequence[Row], device: str) -> Table:
-        return Table(
-            model=self.wanted.model,
-            dataset=self.data.name,
-            machine=machine(device),
-            wanted=self.wanted,
-            rows=tuple(rows),
-        )
+    def _table(self, rows: Mapping[str, Row]) -> Table:
+        names = [way.name for way in (*WAYS, *self.ways)]
+        ordered = tuple(rows[name] for name in dict.fromkeys(names) if name in rows)
+        return Table(model=self.wanted.model, dataset=self.data.name, wanted=self.wanted, rows=ordered)
 
 
 def _cells(row: Row) -> tuple[str, ...]:
     if row.edited is None or row.first is None:
-        return (row.way.title, *[NONE] * 11)
+        return (row.way.title, *[NONE] * 12)
     return (
         row.way.title,
         *_scores(row.edited),
@@ -234,4 +253,5 @@ def _cells(row: Row) -> tuple[str, ...]:
 
 def _scores(found: Summary) -> tuple[str, ...]:
     parts = (found.efficacy, found.generalisation, found.specificity)
-    return tuple(text for part in parts for text in (of_part(part), NONE if part is None else of_share(part.exact)))
+    shares = (text for part in parts for text in (of_part(part), NONE if part is None else of_share(part.exact)))
+    return (*shares, NONE if found.score is None else f"{found.score:.1%}")

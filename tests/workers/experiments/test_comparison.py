@@ -99,7 +99,27 @@ def test_the_page_has_a_line_a_row_and_the_unedited_model(comparison: Comparison
     assert page == table.as_page()
     titles = [line.split(" | ")[0].removeprefix("| ") for line in page.splitlines() if line.startswith("| ")]
     assert titles[2:] == ["unedited", "memit, even", "memit, boundary", "memit, boundary, early_stop=1", "ft-l"]
+    score = table.rows[0].edited.score if table.rows[0].edited else None
+    assert score is not None
+    assert f" {score:.1%} " in next(line for line in page.splitlines() if line.startswith("| memit, even |"))
     assert len(json.loads((comparison.folder / "comparison.json").read_text())["rows"]) == 4
+
+
+def test_a_row_that_is_run_later_joins_those_before_it(comparison: Comparison, tmp_path: Path) -> None:
+    heard: list[str] = []
+    for way in CHOSEN[1::-1]:
+        table = replace(comparison, folder=tmp_path, ways=[way]).run("cpu", tmp_path / "kept", heard.append)
+    assert [row.way for row in table.rows] == list(CHOSEN[:2]), "in the order of the tables"
+    assert sum("are asked of the unedited model" in line for line in heard) == 1
+    assert Table.model_validate_json((tmp_path / "comparison.json").read_bytes()) == table
+
+
+def test_rows_of_several_machines_say_which_they_were_run_on(table: Table) -> None:
+    assert f"Machine: {table.rows[0].machine}. Each share" in table.as_page()
+    moved = (table.rows[0].model_copy(update={"machine": "elsewhere"}), *table.rows[1:3])
+    page = table.model_copy(update={"rows": moved}).as_page()
+    assert "Machine: elsewhere (memit, even); " in page
+    assert f"{table.rows[1].machine} (memit, boundary · memit, boundary, early_stop=1)." in page
 
 
 def test_what_was_run_is_not_run_again(
