@@ -30,8 +30,8 @@ class Broken(Exception):
     """A stream that did not come to its end, or was refused."""
 
 
-def streamed(url: str, name: str, prompt: str, tokens: int = TOKENS) -> Answer:
-    """The greedy text, as a client streams it.
+def streamed(url: str, name: str, prompt: str, tokens: int = TOKENS, told: str | None = None) -> Answer:
+    """The greedy text, as a client streams it. told: the name that answers, if it is another than was asked for.
 
     Raises:
         Broken: the server went away, or has no such model any more.
@@ -47,7 +47,7 @@ def streamed(url: str, name: str, prompt: str, tokens: int = TOKENS) -> Answer:
                 if data == "[DONE]":
                     ended = True
                 elif data:
-                    pieces.append(_piece(json.loads(data), name))
+                    pieces.append(_piece(json.loads(data), told or name))
     except httpx.TransportError as error:
         raise Broken(repr(error)) from error
     if not ended:
