@@ -62,8 +62,7 @@ def by_turns(
             left[name] = run.go()
         while left:
             for name in list(left):
-                if folders[name].unedited is None and (unedited := folders[DEFAULT].unedited) is not None:
-                    folders[name].note_unedited(unedited)  # it answers alike on both sides
+                folders[name].take_unedited([folders[DEFAULT]])
                 if next(left[name], None) is None:
                     del left[name]
     return folders

@@ -99,6 +99,8 @@ def measured(
         spoken=30,
     )
     run = RunFolder(folder / part)
+    run.begin(wanted)
+    run.take_unedited(RunFolder(folder / other) for other in BATCH_SIZES)
     Evaluation(run, wanted, data).run(device, data_dir, lambda line: typer.echo(line, err=True))
     unedited, last = run.unedited, run.last_checkpoint
     assert unedited is not None

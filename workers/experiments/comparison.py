@@ -220,14 +220,7 @@ class Comparison:
     def _tell_unedited(self, folder: RunFolder, wanted: Wanted) -> None:
         """The model before all edits answers alike in every row: once it has been asked, it is not asked again."""
         folder.begin(wanted)
-        if folder.unedited is not None:
-            return
-        for other in (self._folder(way) for way in (*WAYS, *self.ways) if way.method != IKE):
-            row = {"method": wanted.method, "plan": wanted.plan, "hyperparameters": wanted.hyperparameters}
-            same = other.wanted is not None and other.wanted.model_copy(update=row) == wanted
-            if same and (unedited := other.unedited) is not None:
-                folder.note_unedited(unedited)
-                return
+        folder.take_unedited(self._folder(way) for way in (*WAYS, *self.ways) if way.method != IKE)
 
     def _folder(self, way: Way) -> RunFolder:
         return RunFolder(self.folder / "-".join(way.parts))

@@ -15,7 +15,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
@@ -38,6 +38,8 @@ RUN, BATCHES, UNUSABLE, UNASKED, UNEDITED, CHECKPOINTS = (
     "unedited.json",
     "checkpoints",
 )
+
+HOW_IT_IS_EDITED = frozenset({"batch", "every", "method", "plan", "hyperparameters", "strict", "unheld"})
 
 Read = TypeVar("Read", bound=Kept)
 
@@ -64,6 +66,11 @@ class Wanted(Kept):
     spoken: int = 30
     questions: int = 100
     references: str | None = None
+
+    @property
+    def asked(self) -> tuple[object, ...]:
+        """All that the answers of the unedited model hang on: not how it is edited, nor how often it is looked at."""
+        return tuple(value for name, value in self if name not in HOW_IT_IS_EDITED)
 
 
 class BatchLine(Kept):
@@ -192,6 +199,16 @@ class RunFolder:
     def note_unedited(self, found: Unedited) -> None:
         """Keep it."""
         self._write(UNEDITED, found)
+
+    def take_unedited(self, others: Iterable[RunFolder]) -> None:
+        """What another run has asked of the unedited model, where this one, which has begun, would ask the same."""
+        wanted = self.wanted
+        assert wanted is not None
+        for other in others:
+            if self.unedited is None and other.wanted is not None and other.wanted.asked == wanted.asked:
+                found = other.unedited
+                if found is not None:
+                    self.note_unedited(found)
 
     def checkpoint(self, facts: int) -> Checkpoint | None:
         """How all facts stood after so many, if that has been asked."""
