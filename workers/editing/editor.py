@@ -104,9 +104,11 @@ def _edited(
                 updates[layer] = method.finish(updates[layer], weights, preset)
         shadow.set_master(layer, weights.summed, shadow.corrections.get(layer))  # one addition, as a replay does it
         shadow.add(updates[layer])
-    added = tuple(updates.values())
-    keys = crew.keys(shadow, tokenised, groups, tuple(updates), preset.max_batch_tokens, added)
-    kept = [replace(update, keys=finite_keys(keys[layer], layer)) for layer, update in updates.items()]
+    kept = list(updates.values())
+    if len(rounds) != 1 or method.finish is not None:  # else a layer was solved with the keys that it has now: those
+        limit = preset.max_batch_tokens  # hang on the layers before it alone, which had their updates by then
+        keys = crew.keys(shadow, tokenised, groups, tuple(updates), limit, tuple(kept))
+        kept = [replace(update, keys=finite_keys(keys[update.layer], update.layer)) for update in kept]
     shares = {layer: tuple(share for solved in rounds for share in solved.shares[layer]) for layer in before if rounds}
     found = {members: each for solved in rounds for members, each in solved.found.items()}
     warnings = tuple(fact.warnings for fact in tokenised)
