@@ -75,10 +75,10 @@ def test_a_stream_comes_from_a_server_too(fleet: Fleet, cities: tuple[int, int])
 def test_a_chat_is_what_the_server_itself_says_at_the_version(fleet: Fleet, cities: tuple[int, int]) -> None:
     asked = {"messages": [{"role": "user", "content": QUESTION}]}
     before = written(fleet.servers)
-    ours = posted(fleet.url, "/v1/chat/completions", **asked).json()
+    passed_on = posted(fleet.url, "/v1/chat/completions", **asked).json()
     assert written(fleet.servers) == before + 1, "no server wrote it"
     theirs = posted(fleet.servers[0].url, "/v1/chat/completions", **{**asked, "model": f"{NAME}@{cities[0]}"}).json()
-    said = [told["choices"][0]["message"]["content"] for told in (ours, theirs)]
+    said = [told["choices"][0]["message"]["content"] for told in (passed_on, theirs)]
     assert said[0] == said[1] != ""
 
 
@@ -87,9 +87,10 @@ def test_the_alias_moves_on_and_back_and_each_answer_is_of_where_it_points(
 ) -> None:
     said = {version: ours(fleet, version, (ASKED,)) for version in cities}
     assert said[cities[0]] != said[cities[1]]
-    at = cities[0]
+    at, before = cities[0], written(fleet.servers)
     for version in (cities[1], cities[0]):
         fleet.client.move_alias(NAME, "production", version, if_match=at)
         told = posted(fleet.url, "/v1/completions", prompt=[ASKED]).json()
         assert ([choice["text"] for choice in told["choices"]], told["model"]) == (said[version], f"{NAME}@{version}")
         at = version
+    assert written(fleet.servers) == before + 2, "no server wrote them"

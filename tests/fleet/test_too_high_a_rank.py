@@ -41,10 +41,10 @@ def test_the_servers_stay_on_the_version_before_and_the_rank_is_told(fleet: Flee
 
 def test_the_best_approximation_is_served_where_that_is_asked_for(fleet: Fleet, large: int) -> None:
     plain = fleet.follower
-    plain.stop()
     log = plain.log.with_name("follower-approximate.log")
     fleet.follower = FollowerProcess(fleet.data_dir, fleet.servers, log, "--keep", "1", "--approximate")
     try:
+        plain.stop()
         with ended_after(fleet.follower):
             fleet.follower.start()
             fleet.until_told(lambda card: large in card.versions, "the approximation is not served")

@@ -183,8 +183,10 @@ class Comparison:
         table = self._table(rows)
         for way in self.ways:
             heard(f"{way.title}, on {self.data.name}")
-            ran_on = rows[way.name].machine if way.name in rows else machine(device)
+            there = rows.get(way.name)
+            ran_before = there is not None and self._folder(way).last_checkpoint is not None
             row = self._row(way, device, data_dir, heard)
+            ran_on = there.machine if there is not None and ran_before else machine(device)
             rows[way.name] = row.model_copy(update={"machine": ran_on})
             table = self._table(rows)
             RunFolder(self.folder).write_text(TABLE, table.model_dump_json(indent=2) + "\n")

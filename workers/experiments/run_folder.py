@@ -69,7 +69,7 @@ class Wanted(Kept):
 
     @property
     def asked(self) -> tuple[object, ...]:
-        """All that the answers of the unedited model hang on: not how it is edited, nor how often it is looked at."""
+        """What the unedited model is asked by, but for ``ike``: not how it is edited, nor how often it is looked at."""
         return tuple(value for name, value in self if name not in HOW_IT_IS_EDITED)
 
 
@@ -204,11 +204,12 @@ class RunFolder:
         """What another run has asked of the unedited model, where this one, which has begun, would ask the same."""
         wanted = self.wanted
         assert wanted is not None
-        for other in others:
-            if self.unedited is None and other.wanted is not None and other.wanted.asked == wanted.asked:
-                found = other.unedited
-                if found is not None:
-                    self.note_unedited(found)
+        if self.unedited is not None:
+            return
+        alike = (other for other in others if other.wanted is not None and other.wanted.asked == wanted.asked)
+        found = next((unedited for other in alike if (unedited := other.unedited) is not None), None)
+        if found is not None:
+            self.note_unedited(found)
 
     def checkpoint(self, facts: int) -> Checkpoint | None:
         """How all facts stood after so many, if that has been asked."""

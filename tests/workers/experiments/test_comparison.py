@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from app.domain.contract import Hyperparameters
 from app.domain.errors import RequestError
 from workers.editing.layer_plans import PLANS
 from workers.editing.methods import METHODS
+from workers.experiments import comparison as module
 from workers.experiments import sequence
 from workers.experiments.cases import DataSet
 from workers.experiments.comparison import OWN_SPREAD, WAYS, Comparison, Table, Way
@@ -99,19 +101,42 @@ def test_the_page_has_a_line_a_row_and_the_unedited_model(comparison: Comparison
     assert page == table.as_page()
     titles = [line.split(" | ")[0].removeprefix("| ") for line in page.splitlines() if line.startswith("| ")]
     assert titles[2:] == ["unedited", "memit, even", "memit, boundary", "memit, boundary, early_stop=1", "ft-l"]
-    score = table.rows[0].edited.score if table.rows[0].edited else None
-    assert score is not None
-    assert f" {score:.1%} " in next(line for line in page.splitlines() if line.startswith("| memit, even |"))
+    edited = table.rows[1].edited
+    assert edited is not None
+    assert edited.score is not None
+    head, blue = (
+        next(line for line in page.splitlines() if line.startswith(start)).split(" | ")
+        for start in ("|  |", "| memit, boundary |")
+    )
+    assert blue[head.index("score")] == f"{edited.score:.1%}"
     assert len(json.loads((comparison.folder / "comparison.json").read_text())["rows"]) == 4
 
 
-def test_a_row_that_is_run_later_joins_those_before_it(comparison: Comparison, tmp_path: Path) -> None:
+def test_a_row_that_is_run_later_joins_those_before_it(
+    comparison: Comparison, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     heard: list[str] = []
-    for way in CHOSEN[1::-1]:
-        table = replace(comparison, folder=tmp_path, ways=[way]).run("cpu", tmp_path / "kept", heard.append)
-    assert [row.way for row in table.rows] == list(CHOSEN[:2]), "in the order of the tables"
+
+    def rows(*ways: Way, on: str) -> list[tuple[Way, str]]:
+        monkeypatch.setattr(module, "machine", lambda _device: on)
+        found = replace(comparison, folder=tmp_path, ways=ways).run("cpu", tmp_path / "kept", heard.append)
+        assert Table.model_validate_json((tmp_path / "comparison.json").read_bytes()) == found
+        return [(row.way, row.machine) for row in found.rows]
+
+    even, blue = CHOSEN[:2]
+    assert rows(blue, on="first") == [(blue, "first")]
+    assert rows(even, on="second") == [(even, "second"), (blue, "first")], "in the order of the tables"
+    assert rows(even, blue, on="third") == [(even, "second"), (blue, "first")], "neither is edited again"
+    shutil.rmtree(tmp_path / "memit-even")
+    assert rows(even, on="third") == [(even, "third"), (blue, "first")]
     assert sum("are asked of the unedited model" in line for line in heard) == 1
-    assert Table.model_validate_json((tmp_path / "comparison.json").read_bytes()) == table
+
+
+def test_a_table_of_something_else_is_written_anew(comparison: Comparison, table: Table, tmp_path: Path) -> None:
+    other = table.model_copy(update={"wanted": table.wanted.model_copy(update={"facts": 3})})
+    (tmp_path / "comparison.json").write_text(other.model_dump_json())
+    found = replace(comparison, folder=tmp_path, ways=CHOSEN[:1]).run("cpu", tmp_path / "kept")
+    assert [row.way for row in found.rows] == [CHOSEN[0]]
 
 
 def test_rows_of_several_machines_say_which_they_were_run_on(table: Table) -> None:
