@@ -105,9 +105,10 @@ def _edited(
         shadow.set_master(layer, weights.summed, shadow.corrections.get(layer))  # one addition, as a replay does it
         shadow.add(updates[layer])
     kept = list(updates.values())
-    if len(rounds) != 1 or method.finish is not None:  # else a layer was solved with the keys that it has now: those
-        limit = preset.max_batch_tokens  # hang on the layers before it alone, which had their updates by then
-        keys = crew.keys(shadow, tokenised, groups, tuple(updates), limit, tuple(kept))
+    # A layer's keys hang on the layers before it alone, which have their updates when it is solved: after one round
+    # whose updates stay as they are, the keys of the solve are those of the edited model.
+    if len(rounds) != 1 or method.finish is not None:
+        keys = crew.keys(shadow, tokenised, groups, tuple(updates), preset.max_batch_tokens, tuple(kept))
         kept = [replace(update, keys=finite_keys(keys[update.layer], update.layer)) for update in kept]
     shares = {layer: tuple(share for solved in rounds for share in solved.shares[layer]) for layer in before if rounds}
     found = {members: each for solved in rounds for members, each in solved.found.items()}
